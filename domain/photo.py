@@ -1,0 +1,38 @@
+"""What is said about a photo besides its pixels: where it came from and what its owner should know."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SourceFormat(StrEnum):
+    """The four families that are accepted, decided from the bytes and never from a name or a content type."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    WEBP = "WEBP"
+    HEIC = "HEIC"
+
+
+class WarningCode(StrEnum):
+    """Stable codes that an app can show its customer; once released a code never changes."""
+
+    NO_PERSON_DETECTED = "NO_PERSON_DETECTED"
+    MULTIPLE_PEOPLE = "MULTIPLE_PEOPLE"
+    HEAD_CUT_OFF = "HEAD_CUT_OFF"
+    BODY_CUT_OFF = "BODY_CUT_OFF"
+    PERSON_TOO_SMALL = "PERSON_TOO_SMALL"
+    LOW_RESOLUTION = "LOW_RESOLUTION"
+    BLURRY = "BLURRY"
+    TOO_DARK = "TOO_DARK"
+    TOO_BRIGHT = "TOO_BRIGHT"
+    NOT_FACING_CAMERA = "NOT_FACING_CAMERA"
+    COLOR_PROFILE_IGNORED = "COLOR_PROFILE_IGNORED"
+    DEPRECATED_FIELD = "DEPRECATED_FIELD"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoWarning:
+    """Something that did not stop the upload but may spoil what is made of it."""
+
+    code: WarningCode
+    message: str
