@@ -1,0 +1,12 @@
+"""The OpenAPI document and its page."""
+
+from importlib.metadata import version
+
+from litestar.openapi import OpenAPIConfig
+
+from entrypoints.settings import Settings
+
+
+def openapi_config(settings: Settings) -> OpenAPIConfig:
+    """Served at /docs, without a CDN."""
+    return OpenAPIConfig(title="tryon-images", version=version("tryon-images"), path="/docs")
