@@ -28,7 +28,9 @@ def create_account(name: str, keep_for_days: str, json_output: bool) -> None:
     Example: tryon-images accounts create acme --keep-for-days 3
     """
     retention = RetentionPolicy(int(keep_for_days))
-    show_one(_account(run(lambda container: container.create_account().execute(name, retention))), json_output=json_output)
+    show_one(
+        _account(run(lambda container: container.create_account().execute(name, retention))), json_output=json_output
+    )
 
 
 @accounts.command("list")

@@ -1,5 +1,6 @@
 """Erasure, for the operator."""
 
+import sys
 from typing import Any
 
 import click
@@ -32,22 +33,16 @@ def erase_customer(customer_id: str | None, account: str, yes: bool, dry_run: bo
       tryon-images customers erase gid://shopify/Customer/1 --account acme
       printf %s "$ID" | tryon-images customers erase --account acme --yes
     """
-    external_id = customer_id if customer_id is not None else click.get_text_stream("stdin").read().rstrip("\n")
-
-    async def the_customer(container: Any) -> Customer:
-        async with container.work().read() as repositories:
-            found = await repositories.accounts.find_by_name(account)
-        if found is None:
-            raise AccountNotFound(account)
-        return Customer(found.account_id, external_id)
+    external_id = customer_id if customer_id is not None else sys.stdin.read().rstrip("\n")
 
     async def count(container: Any) -> int:
-        customer = await the_customer(container)
+        customer = await _customer(container, account, external_id)
         async with container.work().read() as repositories:
             return int(await repositories.images.count_of_customer(customer))
 
     async def erase(container: Any) -> ErasureOutcome:
-        outcome: ErasureOutcome = await container.erase_customer().execute(await the_customer(container))
+        customer = await _customer(container, account, external_id)
+        outcome: ErasureOutcome = await container.erase_customer().execute(customer)
         return outcome
 
     if dry_run:
@@ -63,3 +58,11 @@ def erase_customer(customer_id: str | None, account: str, yes: bool, dry_run: bo
     if outcome.bytes_left:
         click.echo("Storage is down: the images are unreachable, and their bytes go when it is back.", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)
+
+
+async def _customer(container: Any, account: str, external_id: str) -> Customer:
+    async with container.work().read() as repositories:
+        found = await repositories.accounts.find_by_name(account)
+    if found is None:
+        raise AccountNotFound(account)
+    return Customer(found.account_id, external_id)

@@ -30,7 +30,7 @@ class Finding:
 @click.command()
 @as_json
 def doctor(json_output: bool) -> None:
-    """Check settings, system libraries, models, sandbox, database, storage and disk. Exit code 1 when something is off."""
+    """Check settings, libraries, models, sandbox, database, storage and disk; exit code 1 when something is off."""
     try:
         settings = load_settings(os.environ)
     except ConfigurationError as error:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from domain.account import AccountId
 from domain.errors import Overloaded
 
 
@@ -15,7 +14,7 @@ class Admission:
         self._in_hand = 0
 
     @asynccontextmanager
-    async def slot(self, account_id: AccountId) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Raises: Overloaded at once when all slots are taken."""
         if self._in_hand >= self._max_uploads:
             raise Overloaded("Too many uploads are in hand. Try again shortly.", retry_after_seconds=2)

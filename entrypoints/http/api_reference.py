@@ -4,9 +4,7 @@ from importlib.metadata import version
 
 from litestar.openapi import OpenAPIConfig
 
-from entrypoints.settings import Settings
 
-
-def openapi_config(settings: Settings) -> OpenAPIConfig:
+def openapi_config() -> OpenAPIConfig:
     """Served at /docs, without a CDN."""
     return OpenAPIConfig(title="tryon-images", version=version("tryon-images"), path="/docs")

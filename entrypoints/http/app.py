@@ -55,7 +55,7 @@ def create_app(container: Container) -> Litestar:
         exception_handlers={Exception: to_error_response},
         before_send=[stamp],
         lifespan=[_running(container)],
-        openapi_config=openapi_config(settings),
+        openapi_config=openapi_config(),
         request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
         logging_config=None,
     )
@@ -67,8 +67,7 @@ async def authenticated_account(request: AnyRequest, authenticate: NamedDependen
 
 
 def _from(provider: providers.Provider[Any]) -> Provide:
-    """Litestar cannot read a provider's signature itself."""
-    return Provide(lambda: provider(), sync_to_thread=False)
+    return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - a provider has no signature to read
 
 
 def _running(container: Container) -> Callable[[Litestar], Any]:

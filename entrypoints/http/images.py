@@ -29,7 +29,7 @@ async def upload_image(
     upload_photo: NamedDependency[UploadPhoto],
 ) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
-    async with admission.slot(account.account_id):
+    async with admission.slot():
         form = await _read_form(request, settings)
         command = form.to_command(account, request.headers.get("idempotency-key"))
         return _body(await upload_photo.execute(command))
