@@ -22,7 +22,7 @@ from application.read_image import ReadImage
 from application.resolve_image import OpenImage, ResolveImage
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
-from entrypoints.photo_worker import build_processor
+from entrypoints.photo_processing import build_processor
 from entrypoints.settings import Settings
 from entrypoints.signing_key import signing_key
 

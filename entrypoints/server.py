@@ -25,7 +25,6 @@ def main() -> None:
         log_access=False,
         respawn_failed_workers=True,
         workers_kill_timeout=SHUTDOWN_SECONDS,
-        process_name="tryon-images",
     ).serve()
 
 

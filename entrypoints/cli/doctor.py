@@ -12,7 +12,7 @@ import click
 
 from domain.errors import DomainError
 from entrypoints.cli.console import as_json, show
-from entrypoints.photo_worker import missing_models, missing_system_libraries, sandbox_problem
+from entrypoints.photo_processing import missing_models, missing_system_libraries, sandbox_problem
 from entrypoints.settings import ConfigurationError, Settings, load_settings
 
 MIN_FREE_BYTES = 1024**3

@@ -9,7 +9,7 @@ import click
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import fail, run, settings_or_fail
-from entrypoints.photo_worker import missing_models, missing_system_libraries
+from entrypoints.photo_processing import missing_models, missing_system_libraries
 
 
 @click.command()
