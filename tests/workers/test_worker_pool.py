@@ -260,14 +260,14 @@ class TestClosing:
 
 
 A_SERVER = """
-import asyncio
+import asyncio, sys
 from tests.workers.pools import a_pool, answer, until, worker_process_ids
 
 async def main():
     async with a_pool(workers=2) as pool:
         photos = [asyncio.create_task(answer(pool, "sleep 60")) for _ in range(2)]
         await until(lambda: pool.busy == 2)
-        print(pool.fork_server_process_id, *worker_process_ids(pool), flush=True)
+        print(pool.fork_server_process_id, *worker_process_ids(pool), file=sys.stderr)  # stdout has the log
         await asyncio.gather(*photos)
 
 asyncio.run(main())
@@ -275,9 +275,11 @@ asyncio.run(main())
 
 
 def test_a_killed_server_leaves_no_process_behind_even_in_the_middle_of_photos() -> None:
-    with subprocess.Popen([sys.executable, "-c", A_SERVER], stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        processes = [int(word) for word in server.stdout.readline().split()]
+    with subprocess.Popen(
+        [sys.executable, "-c", A_SERVER], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        processes = [int(word) for word in server.stderr.readline().split()]
         assert len(processes) == 3
         assert all(is_running(process_id) for process_id in processes)
         server.kill()
