@@ -161,6 +161,11 @@ class WorkerPool(PhotoProcessor):
                 self.queued -= 1
             raise
 
+    async def check(self) -> None:
+        """Raises: Overloaded when no worker is there to take a photo."""
+        if not self._open or self.workers_alive == 0:
+            raise Overloaded
+
     async def _keep_slot(self, worker: WorkerConnection) -> None:
         """Keep one worker in work, and replace it when it is gone or worn."""
         again: _Job | None = None
