@@ -314,7 +314,8 @@ def curve_parametric(kind: int, *values: float) -> bytes:
 
 
 def curve_table(linear: Array) -> bytes:
-    return b"curv" + bytes(4) + struct.pack(">I", len(linear)) + np.rint(linear * 65535).astype(">u2").tobytes()
+    points: bytes = np.rint(linear * 65535).astype(">u2").tobytes()
+    return b"curv" + bytes(4) + struct.pack(">I", len(linear)) + points
 
 
 SRGB_CURVE = curve_parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,8 @@ from tests.imaging.developing import developed, difference, looked_at
 
 Floats = npt.NDArray[np.float64]
 
-# RGB to XYZ at D50, straight from the specifications: Bruce Lindbloom's tables (Bradford) for Adobe RGB (1998) and sRGB,
-# Apple's Display P3.icc, and ROMM RGB (ISO 22028-2).
+# RGB to XYZ at D50: Bruce Lindbloom's tables (Bradford) for Adobe RGB (1998) and sRGB, Apple's Display P3.icc, and
+# ROMM RGB (ISO 22028-2).
 SRGB = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
@@ -85,12 +86,19 @@ def test_a_profile_is_honoured_as_little_cms_does_it(name: str) -> None:
     assert off.max() <= 2  # Little CMS itself rounds to 8 bits on the way
 
 
-@pytest.mark.parametrize("family", ["JPEG", "PNG", "WEBP", "HEIF"])
+LEAST_LOSS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 98, "subsampling": 0},
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "HEIF": {"quality": -1, "chroma": 444},
+}
+
+
+@pytest.mark.parametrize("family", LEAST_LOSS)
 def test_every_family_carries_a_profile(family: str) -> None:
     profile = photos.matrix_profile(DISPLAY_P3, photos.SRGB_CURVE)
     chart = photos.color_chart(16)
-    options = {"JPEG": {"quality": 98, "subsampling": 0}, "PNG": {}, "WEBP": {"lossless": True},
-               "HEIF": {"quality": -1, "chroma": 444}}[family]  # fmt: skip
+    options = LEAST_LOSS[family]
     picture = looked_at(photos.encoded(chart, family, icc_profile=profile, **options))
     off = difference(picture, in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))
     assert off.mean() < (0.5 if family in {"PNG", "WEBP"} else 1.6)

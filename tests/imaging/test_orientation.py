@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from domain.geometry import Box
 from tests import photos
-from tests.imaging.developing import difference, looked_at, opened, shown
+from tests.imaging.developing import Picture, difference, looked_at, opened, shown
 
 ALL_ORIENTATIONS = range(1, 9)
 UPRIGHT = photos.corners()
 WINDOW = Box(11, 23, 40, 50)
 
-FAMILIES: dict[str, Callable[[np.ndarray, int], bytes]] = {
+FAMILIES: dict[str, Callable[[Picture, int], bytes]] = {
     "jpeg": lambda stored, o: photos.with_segments(photos.jpeg(stored), photos.exif_segment(o)),
     "png": lambda stored, o: photos.with_chunks(
         photos.encoded(stored, "PNG"), photos.chunk(b"eXIf", photos.exif(o, order=">"))

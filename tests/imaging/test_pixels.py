@@ -1,8 +1,12 @@
 """Every way of storing pixels comes out with the right levels."""
 
+import io
 import zlib
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -15,18 +19,18 @@ RGB = np.asarray(PICTURE)
 GRAY = np.asarray(PICTURE.convert("L"))
 
 
-def gray(levels: np.ndarray) -> np.ndarray:
+def gray(levels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.dstack([levels] * 3)
 
 
-def rounded(samples: np.ndarray, depth: int) -> np.ndarray:
-    return np.floor(samples.astype(np.float64) * 255 / (2**depth - 1) + 0.5).astype(np.uint8)
+def rounded(samples: npt.NDArray[Any], depth: int) -> npt.NDArray[Any]:
+    return np.asarray(np.floor(samples.astype(np.float64) * 255 / (2**depth - 1) + 0.5), np.uint8)
 
 
 class TestPng:
     @pytest.mark.parametrize("depth", [1, 2, 4, 8])
     def test_gray_of_few_bits_is_stretched_to_the_full_range(self, depth: int) -> None:
-        levels = GRAY >> (8 - depth)
+        levels = (GRAY >> (8 - depth)).astype(np.uint8)
         bits = np.unpackbits(levels[:, :, None], axis=2)[:, :, 8 - depth :].reshape(100, -1)
         rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
         assert (looked_at(photos.raw_png(80, 100, depth, 0, rows)) == gray(rounded(levels, depth))).all()
@@ -247,12 +251,8 @@ class TestHeic:
         assert difference(looked_at(photo), RGB[25:75, 20:60]).mean() < 4
 
 
-def deep_heic(samples: np.ndarray, depth: int) -> bytes:
+def deep_heic(samples: npt.NDArray[Any], depth: int) -> bytes:
     """10 or 12 bits out of 16-bit samples."""
-    import io
-
-    import pillow_heif
-
     pillow_heif.options.SAVE_HDR_TO_12_BIT = depth == 12
     height, width = samples.shape[:2]
     mode = "RGB;16" if samples.ndim == 3 else "L;16"
