@@ -31,7 +31,7 @@ class ExplainedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PreparePhoto:
-    """The whole way from a stranger's file to the picture that is kept: pure CPU work, for where a crash does no harm."""
+    """The whole way from a stranger's file to the picture that is kept: CPU work, for where a crash does no harm."""
 
     decoder: PhotoDecoder
     detector: PersonDetector
