@@ -76,6 +76,14 @@ class LinkSigner(Protocol):
         ...
 
 
+class LinkVerifier(Protocol):
+    """Knows our own links again, for storage that cannot serve its objects itself."""
+
+    def is_valid(self, image_id: ImageId, account_id: AccountId, expires: int, signature: str, now: datetime) -> bool:
+        """Whether we signed this link and it is not over yet; `expires` in Unix seconds."""
+        ...
+
+
 class PublishOutcome(Enum):
     """How a reserved image fared when its photo was ready."""
 

@@ -37,6 +37,8 @@ class ImageTooLarge(DomainError):
 
     def __init__(self, pixels: int, limit: int) -> None:
         super().__init__(f"The photo has {pixels:,} pixels; the limit is {limit:,}. Send a smaller version.")
+        self.pixels = pixels
+        self.limit = limit
 
 
 class Overloaded(DomainError):

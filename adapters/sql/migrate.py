@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 MIGRATION_LOCK = 7_306_100_001
@@ -40,11 +40,22 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-async def upgrade(engine: AsyncEngine) -> str | None:
-    """Create or upgrade the schema, in one transaction; a no-op when it is up to date. Returns: the revision."""
-    database = make_url(engine.url).database
-    if engine.dialect.name == "sqlite" and database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    async with engine.begin() as connection:
-        await connection.run_sync(_upgrade)
-    return head()
+class Migrator:
+    """Upgrades the database behind an engine."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @property
+    def is_embedded(self) -> bool:
+        """SQLite: nobody else uses the database, so a server may upgrade it by itself when it starts."""
+        return self._engine.dialect.name == "sqlite"
+
+    async def upgrade(self) -> str | None:
+        """Create or upgrade the schema, in one transaction; a no-op when it is up to date. Returns: the revision."""
+        database = self._engine.url.database
+        if self.is_embedded and database:
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+        return head()
