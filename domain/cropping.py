@@ -17,8 +17,11 @@ MARGIN: Final = 0.08
 LARGEST_HEADROOM: Final = 0.2
 """With room to spare the head's top lies in the upper fifth, so that a small person does not sink in the frame."""
 
-LEAST_HEADROOM: Final = 0.04
-"""Space above the head, as a share of the window, when something has to be cut: enough not to look cut."""
+HEADROOM_OF_A_CUT: Final = 0.025
+"""Space above the head, as a share of the window, when feet or arms have to be cut anyway: the hair shows whole."""
+
+LEAST_HEADROOM: Final = 0.006
+"""What that space shrinks to when it would be the very reason for cutting the feet: it covers the detector's error."""
 
 LEAST_HEIGHT: Final = 1000
 """A window is not cut lower than this many pixels: about the 1024 that try-on models work with."""
@@ -127,14 +130,14 @@ def _place(person: SeenPerson, body: Box, source: Size, window: Size) -> Box:
 def _best_cut_across(person: SeenPerson, body: _Span, window: Size) -> float:
     head = _head_to_keep(person, window)
     joints = [(mark.x, _PART_WEIGHT.get(part, 0)) for part, mark in person.visible_landmarks().items()]
-    starts = _starts(body, (head.x, head.right) if head else None, window.width, LEAST_HEADROOM / 2)
+    starts = _starts(body, (head.x, head.right) if head else None, window.width)
     return max(starts, key=_kept(body, joints, window.width))
 
 
 def _best_cut_down(person: SeenPerson, body: _Span, window: Size) -> float:
     head = _head_to_keep(person, window)
     joints = [(mark.y, _PART_WEIGHT.get(part, 0)) for part, mark in person.visible_landmarks().items()]
-    starts = _starts(body, (head.y, head.bottom) if head else None, window.height, LEAST_HEADROOM)
+    starts = _starts(body, (head.y, head.bottom) if head else None, window.height)
     return max(starts, key=_kept(body, joints, window.height))
 
 
@@ -145,13 +148,16 @@ def _head_to_keep(person: SeenPerson, window: Size) -> Box | None:
     return person.head or person.face
 
 
-def _starts(body: _Span, head: tuple[int, int] | None, window: int, headroom: float) -> list[float]:
+def _starts(body: _Span, head: tuple[int, int] | None, window: int) -> list[float]:
     """Where a window may start in one direction so that it holds the head with some room around it."""
     first, last = 0.0, float(body.total - window)
     if head:
         start, end = head
-        room = min(headroom * window, max(0.0, (window - (end - start)) / 2))
-        first, last = max(first, end + room - window), min(last, start - room)
+        missing = max(0, body.end - body.start - window)
+        room = min(
+            max(missing, LEAST_HEADROOM * window), HEADROOM_OF_A_CUT * window, max(0.0, (window - end + start) / 2)
+        )
+        first, last = max(first, end + min(room, body.total - end) - window), min(last, start - min(room, start))
         if first > last:
             return [min(max((start + end - window) / 2, 0.0), float(body.total - window))]
     return [first + (last - first) * step / _POSITIONS for step in range(_POSITIONS + 1)]

@@ -1,7 +1,7 @@
 """What a person's mask tells: its extent, its area, and where the hair above a face ends."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ _STEP: Final = 2
 
 _LEAST_PART: Final = 0.1
 """A separate part of a mask counts from this share of the largest on: a leg behind a bench does, a speck does not."""
+
+_LEAST_COLUMN: Final = 0.12
+"""A column beside a face is hair when this share of it is covered: less is a fringe of the mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,58 @@ class Silhouette:
             area=float(areas[kept - 1].sum()) * _STEP * _STEP,
         )
 
-    def extent_within(self, left: float, top: float, right: float, bottom: float) -> tuple[int, int, int, int] | None:
-        """The smallest area (left, top, right, bottom) that holds what lies inside the given one."""
-        x, y = max(0, int(left) // _STEP), max(0, int(top) // _STEP)
-        part: Any = self.parts[y : max(y, int(bottom) // _STEP), x : max(x, int(right) // _STEP)]
-        rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        if not len(rows):
+    def head_extent(
+        self, face: tuple[float, float, float, float], *, beside: float, above: float
+    ) -> tuple[float, float, float, float] | None:
+        """How far the silhouette reaches from the middle of a face without a gap, at most so far beside and above it.
+
+        Args: face: left, top, right, bottom of the face without its jaw. Returns: the same with hair or hat.
+        """
+        left, top, right, bottom = (round(edge / _STEP) for edge in face)
+        first_row, first_column = max(0, top - round(above / _STEP)), max(0, left - round(beside / _STEP))
+        part = self.parts[first_row : max(0, bottom), first_column : max(0, right + round(beside / _STEP))]
+        above_face = part[:, max(0, left - first_column) : max(0, right - first_column)]
+        rows: NDArray[np.bool_] = np.asarray(above_face.any(axis=1))
+        middle = (left + right) // 2 - first_column
+        if not rows.any() or not 0 <= middle < part.shape[1]:
             return None
+        crown = _reach(rows[::-1], int(np.argmax(rows[::-1])))[1]
+        columns: NDArray[np.bool_] = np.asarray(part[len(rows) - crown :].mean(axis=0) >= _LEAST_COLUMN)
+        if not columns[middle]:
+            return None
+        start, end = _reach(columns, middle)
         return (
-            (x + int(columns[0])) * _STEP,
-            (y + int(rows[0])) * _STEP,
-            (x + int(columns[-1]) + 1) * _STEP,
-            (y + int(rows[-1]) + 1) * _STEP,
+            (first_column + start) * _STEP,
+            (first_row + len(rows) - crown) * _STEP,
+            (first_column + end) * _STEP,
+            face[3],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One connected patch of a mask: its edges and area in pixels of the mask."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: float
+
+
+def largest_parts(mask: NDArray[np.float32], least_area: float) -> list[Part]:
+    """The connected patches of at least so many pixels, the largest first."""
+    binary = (mask[::_STEP, ::_STEP] > _INSIDE).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    parts = [
+        Part(x * _STEP, y * _STEP, (x + width) * _STEP, (y + height) * _STEP, float(area) * _STEP * _STEP)
+        for x, y, width, height, area in stats[1:].tolist()
+    ]
+    return sorted((part for part in parts if part.area >= least_area), key=lambda part: -part.area)
+
+
+def _reach(line: NDArray[np.bool_], middle: int) -> tuple[int, int]:
+    """First and behind the last of the unbroken run of true values around `middle`."""
+    gaps = np.flatnonzero(~line)
+    before, after = gaps[gaps < middle], gaps[gaps > middle]
+    return (int(before[-1]) + 1 if len(before) else 0), (int(after[0]) if len(after) else len(line))
