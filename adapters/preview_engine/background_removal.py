@@ -16,6 +16,7 @@ SHADOW_CHROMA = 6.0  # a shadow darkens without coloring...
 SHADOW_DEPTH = 26.0  # ...this much at most...
 SHADOW_SLOPE = 1.1  # ...and softly: L* per pixel; an outline is steeper
 RIM_CHROMA, RIM_DEPTH = 9.0, 60.0  # the hard shadow right under an edge
+GAP_DEPTH = 0.05  # of the longest edge: how far up between sleeve and torso background is looked for
 RIM_WIDTH = 0.012  # of the longest edge: how wide a hard shadow is taken off
 GARMENT_LIKE_SHADOW = 0.15  # of the pixels inside the rim: white, gray or striped, so the rim stays
 LEAST_AREA, MOST_AREA = 0.05, 0.92  # of the picture
@@ -30,7 +31,7 @@ def remove_background(photo: Rgb) -> Mask:
     """
     flat, soft_shadow, any_shadow = _background_like(to_lab(photo))
     solid = _solid_pieces(~_flood(flat | soft_shadow))
-    return _soft(_without_rim(solid, any_shadow))
+    return _soft(_without_rim(solid, flat | soft_shadow, any_shadow))
 
 
 def _background_like(lab: npt.NDArray[np.float32]) -> tuple[Flags, Flags, Flags]:
@@ -46,14 +47,15 @@ def _background_like(lab: npt.NDArray[np.float32]) -> tuple[Flags, Flags, Flags]
     return flat, soft, np.asarray((chroma < RIM_CHROMA) & (light > -RIM_DEPTH) & (light < RIM_CHROMA), dtype=np.bool_)
 
 
-def _without_rim(solid: Flags, shadow: Flags) -> Flags:
-    """The garment without the hard shadow along its edge, unless the garment itself looks like that."""
+def _without_rim(solid: Flags, background: Flags, shadow: Flags) -> Flags:
+    """The garment without hard shadows along its edge and narrow gaps, unless the garment itself looks like that."""
     deep = RIM_WIDTH * max(solid.shape)
     core = cv2.erode(solid.astype(np.uint8), disk(deep), borderType=cv2.BORDER_REPLICATE) > 0
     ring = (cv2.erode(core.astype(np.uint8), disk(deep), borderType=cv2.BORDER_REPLICATE) == 0) & core
     if not ring.any() or shadow[ring].mean() > GARMENT_LIKE_SHADOW:
         return solid
-    rim = solid & ~core & shadow
+    deeper = cv2.erode(core.astype(np.uint8), disk(GAP_DEPTH * max(solid.shape)), borderType=cv2.BORDER_REPLICATE) > 0
+    rim = solid & ((~core & shadow) | (~deeper & background))
     return np.asarray(solid & ~(_flood(~solid | rim) & rim), dtype=np.bool_)
 
 

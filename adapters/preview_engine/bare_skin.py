@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.preview_engine.complexion import Complexion, chin_height
-from adapters.preview_engine.pictures import Flags, Mask, Rgb, blurred, disk, to_lab, to_rgb
+from adapters.preview_engine.pictures import Flags, Mask, Rgb, blurred, disk, extended, to_lab, to_rgb
 from adapters.preview_engine.pose import Joint
 from adapters.preview_engine.wearer import Arm, Wearer
 
 # Lengths in shoulder widths
 SPREAD = 0.16  # how far the color of neck and arm is carried under the old garment
-UPPER_ARM_SWELL = 1.2  # an upper arm against its forearm
+OLD_SLEEVE = 2.6  # in half widths of the arm: how far an old sleeve may stand off
 ROUNDNESS = 0.16  # how much darker an arm's edge is than its middle
-INPAINT_REACH = 3  # pixels
+LEAST_SLEEVE = 0.015  # thinner is an arm's own edge
+BACKGROUND_BLUR = 3.0  # pixels
+NECK_OF_COLLAR = 0.62  # how wide the neck is where the collar lies
 NECK_SHADE = 0.94
 
 
@@ -34,10 +36,10 @@ def take_off(person: Rgb, wearer: Wearer, complexion: Complexion, garment: Mask)
     for side, arm in enumerate(wearer.arms):
         if not complexion.bare_arms[side]:
             continue
-        half = _bare_half_width(wearer, arm)
+        half = arm.half_width
         distance = _from_bone(arm, garment.shape)
         arms |= distance < half
-        sleeves |= distance < 2.3 * arm.half_width
+        sleeves |= distance < OLD_SLEEVE * arm.half_width
         edge = np.where(distance < half, 1 - ROUNDNESS * (distance / half) ** 3, edge).astype(np.float32)
     skin = shown & (bust | (arms & (wearer.body > 0.4)))
     beside = shown & sleeves & ~skin
@@ -49,32 +51,16 @@ def _bust(wearer: Wearer, shape: tuple[int, ...]) -> Flags:
     """Neck, shoulders and upper chest down to the armpits."""
     chin = chin_height(wearer)
     pits = wearer.side(0.42)
-    neck = np.array([(wearer.neck[i, 0], min(chin, wearer.neck[i, 1])) for i in (0, 1)], dtype=np.float32)
+    base = wearer.neck.mean(axis=0)
+    throat = base + (wearer.neck - base) * NECK_OF_COLLAR
+    neck = np.array([(point[0], min(chin, point[1])) for point in throat], dtype=np.float32)
     tips = wearer.tips * 0.9 + wearer.tips.mean(axis=0) * 0.1
-    outline = np.concatenate([neck[:1], wearer.neck[:1], tips[:1], pits, tips[1:], wearer.neck[1:], neck[1:]])
+    outline = np.concatenate(
+        [neck[:1], throat[:1], wearer.neck[:1], tips[:1], pits, tips[1:], wearer.neck[1:], throat[1:], neck[1:]]
+    )
     found = np.zeros(shape, dtype=np.uint8)
     cv2.fillPoly(found, [np.rint(outline).astype(np.int32)], 1)
     return np.asarray(found > 0, dtype=np.bool_)
-
-
-def _bare_half_width(wearer: Wearer, arm: Arm) -> float:
-    """Of the upper arm, by the forearm, which no sleeve hides."""
-    found = []
-    for share in (0.2, 0.35, 0.5):
-        start = arm.bones[1] + share * (arm.bones[2] - arm.bones[1])
-        along = (arm.bones[2] - arm.bones[1]) / max(float(np.linalg.norm(arm.bones[2] - arm.bones[1])), 1.0)
-        for sign in (-1, 1):
-            across = sign * np.array([along[1], -along[0]])
-            for step in np.arange(1.0, 0.25 * wearer.shoulder_width):
-                x, y = np.rint(start + across * step).astype(int)
-                if not (0 <= x < wearer.body.shape[1] and 0 <= y < wearer.body.shape[0]):
-                    break
-                if wearer.body[y, x] < 0.5:
-                    found.append(step)
-                    break
-    forearm = float(np.median(found)) if found else 0.1 * wearer.shoulder_width
-    unit = wearer.shoulder_width
-    return float(np.clip(UPPER_ARM_SWELL * forearm, 0.09 * unit, 0.17 * unit))
 
 
 def _from_bone(arm: Arm, shape: tuple[int, ...]) -> Mask:
@@ -86,12 +72,18 @@ def _from_bone(arm: Arm, shape: tuple[int, ...]) -> Mask:
 
 
 def _without(person: Rgb, beside: Flags, wearer: Wearer) -> Rgb:
-    """The background carried on over what is neither skin nor garment."""
-    if not beside.any():
+    """The nearest background carried on over what is neither skin nor garment."""
+    unit = wearer.shoulder_width
+    sleeve = cv2.morphologyEx(beside.astype(np.uint8), cv2.MORPH_OPEN, disk(LEAST_SLEEVE * unit))
+    if not sleeve.any():
         return person
-    wide = cv2.dilate(beside.astype(np.uint8), disk(2))
-    wide[(wearer.body > 0.5) & ~beside] = 0
-    return np.asarray(cv2.inpaint(person, wide, INPAINT_REACH, cv2.INPAINT_TELEA), dtype=np.uint8)
+    sleeve = cv2.dilate(sleeve, disk(0.05 * unit)) * beside
+    sleeve = cv2.dilate(sleeve, disk(2)) * (beside | (wearer.body < 0.5))
+    body = cv2.dilate((wearer.body > 0.1).astype(np.uint8), disk(0.02 * unit))
+    behind = extended(person, 1 - body.astype(np.float32))
+    smooth = cv2.GaussianBlur(behind, (0, 0), BACKGROUND_BLUR).astype(np.float32)
+    alpha = blurred(sleeve.astype(np.float32), 0.8)[..., None]
+    return np.asarray(np.rint(person * (1 - alpha) + smooth * alpha), dtype=np.uint8)
 
 
 def _painted(person: Rgb, where: Flags, edge: Mask, wearer: Wearer, complexion: Complexion) -> Rgb:
@@ -104,7 +96,11 @@ def _painted(person: Rgb, where: Flags, edge: Mask, wearer: Wearer, complexion: 
     fallback = complexion.skin_color * np.array([NECK_SHADE, 1, 1], dtype=np.float32)
     color = _carried(lab, known, fallback, SPREAD * wearer.shoulder_width)
     color[..., 0] *= edge
-    alpha = blurred(where.astype(np.float32), 1.0)[..., None]
+    # the old collar's shadow lies on the skin along it
+    own = (complexion.skin | where) & ~complexion.head & (np.arange(where.shape[0])[:, None] > wearer.neck[:, 1].min())
+    wide = cv2.dilate(where.astype(np.uint8), disk(0.03 * wearer.shoulder_width)) * own
+    alpha = blurred(wide.astype(np.float32), 0.012 * wearer.shoulder_width)
+    alpha = np.where(where, np.maximum(alpha, 0.98), alpha * own)[..., None]
     paint = to_rgb(color.astype(np.float32))
     return np.asarray(np.rint(person * (1 - alpha) + paint * alpha), dtype=np.uint8)
 

@@ -78,12 +78,3 @@ def _enlarged(values: npt.NDArray[np.float32], width: int, height: int) -> npt.N
     if values.shape == (height, width):
         return values
     return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-
-
-def extended(garment: Rgb, mask: Mask) -> Rgb:
-    """The garment's own colors carried on beyond its outline, so that no background shines through its edge."""
-    inside = (mask > 0.98).astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    colors = np.zeros((int(labels.max()) + 1, 3), dtype=np.uint8)
-    colors[labels[inside > 0]] = garment[inside > 0]
-    return np.asarray(colors[labels], dtype=np.uint8)

@@ -8,13 +8,13 @@ import numpy as np
 from adapters.preview_engine.background_removal import remove_background
 from adapters.preview_engine.bare_skin import take_off
 from adapters.preview_engine.complexion import kept_in_front, read_complexion
-from adapters.preview_engine.compositing import Layer, Scene, composite, coverage, extended, replaced
+from adapters.preview_engine.compositing import Layer, Scene, composite, coverage, replaced
 from adapters.preview_engine.fitting import fit_sleeve, fit_torso, sleeve_end
 from adapters.preview_engine.garment_shape import read_shape
 from adapters.preview_engine.light import folds, tint
 from adapters.preview_engine.mesh_warp import source_map
 from adapters.preview_engine.neckline import without_inside
-from adapters.preview_engine.pictures import RenderedTryOn, blurred, decode, disk, encode, shrunk
+from adapters.preview_engine.pictures import RenderedTryOn, blurred, decode, disk, encode, extended, shrunk
 from adapters.preview_engine.pose import PoseReader
 from adapters.preview_engine.wearer import read_wearer
 

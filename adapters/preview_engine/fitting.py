@@ -17,9 +17,13 @@ TIP_ROW, ARMPIT_ROW = 1, len(ARMHOLE_ROWS)
 COLLAR_PLACES = np.array([-1.0, -0.8, -0.6, -0.42, -0.2, 0.0, 0.2, 0.42, 0.6, 0.8, 1.0], dtype=np.float32)
 COLLAR = 0.42  # the column where the collar meets the shoulder
 SIDE_MARGIN = 0.12  # the mesh reaches beyond the outline; the garment's own edge decides
+SHOULDER_RAISE = 0.1  # shoulder widths
 SHORTEST_HEM, LONGEST_HEM = 0.7, 1.35  # torso lengths below the shoulders
 LONG_SLEEVE = 0.78  # of the arm's length: ends at the wrist
 SHORTEST_SLEEVE = 0.22
+SHORTEST_INSEAM = 0.05  # of the arm's length, from the armpit
+# An old sleeve may be wider by so many half widths of the arm and still go under
+COVERED_SLEEVE = 1.0
 SLEEVE_MARGIN = 1.35
 
 
@@ -27,7 +31,10 @@ def fit_torso(shape: GarmentShape, wearer: Wearer) -> Mesh:
     """Shoulders on shoulders, collar round the neck, sides along the torso's sides, hem where the length ends."""
     scale = wearer_scale(shape, wearer)
     source_rows, target_rows = [], []
-    source_top, target_top = _top(shape.collar, shape.shoulders), _top(*_shoulders_on(shape, wearer, scale))
+    source_top, target_top = (
+        _top(shape.collar, shape.shoulders),
+        _onto_shoulders(_top(*_shoulders_on(shape, wearer, scale)), wearer),
+    )
     sides = _sides_on(shape, wearer, scale)
     source_pit = _between(shape.sides[0, 0], shape.sides[1, 0])
     target_pit = _between(sides[0, 0], sides[1, 0])
@@ -65,6 +72,24 @@ def _shoulders_on(shape: GarmentShape, wearer: Wearer, scale: float) -> tuple[Po
             share = float(np.clip((tips[side] - wearer.neck[side]) @ span / (span @ span), 0.3, 1.0))
             tips[side] = wearer.neck[side] + span * share
     return collar, tips.astype(np.float32)
+
+
+def _onto_shoulders(top: Points, wearer: Wearer) -> Points:
+    """The line between collar and tips raised to where the body ends, unless hair or the neck goes on above."""
+    raised = top.copy()
+    reach = SHOULDER_RAISE * wearer.shoulder_width
+    height, width = wearer.body.shape
+    for index, place in enumerate(COLLAR_PLACES):
+        if abs(place) <= COLLAR:
+            continue
+        for step in np.arange(0.0, reach):
+            x, y = round(float(top[index, 0])), round(float(top[index, 1] - step))
+            if not (0 <= x < width and 0 <= y < height):
+                break
+            if wearer.body[y, x] < 0.5:
+                raised[index, 1] = y
+                break
+    return raised
 
 
 def _collar_on(shape: GarmentShape, wearer: Wearer, scale: float) -> Points:
@@ -132,12 +157,16 @@ def fit_sleeve(sleeve: Sleeve, shape: GarmentShape, wearer: Wearer, side: int, t
     center, normal = _along(arm, places, outward=(-1, 1)[side])
     taper = np.interp(places, [0, 0.5, 1.0], [1.0, 0.92, 0.62])
     half = np.clip(half, arm.half_width * taper * 1.06, arm.half_width * taper * 1.6)
-    outer = center + normal * half[:, None]
-    inner = center - normal * half[:, None]
-    ease_in = np.clip(places / max(0.28 * arm.upper_length / arm.length * 2, 1e-3), 0, 1)[:, None]
+    ease_in = np.clip(places / max(0.56 * arm.upper_length / arm.length, 1e-3), 0, 1)[:, None]
     ease_in = ease_in * ease_in * (3 - 2 * ease_in)
-    outer = (1 - ease_in) * (tip + (outer - outer[0])) + ease_in * outer
-    inner = (1 - ease_in) * (armpit + (inner - inner[0])) + ease_in * inner
+    outer = center + normal * half[:, None]
+    outer += (1 - ease_in) * (tip - outer[0])
+    bone = arm.bones[1] - arm.bones[0]
+    pit = float(np.clip((armpit - arm.bones[0]) @ bone / (bone @ bone), 0.05, 0.8)) * arm.upper_length / arm.length
+    lower = pit + (max(end, pit + SHORTEST_INSEAM) - pit) * places / end
+    center, normal_inside = _along(arm, lower.astype(np.float32), outward=(-1, 1)[side])
+    inner = center - normal_inside * half[:, None]
+    inner += (1 - ease_in) * (armpit - inner[0])
     outer += normal * _uncovered(wearer, outer, normal, arm.half_width)[:, None] * np.minimum(4 * ease_in, 1)
     return Mesh(
         _with_margins(sleeve.outer, sleeve.inner),
@@ -186,7 +215,7 @@ def _uncovered(wearer: Wearer, outer: Points, normal: Points, half: float) -> np
     height, width = wearer.body.shape
     reach = np.zeros(len(outer), dtype=np.float32)
     for index in range(len(outer)):
-        for step in np.arange(0.0, 1.6 * half, 1.0):
+        for step in np.arange(0.0, COVERED_SLEEVE * half, 1.0):
             x, y = np.rint(outer[index] + normal[index] * step).astype(int)
             if not (0 <= x < width and 0 <= y < height):
                 break

@@ -262,6 +262,7 @@ def _sleeve(garment: Mask, outside: Flags, shoulder: Points, armpit: Points, tor
             outer.append(center + outwards * np.percentile(here, 98))
             inner.append(center + outwards * np.percentile(here, 2))
     overlap = cv2.dilate(outside.astype(np.float32), disk(SEAM_OVERLAP * max(outside.shape)))
+    overlap[int(armpit[1]) :] = outside[int(armpit[1]) :]
     return Sleeve(np.array(outer, dtype=np.float32), np.array(inner, dtype=np.float32), garment * overlap)
 
 

@@ -73,3 +73,12 @@ def to_rgb(lab: npt.NDArray[np.float32]) -> Rgb:
     """Back from CIE L*a*b*; colors outside sRGB are clipped."""
     rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
     return np.asarray(np.clip(np.rint(rgb * 255.0), 0, 255), dtype=np.uint8)
+
+
+def extended(picture: Rgb, mask: Mask) -> Rgb:
+    """What the mask shows, each pixel outside it in the color of the nearest pixel inside."""
+    inside = (mask > 0.98).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    colors = np.zeros((int(labels.max()) + 1, 3), dtype=np.uint8)
+    colors[labels[inside > 0]] = picture[inside > 0]
+    return np.asarray(colors[labels], dtype=np.uint8)

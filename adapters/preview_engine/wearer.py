@@ -21,7 +21,8 @@ LEAST_BODY = 0.75  # share of the torso's middle that the body mask confirms
 SHOULDER_TIP_OUT, SHOULDER_TIP_UP = 0.14, 0.10  # from the joint to the point of the shoulder
 NECK_BASE_UP = 0.27  # collar above the joints
 CHEST_HALF, HIP_HALF = 0.52, 0.95  # half widths; hips in distances of the hip joints
-ARM_HALF = 0.17  # thickest upper arm
+ARM_HALF = 0.13  # an upper arm
+UPPER_ARM_SWELL = 1.3  # an upper arm against its forearm
 TORSO_ROWS = 24
 TORSO_REACH = 1.6  # rows go down to here, in torso lengths: a long shirt's hem
 
@@ -196,22 +197,26 @@ def _arm(pose: Pose, side: int, width: float) -> Arm:
     right = (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.RIGHT_INDEX)
     left = (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST, Joint.LEFT_INDEX)
     points = np.stack([pose.at(joint) for joint in (right, left)[side]])
-    return Arm(points[:3], points[3], _arm_half_width(pose.body, points[0], points[1], side, width))
+    upper = _half_width(pose.body, points[0], points[1], (-1, 1)[side], 0.3 * width)
+    fore = [_half_width(pose.body, points[1], points[2], sign, 0.25 * width) for sign in (-1, 1)]
+    seen = [half for half in fore if half is not None]
+    half = upper if upper is not None else ARM_HALF * width
+    if seen:  # a short, wide sleeve hides how wide the upper arm is; the forearm tells
+        half = min(half, UPPER_ARM_SWELL * float(np.mean(seen)))
+    return Arm(points[:3], points[3], float(np.clip(half, 0.09 * width, 0.2 * width)))
 
 
-def _arm_half_width(body: Mask, shoulder: Points, elbow: Points, side: int, width: float) -> float:
-    """Measured outwards from the upper arm's bone to the end of the body; the inner side may touch the torso."""
-    along = (elbow - shoulder) / max(float(np.linalg.norm(elbow - shoulder)), 1.0)
-    outward = np.array([along[1], -along[0]], dtype=np.float32) * (-1 if side == 0 else 1)
+def _half_width(body: Mask, start: Points, end: Points, sign: int, reach: float) -> float | None:
+    """From a bone to the end of the body, to one side; None where the arm touches something."""
+    along = (end - start) / max(float(np.linalg.norm(end - start)), 1.0)
+    across = np.array([along[1], -along[0]], dtype=np.float32) * sign
     found = []
-    for share in (0.35, 0.5, 0.65):
-        start = shoulder + share * (elbow - shoulder)
-        for step in np.arange(1.0, 0.3 * width, 1.0):
-            x, y = np.rint(start + step * outward).astype(int)
+    for share in (0.3, 0.45, 0.6):
+        for step in np.arange(1.0, reach):
+            x, y = np.rint(start + share * (end - start) + step * across).astype(int)
             if not (0 <= x < body.shape[1] and 0 <= y < body.shape[0]):
                 break
             if body[y, x] < 0.5:
                 found.append(step)
                 break
-    measured = float(np.median(found)) if found else 0.13 * width
-    return float(np.clip(measured, 0.08 * width, ARM_HALF * width * 1.3))
+    return float(np.median(found)) if found else None
