@@ -11,6 +11,7 @@ from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported
 BORDER_SHARE = 0.03  # of the longest edge: the frame in which the background is read
 SAME_COLOR = 12.0  # around the frame's median: still background
 PLAIN_SHARE = 0.6  # of the frame must be background; a sleeve or a hem may leave the picture
+PLAIN_NOISE = 5.0  # half of the frame is nearer to its median than this; grass or a brick wall is not
 NO_DIFFERENCE = 2.5  # sensor noise and JPEG
 SHADOW_CHROMA = 6.0  # a shadow darkens without coloring...
 SHADOW_DEPTH = 26.0  # ...this much at most...
@@ -69,6 +70,8 @@ def _background(lab: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     colors = lab[rows, columns]
     plain = np.linalg.norm(colors - np.median(colors, axis=0), axis=1) < SAME_COLOR
     if plain.mean() < PLAIN_SHARE:
+        raise GarmentNotSeparable
+    if np.median(np.linalg.norm(colors[plain] - np.median(colors[plain], axis=0), axis=1)) > PLAIN_NOISE:
         raise GarmentNotSeparable
     position = np.stack([np.ones(rows.size), columns / width, rows / height], axis=1)
     gradient = np.linalg.lstsq(position[plain], colors[plain], rcond=None)[0]

@@ -15,7 +15,7 @@ from adapters.preview_engine.wearer import Arm, Wearer
 
 # Lengths in shoulder widths
 SPREAD = 0.16  # how far the color of neck and arm is carried under the old garment
-OLD_SLEEVE = 2.6  # in half widths of the arm: how far an old sleeve may stand off
+OLD_SLEEVE = 3.4  # in half widths of the arm: how far an old sleeve may stand off
 ROUNDNESS = 0.16  # how much darker an arm's edge is than its middle
 LEAST_SLEEVE = 0.015  # thinner is an arm's own edge
 BACKGROUND_BLUR = 3.0  # pixels
@@ -41,7 +41,7 @@ def take_off(person: Rgb, wearer: Wearer, complexion: Complexion, garment: Mask)
         arms |= distance < half
         sleeves |= distance < OLD_SLEEVE * arm.half_width
         edge = np.where(distance < half, 1 - ROUNDNESS * (distance / half) ** 3, edge).astype(np.float32)
-    skin = shown & (bust | (arms & (wearer.body > 0.4)))
+    skin = shown & (bust | arms) & (wearer.body > 0.5)
     beside = shown & sleeves & ~skin
     result = _without(person, beside, wearer)
     return _painted(result, skin, edge, wearer, complexion)

@@ -47,8 +47,8 @@ def read_complexion(photo: Rgb, wearer: Wearer) -> Complexion:
     opened = cv2.morphologyEx(skin.astype(np.uint8), cv2.MORPH_OPEN, disk(1))
     skin = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disk(2)) > 0
     head = body & _head(wearer, body.shape)
-    worn = _palette(smooth[body & _chest(wearer, body.shape)], 4)
-    to_cloth = _distance(smooth, worn, body)
+    worn = palette(smooth[body & _chest(wearer, body.shape)], 4)
+    to_cloth = color_distance(smooth, worn, body)
     to_skin = np.linalg.norm((smooth - color) * np.array([0.5, 1, 1], dtype=np.float32), axis=-1)
     skin = skin & ((to_skin < 1.3 * to_cloth) | face)
     cloth = body & ~skin & (to_cloth < CLOTH_REACH)
@@ -107,7 +107,7 @@ def _hair(smooth: Colors, head: Flags, skin: Flags, wearer: Wearer) -> Flags:
     clothes = body & ~skin & _chest(wearer, body.shape)
     if min(int(on_head.sum()), int(clothes.sum())) < LEAST_SAMPLES:
         return nothing
-    hair_colors, cloth_colors = _palette(smooth[on_head], 3), _palette(smooth[clothes], 4)
+    hair_colors, cloth_colors = palette(smooth[on_head], 3), palette(smooth[clothes], 4)
     apart = np.linalg.norm(hair_colors[:, None] - cloth_colors[None], axis=-1).min(axis=1)
     hair_colors = hair_colors[apart > HAIR_CLOTH_DIFFERENCE]
     if not len(hair_colors):
@@ -115,8 +115,8 @@ def _hair(smooth: Colors, head: Flags, skin: Flags, wearer: Wearer) -> Flags:
     low = float(wearer.joints[:, 1].mean()) + 0.6 * wearer.torso_length
     near = np.abs(np.arange(body.shape[1]) - wearer.neck.mean(axis=0)[0])[None] < 0.62 * wearer.shoulder_width
     region = body & ~skin & (rows < low) & near
-    to_hair = _distance(smooth, hair_colors, region)
-    to_cloth = _distance(smooth, cloth_colors, region)
+    to_hair = color_distance(smooth, hair_colors, region)
+    to_cloth = color_distance(smooth, cloth_colors, region)
     looks = (region & (to_hair < 0.8 * to_cloth) & (to_hair < 22)) | on_head
     looks = cv2.morphologyEx(looks.astype(np.uint8), cv2.MORPH_OPEN, disk(2))
     _, labels = cv2.connectedComponents(looks, connectivity=8)
@@ -134,8 +134,8 @@ def _chest(wearer: Wearer, shape: tuple[int, ...]) -> Flags:
     return np.asarray(found > 0, dtype=np.bool_)
 
 
-def _palette(samples: Colors, size: int) -> Colors:
-    """The main colors; seeded by lightness, so that the same photo gives the same palette."""
+def palette(samples: Colors, size: int) -> Colors:
+    """The main colors, `size` at most; seeded by lightness, so that the same photo gives the same palette."""
     few = samples[:: max(1, len(samples) // 1500)]
     seeds = np.argsort(few[:, 0])[np.linspace(0, len(few) - 1, size).astype(int)]
     centers = few[seeds].copy()
@@ -148,10 +148,11 @@ def _palette(samples: Colors, size: int) -> Colors:
     return np.asarray(centers[shares > 0.08], dtype=np.float32)
 
 
-def _distance(smooth: Colors, palette: Colors, region: Flags) -> Mask:
+def color_distance(smooth: Colors, colors: Colors, region: Flags) -> Mask:
+    """Each pixel's distance to the nearest of the colors; infinite outside the region."""
     distance = np.full(region.shape, np.inf, dtype=np.float32)
     pixels = smooth[region]
-    distance[region] = np.min([np.linalg.norm(pixels - color, axis=1) for color in palette], axis=0)
+    distance[region] = np.min([np.linalg.norm(pixels - color, axis=1) for color in colors], axis=0)
     return distance
 
 

@@ -1,5 +1,6 @@
 """The embedded try-on: an honest 2-D preview that lays a garment's photo over its wearer's photo."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,13 +11,15 @@ from adapters.preview_engine.bare_skin import take_off
 from adapters.preview_engine.complexion import kept_in_front, read_complexion
 from adapters.preview_engine.compositing import Layer, Scene, composite, coverage, replaced
 from adapters.preview_engine.fitting import fit_sleeve, fit_torso, sleeve_end
-from adapters.preview_engine.garment_shape import read_shape
+from adapters.preview_engine.garment_shape import GarmentShape, read_shape
 from adapters.preview_engine.light import folds, tint
 from adapters.preview_engine.mesh_warp import source_map
 from adapters.preview_engine.neckline import without_inside
-from adapters.preview_engine.pictures import RenderedTryOn, blurred, decode, disk, encode, extended, shrunk
+from adapters.preview_engine.pictures import Mask, RenderedTryOn, Rgb, blurred, decode, disk, encode, extended, shrunk
 from adapters.preview_engine.pose import PoseReader
 from adapters.preview_engine.wearer import read_wearer
+from adapters.preview_engine.worn_garment import cut_from_model, is_worn
+from domain.try_on_errors import GarmentNotSeparable
 
 WORKING_EDGE = 1000  # pixels; masks and meshes are smooth, only the colors need the full size
 LOOSE_REACH = 0.07  # shoulder widths that a garment may stand off the body
@@ -45,12 +48,11 @@ class PreviewEngine:
         person = shrunk(photo, WORKING_EDGE)
         wearer = read_wearer(self._poses.read(person))
         garment = shrunk(decode(garment_jpeg), WORKING_EDGE)
-        mask = remove_background(garment)
-        shape = read_shape(mask)
+        mask, shape = self._cut_out(garment)
         complexion = read_complexion(person, wearer)
         height, width = person.shape[:2]
         torso = fit_torso(shape, wearer)
-        layers = [Layer(source_map(torso, height, width), without_inside(garment, shape))]
+        layers = [Layer(source_map(torso, height, width), shape.torso)]
         for side, sleeve in enumerate(shape.sleeves):
             if sleeve is not None:
                 mesh = fit_sleeve(sleeve, shape, wearer, side, torso)
@@ -66,3 +68,16 @@ class PreviewEngine:
         )
         bared = take_off(person, wearer, complexion, coverage(layers, scene))
         return encode(composite(replaced(photo, person, bared), extended(garment, mask), layers, scene))
+
+    def _cut_out(self, garment: Rgb) -> tuple[Mask, GarmentShape]:
+        pose = self._poses.read(garment)
+        try:
+            silhouette = remove_background(garment)
+        except GarmentNotSeparable:
+            if pose is None or not is_worn(pose, None):
+                raise
+            return cut_from_model(garment, pose)
+        if pose is not None and is_worn(pose, silhouette):
+            return cut_from_model(garment, pose)
+        shape = read_shape(silhouette)
+        return silhouette, replace(shape, torso=without_inside(garment, shape))

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from adapters.preview_engine.garment_shape import GarmentShape, Sleeve
 from adapters.preview_engine.mesh_warp import Mesh
 from adapters.preview_engine.pictures import Points, blurred
-from adapters.preview_engine.wearer import Arm, Wearer
+from adapters.preview_engine.wearer import Wearer
 
 # A garment laid flat shows half its girth; worn, the front view shows less, because bodies are round
 WORN_WIDTH = 0.86
@@ -154,7 +154,7 @@ def fit_sleeve(sleeve: Sleeve, shape: GarmentShape, wearer: Wearer, side: int, t
     places = source_steps / source_steps[-1] * end
     half = np.maximum(sleeve.half_widths * scale * WORN_WIDTH, 0.0)
     tip, armpit = torso.target[TIP_ROW, (1, -2)[side]], torso.target[ARMPIT_ROW, (1, -2)[side]]
-    center, normal = _along(arm, places, outward=(-1, 1)[side])
+    center, normal = arm.path(places)
     taper = np.interp(places, [0, 0.5, 1.0], [1.0, 0.92, 0.62])
     half = np.clip(half, arm.half_width * taper * 1.06, arm.half_width * taper * 1.6)
     ease_in = np.clip(places / max(0.56 * arm.upper_length / arm.length, 1e-3), 0, 1)[:, None]
@@ -164,7 +164,7 @@ def fit_sleeve(sleeve: Sleeve, shape: GarmentShape, wearer: Wearer, side: int, t
     bone = arm.bones[1] - arm.bones[0]
     pit = float(np.clip((armpit - arm.bones[0]) @ bone / (bone @ bone), 0.05, 0.8)) * arm.upper_length / arm.length
     lower = pit + (max(end, pit + SHORTEST_INSEAM) - pit) * places / end
-    center, normal_inside = _along(arm, lower.astype(np.float32), outward=(-1, 1)[side])
+    center, normal_inside = arm.path(lower.astype(np.float32))
     inner = center - normal_inside * half[:, None]
     inner += (1 - ease_in) * (armpit - inner[0])
     outer += normal * _uncovered(wearer, outer, normal, arm.half_width)[:, None] * np.minimum(4 * ease_in, 1)
@@ -186,28 +186,6 @@ def sleeve_end(shape: GarmentShape, wearer: Wearer, side: int) -> float:
 def _steps(sleeve: Sleeve) -> npt.NDArray[np.float32]:
     center = (sleeve.outer + sleeve.inner) / 2
     return np.asarray(np.linalg.norm(np.diff(center, axis=0), axis=1), dtype=np.float32)
-
-
-def _along(arm: Arm, places: npt.NDArray[np.float32], outward: int) -> tuple[Points, Points]:
-    """Points on the arm's bones (rounded at the elbow) and the directions across, pointing away from the body."""
-    joints = np.array([0.0, arm.upper_length / arm.length, 1.0])
-    fine = np.linspace(-0.1, 1.1, 121)
-    first = (arm.bones[1] - arm.bones[0]) / max(joints[1], 1e-3)
-    last = (arm.bones[2] - arm.bones[1]) / max(1 - joints[1], 1e-3)
-    path = np.where(
-        (fine < joints[1])[:, None],
-        arm.bones[0] + first * fine[:, None],
-        arm.bones[1] + last * (fine - joints[1])[:, None],
-    )
-    kernel = np.hanning(15)
-    kernel /= kernel.sum()
-    padded = np.pad(path, ((7, 7), (0, 0)), mode="reflect", reflect_type="odd")
-    path = np.stack([np.convolve(padded[:, axis], kernel, mode="valid") for axis in (0, 1)], axis=1)
-    tangent = np.gradient(path, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-6)
-    across = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1) * outward
-    pick = [np.stack([np.interp(places, fine, line[:, axis]) for axis in (0, 1)], axis=1) for line in (path, across)]
-    return pick[0].astype(np.float32), pick[1].astype(np.float32)
 
 
 def _uncovered(wearer: Wearer, outer: Points, normal: Points, half: float) -> npt.NDArray[np.float32]:

@@ -29,11 +29,12 @@ TORSO_REACH = 1.6  # rows go down to here, in torso lengths: a long shirt's hem
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """From shoulder over elbow to wrist (3 x 2), the finger tips, and half the arm's width there."""
+    """From shoulder over elbow to wrist (3 x 2), the finger tips, half the upper arm's width; outward: -1 or 1."""
 
     bones: Points
     fingers: Points
     half_width: float
+    outward: int
 
     @property
     def upper_length(self) -> float:
@@ -42,6 +43,29 @@ class Arm:
     @property
     def length(self) -> float:
         return self.upper_length + float(np.linalg.norm(self.bones[2] - self.bones[1]))
+
+    def path(self, places: Line) -> tuple[Points, Points]:
+        """Points on the bones (rounded at the elbow) at shares of the length, and the directions away from the body."""
+        joints = np.array([0.0, self.upper_length / self.length, 1.0])
+        fine = np.linspace(-0.1, 1.1, 121)
+        first = (self.bones[1] - self.bones[0]) / max(joints[1], 1e-3)
+        last = (self.bones[2] - self.bones[1]) / max(1 - joints[1], 1e-3)
+        path = np.where(
+            (fine < joints[1])[:, None],
+            self.bones[0] + first * fine[:, None],
+            self.bones[1] + last * (fine - joints[1])[:, None],
+        )
+        kernel = np.hanning(15)
+        kernel /= kernel.sum()
+        padded = np.pad(path, ((7, 7), (0, 0)), mode="reflect", reflect_type="odd")
+        path = np.stack([np.convolve(padded[:, axis], kernel, mode="valid") for axis in (0, 1)], axis=1)
+        tangent = np.gradient(path, axis=0)
+        tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-6)
+        across = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1) * self.outward
+        pick = [
+            np.stack([np.interp(places, fine, line[:, axis]) for axis in (0, 1)], axis=1) for line in (path, across)
+        ]
+        return pick[0].astype(np.float32), pick[1].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +227,7 @@ def _arm(pose: Pose, side: int, width: float) -> Arm:
     half = upper if upper is not None else ARM_HALF * width
     if seen:  # a short, wide sleeve hides how wide the upper arm is; the forearm tells
         half = min(half, UPPER_ARM_SWELL * float(np.mean(seen)))
-    return Arm(points[:3], points[3], float(np.clip(half, 0.09 * width, 0.2 * width)))
+    return Arm(points[:3], points[3], float(np.clip(half, 0.09 * width, 0.2 * width)), (-1, 1)[side])
 
 
 def _half_width(body: Mask, start: Points, end: Points, sign: int, reach: float) -> float | None:
