@@ -17,8 +17,10 @@ from domain.try_on_errors import (
 )
 
 SEEN = 0.5  # visibility of a landmark, MediaPipe's own threshold
+HEAD_UP = 0.55  # shoulder widths above the joints: the middle of a face, well above any collar
 PRINTED_SHARE = 0.6  # of what stands out from the background; a printed person is less, a model is nearly all
 LEAST_BODY = 0.08  # of the picture
+OTHER_CLOTH = 26.0  # L*a*b*: below the waist, colors farther than this from the chest's are trousers or a skirt
 GRABCUT_ROUNDS = 3
 GRABCUT_EDGE = 500  # pixels; the outline is refined by the body mask
 LEAST_CHEST = 0.9  # of the chest must be garment; hands and hair may hide the rest
@@ -37,11 +39,25 @@ def is_worn(pose: Pose, silhouette: Mask | None) -> bool:
     """
     if pose.sees(Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER) < SEEN or pose.body.mean() < LEAST_BODY:
         return False
-    return silhouette is None or float(pose.body.sum()) > PRINTED_SHARE * float(silhouette.sum())
+    if silhouette is not None and float(pose.body.sum()) < PRINTED_SHARE * float(silhouette.sum()):
+        return False
+    return _has_head(pose, pose.body if silhouette is None else silhouette)
+
+
+def _has_head(pose: Pose, figure: Mask) -> bool:
+    """Whether a head, perhaps cut off by the picture's edge, stands out above the shoulders: a shirt can look like a
+    person to the landmarker, but it has no head.
+    """
+    left, right = pose.at(Joint.LEFT_SHOULDER), pose.at(Joint.RIGHT_SHOULDER)
+    up = HEAD_UP * float(np.linalg.norm(left - right))
+    x, y = (left + right) / 2 - (0, up)
+    columns = slice(max(0, int(x - 0.5 * up)), max(1, int(x + 0.5 * up)))
+    part = figure[max(0, int(y)) : max(1, int(y) + 2), columns]
+    return bool(part.size and part.mean() > 0.3)
 
 
 def cut_from_model(photo: Rgb, pose: Pose) -> tuple[Mask, GarmentShape]:
-    """The garment's mask and parts.
+    """The pixels that show the garment, and its parts, which go on where an arm lies before them.
 
     Raises: GarmentNotSeparable: the model is not seen from the front, or hands, hair, or other clothes of the same
     color hide the outline. GarmentNotSupported: a dress or a long coat.
@@ -63,7 +79,7 @@ def cut_from_model(photo: Rgb, pose: Pose) -> tuple[Mask, GarmentShape]:
     for part in outside:
         torso[part] = 0.0
     tips = np.stack([_tip(torso, model, side, sleeves[side]) for side in (0, 1)])
-    return whole, GarmentShape(collar, tips, sides, (sleeves[0], sleeves[1]), torso)
+    return _soft(found), GarmentShape(collar, tips, sides, (sleeves[0], sleeves[1]), torso)
 
 
 def _segmented(photo: Rgb, model: Wearer, complexion: Complexion) -> Flags:
@@ -79,8 +95,10 @@ def _segmented(photo: Rgb, model: Wearer, complexion: Complexion) -> Flags:
         raise GarmentNotSeparable
     labels = np.full((height, width), cv2.GC_PR_BGD, dtype=np.uint8)
     lab = to_lab(photo)
-    likely_cloth = color_distance(lab, palette(lab[chest & ~other], 4), body) < CLOTH_REACH
-    labels[likely_cloth] = cv2.GC_PR_FGD
+    to_cloth = color_distance(lab, palette(lab[chest & ~other], 4), body)
+    labels[to_cloth < CLOTH_REACH] = cv2.GC_PR_FGD
+    waist = float(model.joints[:, 1].mean()) + 0.75 * model.torso_length
+    labels[(to_cloth > OTHER_CLOTH) & (rows > waist)] = cv2.GC_BGD
     labels[chest & ~other] = cv2.GC_FGD
     labels[other] = cv2.GC_BGD
     scale = min(1.0, GRABCUT_EDGE / max(height, width))
@@ -140,7 +158,11 @@ def _with_torso_filled(found: Flags, tips: Points, sides: Points) -> Mask:
     solid = (found | outline).astype(np.float32)
     below = np.arange(found.shape[0])[:, None] > sides[:, -1, 1].mean() + 0.03 * float(np.ptp(tips[:, 0]))
     solid[np.broadcast_to(below, solid.shape)] *= found[np.broadcast_to(below, solid.shape)]
-    inner = cv2.erode(solid, disk(1), borderType=cv2.BORDER_REPLICATE)
+    return _soft(solid > 0)
+
+
+def _soft(solid: Flags) -> Mask:
+    inner = cv2.erode(solid.astype(np.float32), disk(1), borderType=cv2.BORDER_REPLICATE)
     return blurred(np.asarray(inner, dtype=np.float32), 1.0)
 
 
@@ -186,10 +208,14 @@ def _sleeve(found: Flags, outside: Flags, arm: Arm, tip: Points, pit: Points) ->
     end = float(places[np.argmin(covered) - 1]) if not all(covered) else 1.0
     if not covered[0] or end < LEAST_SLEEVE:
         return None
-    places = np.linspace(0.5 * LEAST_SLEEVE, end, SECTIONS, dtype=np.float32)
+    bone_line = arm.bones[1] - arm.bones[0]
+    start = float((pit - arm.bones[0]) @ bone_line / (bone_line @ bone_line)) * arm.upper_length / arm.length
+    if end < start + 0.04:  # a cap sleeve: part of the shoulder
+        return None
+    places = np.linspace(start + 0.02, end, SECTIONS, dtype=np.float32)
     centers, normals = arm.path(places)
     reach = [
-        (_reach(found, center, normal, arm.half_width), _reach(found, center, -normal, arm.half_width))
+        (_reach(found, center, normal, arm.half_width, 3.0), _reach(found, center, -normal, arm.half_width, 1.0))
         for center, normal in zip(centers, normals, strict=True)
     ]
     outer = np.stack(
@@ -204,7 +230,7 @@ def _sleeve(found: Flags, outside: Flags, arm: Arm, tip: Points, pit: Points) ->
     bone = np.ones(found.shape, dtype=np.uint8)
     cv2.polylines(bone, [np.rint(centers).astype(np.int32)], False, 0, 1)
     along = cv2.distanceTransform(bone, cv2.DIST_L2, 5) < arm.half_width
-    mask = blurred(cv2.erode((found * np.maximum(overlap, along)).astype(np.float32), disk(1)).astype(np.float32), 1.0)
+    mask = _soft(np.asarray(found & ((overlap > 0) | along), dtype=np.bool_))
     return Sleeve(outer.astype(np.float32), inner.astype(np.float32), mask)
 
 
@@ -213,9 +239,9 @@ def _is_inside(found: Flags, point: Points) -> bool:
     return bool(0 <= x < found.shape[1] and 0 <= y < found.shape[0] and found[y, x])
 
 
-def _reach(found: Flags, center: Points, direction: Points, half: float) -> float:
-    """How far the sleeve goes to one side of the bone; where it touches the torso, as far as the arm is wide."""
-    for step in np.arange(0.5 * half, 1.9 * half, 1.0):
+def _reach(found: Flags, center: Points, direction: Points, half: float, widest: float) -> float:
+    """How far the sleeve goes to one side of the bone: between half and `widest` times half an arm's width."""
+    for step in np.arange(0.5 * half, widest * half, 1.0):
         if not _is_inside(found, center + direction * step):
             return float(step)
-    return half
+    return widest * half
