@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from domain.geometry import Box, Size
-from domain.person import PersonReport
+from domain.person import PersonReport, SeenPerson
 from domain.photo import PhotoWarning, SourceFormat
+from domain.photo_quality import Appearance
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,25 @@ class PhotoDecoder(Protocol):
 
         Raises: UnsupportedImageFormat; InvalidImage; ImageTooLarge, decided before any pixel is decoded.
         """
+        ...
+
+
+class PersonDetector(Protocol):
+    """Finds people; only ever called inside a sandboxed worker, one photo at a time."""
+
+    def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
+        """Everybody that can be told apart, in no particular order; boxes and landmarks in upright-source pixels.
+
+        Printed, drawn and mannequin people may be among them. Raises: InvalidImage.
+        """
+        ...
+
+
+class PhotoMeter(Protocol):
+    """Measures light and sharpness; only ever called inside a sandboxed worker."""
+
+    def measure(self, photo: OpenPhoto, region: Box | None) -> Appearance:
+        """How a region of the upright source, or all of it, looks. Raises: InvalidImage."""
         ...
 
 

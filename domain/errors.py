@@ -1,5 +1,6 @@
 """Everything that can go wrong for a caller, each with a code that clients branch on and that never changes."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -36,6 +37,8 @@ class ImageTooLarge(DomainError):
 
     def __init__(self, pixels: int, limit: int) -> None:
         super().__init__(f"The photo has {pixels:,} pixels; the limit is {limit:,}. Send a smaller version.")
+        self.pixels = pixels
+        self.limit = limit
 
 
 class Overloaded(DomainError):
@@ -46,3 +49,121 @@ class Overloaded(DomainError):
     def __init__(self, message: str = "The service is busy. Try again shortly.", retry_after_seconds: int = 5) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class FileTooLarge(DomainError):
+    """Decided while reading, never after buffering it all."""
+
+    code = "FILE_TOO_LARGE"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The file has more than {limit_bytes:,} bytes. Send a smaller version.")
+
+
+class FileRequired(DomainError):
+    """A form without a `file` part."""
+
+    code = "FILE_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__('The form has no "file" part. Send the photo as a file in a part named "file".')
+
+
+class ImageNotFound(DomainError):
+    """Unknown, expired, deleted, or another account's: the four cannot be told apart."""
+
+    code = "IMAGE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such image. It may have expired or been deleted.")
+
+
+class MissingApiKey(DomainError):
+    """No `x-api-key` header."""
+
+    code = "MISSING_API_KEY"
+
+    def __init__(self) -> None:
+        super().__init__("Send your API key in the x-api-key header.")
+
+
+class InvalidApiKey(DomainError):
+    """Unknown, revoked, or of an inactive account."""
+
+    code = "INVALID_API_KEY"
+
+    def __init__(self) -> None:
+        super().__init__("The API key is not valid. Check it, or create a new one.")
+
+
+class CustomerErased(DomainError):
+    """The customer was erased after the upload began and before it was finished."""
+
+    code = "CUSTOMER_ERASED"
+
+    def __init__(self) -> None:
+        super().__init__("The customer was erased while this upload was in flight. Nothing was kept.")
+
+
+class IdempotencyKeyReused(DomainError):
+    """The key came earlier with a different request."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for a different request. Use a new key for a new request.")
+
+
+class IdempotencyKeyInUse(DomainError):
+    """The first request with this key is still running."""
+
+    code = "IDEMPOTENCY_KEY_IN_USE"
+
+    def __init__(self, retry_after_seconds: int = 2) -> None:
+        super().__init__("The first request with this Idempotency-Key is still running. Try again shortly.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """`path` names a field the way the client wrote it (`products.0.images.0.source.url`)."""
+
+    path: str
+    message: str
+
+
+class ValidationFailed(DomainError):
+    """One or more fields are malformed; every one of them is named."""
+
+    code = "VALIDATION_FAILED"
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        super().__init__("The request is not valid: " + "; ".join(f"{p.path}: {p.message}" for p in problems))
+        self.problems = problems
+
+
+class AccountExists(DomainError):
+    """For the operator."""
+
+    code = "ACCOUNT_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'There is an account named "{name}" already. Choose another name.')
+
+
+class AccountNotFound(DomainError):
+    """For the operator."""
+
+    code = "ACCOUNT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'There is no account named "{name}". See: tryon-images accounts list')
+
+
+class KeyNotFound(DomainError):
+    """For the operator."""
+
+    code = "KEY_NOT_FOUND"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f'There is no key with the id "{key_id}". See: tryon-images keys list')

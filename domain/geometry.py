@@ -1,6 +1,7 @@
 """Sizes and boxes in whole pixels, measured from the top left corner of an upright picture."""
 
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Self
 
 
@@ -48,6 +49,13 @@ class Box:
     def covering(cls, size: Size) -> Self:
         return cls(0, 0, size.width, size.height)
 
+    @classmethod
+    def spanning(cls, left: float, top: float, right: float, bottom: float, within: Size) -> Self | None:
+        """The whole pixels that an area touches inside a picture; None when it lies outside."""
+        x, y = max(0, floor(left)), max(0, floor(top))
+        width, height = min(within.width, ceil(right)) - x, min(within.height, ceil(bottom)) - y
+        return cls(x, y, width, height) if width > 0 and height > 0 else None
+
     @property
     def right(self) -> int:
         """The first column right of the box."""
@@ -61,6 +69,25 @@ class Box:
     @property
     def size(self) -> Size:
         return Size(self.width, self.height)
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    def shared_area(self, other: Self) -> int:
+        """How many pixels both boxes hold."""
+        width = min(self.right, other.right) - max(self.x, other.x)
+        height = min(self.bottom, other.bottom) - max(self.y, other.y)
+        return max(0, width) * max(0, height)
+
+    def joined(self, other: Self) -> Self:
+        """The smallest box that holds both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        return type(self)(x, y, max(self.right, other.right) - x, max(self.bottom, other.bottom) - y)
 
     def is_inside(self, size: Size) -> bool:
         return self.x >= 0 and self.y >= 0 and self.right <= size.width and self.bottom <= size.height

@@ -1,9 +1,15 @@
-"""People in a photo: what was seen of them, and what is reported of the one that matters."""
+"""People in a photo: what was seen of them, which one matters, and what is reported of that one."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from math import hypot
+from typing import Final, Self
 
-from domain.geometry import Box
+from domain.geometry import Box, Size
+
+LIKELY: Final = 0.5
+"""A landmark counts as visible when the detector finds that more likely than not."""
 
 
 class Framing(StrEnum):
@@ -15,6 +21,98 @@ class Framing(StrEnum):
     CLOSE_UP = "close-up"
 
 
+class BodyPart(StrEnum):
+    """Points of a body that can be told from a photo; left and right are the person's own."""
+
+    NOSE = "nose"
+    LEFT_EYE = "left eye"
+    RIGHT_EYE = "right eye"
+    LEFT_EAR = "left ear"
+    RIGHT_EAR = "right ear"
+    LEFT_MOUTH = "left corner of the mouth"
+    RIGHT_MOUTH = "right corner of the mouth"
+    LEFT_SHOULDER = "left shoulder"
+    RIGHT_SHOULDER = "right shoulder"
+    LEFT_ELBOW = "left elbow"
+    RIGHT_ELBOW = "right elbow"
+    LEFT_WRIST = "left wrist"
+    RIGHT_WRIST = "right wrist"
+    LEFT_HIP = "left hip"
+    RIGHT_HIP = "right hip"
+    LEFT_KNEE = "left knee"
+    RIGHT_KNEE = "right knee"
+    LEFT_ANKLE = "left ankle"
+    RIGHT_ANKLE = "right ankle"
+    LEFT_FOOT = "left foot"
+    RIGHT_FOOT = "right foot"
+
+
+@dataclass(frozen=True, slots=True)
+class Landmark:
+    """Where a body part is, in pixels of the upright source (outside it too), and how surely it is seen there, 0-1."""
+
+    x: float
+    y: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPerson:
+    """What a detector saw of one person; boxes in pixels of the upright source and inside it.
+
+    `box` holds all that is visible of the body; `head` is the visible head with hair and hat; `face` is there when the
+    face itself was recognised. `silhouette` is the share of the photo's pixels that the person covers, 0-1.
+    """
+
+    box: Box
+    head: Box | None
+    face: Box | None
+    silhouette: float
+    landmarks: Mapping[BodyPart, Landmark] = field(default_factory=dict)
+
+    def sees(self, *parts: BodyPart) -> bool:
+        """Whether any of these parts is more likely seen than not, inside the box of what is visible."""
+        return any(self._is_visible(part) for part in parts)
+
+    def visible_landmarks(self) -> dict[BodyPart, Landmark]:
+        return {part: mark for part, mark in self.landmarks.items() if self._is_visible(part)}
+
+    def _is_visible(self, part: BodyPart) -> bool:
+        mark = self.landmarks.get(part)
+        return (
+            mark is not None
+            and mark.confidence >= LIKELY
+            and self.box.x <= mark.x <= self.box.right
+            and self.box.y <= mark.y <= self.box.bottom
+        )
+
+    @property
+    def framing(self) -> Framing:
+        """The lowest part of the body that the photo shows; a seated person whose feet show counts as full-body."""
+        if self.sees(BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE, BodyPart.LEFT_FOOT, BodyPart.RIGHT_FOOT):
+            return Framing.FULL_BODY
+        if self.sees(BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE):
+            return Framing.THREE_QUARTER
+        if self.sees(BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP):
+            return Framing.HALF_BODY
+        return Framing.CLOSE_UP
+
+
+def main_person(people: Sequence[SeenPerson], source: Size) -> SeenPerson | None:
+    """The person a human would name: large, near the middle, and with a head.
+
+    Size counts in full; standing at a corner of the frame instead of its middle costs half; a body whose head the photo
+    does not show (an arm at the border, somebody walking out of the frame) counts half as well.
+    """
+    return max(people, key=lambda person: _prominence(person, source), default=None)
+
+
+def _prominence(person: SeenPerson, source: Size) -> float:
+    x, y = person.box.center
+    off_center = hypot(x - source.width / 2, y - source.height / 2) / hypot(source.width / 2, source.height / 2)
+    return person.silhouette * (1 - 0.5 * off_center) * (1.0 if person.head else 0.5)
+
+
 @dataclass(frozen=True, slots=True)
 class PersonReport:
     """The main person and how many people there are; boxes in pixels of the upright source."""
@@ -23,3 +121,7 @@ class PersonReport:
     box: Box
     face: Box | None
     framing: Framing
+
+    @classmethod
+    def about(cls, person: SeenPerson, count: int) -> Self:
+        return cls(count=count, box=person.box, face=person.face, framing=person.framing)

@@ -1,0 +1,360 @@
+"""HEIF files: one bounded walk over the boxes that keeps the primary picture and what it is made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from adapters.imaging.heif_boxes import Box, Fields, box, box_extent, full_box, read_boxes
+from adapters.imaging.scanned_photo import DISPLAY_P3, MAX_ICC_BYTES, ColorTag, Orientation, ScannedPhoto, nonempty_size
+from domain.errors import InvalidImage, UnsupportedImageFormat
+from domain.geometry import Size
+from domain.photo import SourceFormat
+
+_KNOWN_TOP_LEVEL: Final = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"uuid", b"wide", b"mpvd"})
+_HEVC: Final = b"hvc1"
+_DERIVED: Final = frozenset({b"grid", b"iden"})
+_ALPHA_KINDS: Final = (b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+# Properties that decide pixels; the rest is dropped, or refused when the file calls it essential.
+_KEPT_PROPERTIES: Final = frozenset({b"hvcC", b"ispe", b"pixi", b"irot", b"imir", b"clap", b"auxC", b"colr"})
+_MAX_ITEMS: Final = 1000  # libheif's own default limit; iPhones have 40 to 60, 48-megapixel ones about 220
+_META_HEADER_BYTES: Final = 12  # a full box: size, kind, version and flags
+_P3_PRIMARIES, _SRGB_TRANSFER = 12, 13  # ITU-T H.273, tables 2 and 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Location:
+    in_idat: bool
+    extents: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
+class _Meta:
+    """The meta box, read."""
+
+    primary: int = 0
+    kinds: dict[int, bytes] = field(default_factory=dict)
+    locations: dict[int, _Location] = field(default_factory=dict)
+    references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
+    properties: list[Box] = field(default_factory=list)
+    associations: dict[int, tuple[tuple[bool, int], ...]] = field(default_factory=dict)
+    idat: bytes = b""
+
+    def properties_of(self, item: int) -> Iterator[tuple[bool, int, Box]]:
+        """(essential, index, property) in the order in which the file applies them."""
+        for essential, index in self.associations.get(item, ()):
+            if index == 0:
+                continue
+            if index > len(self.properties):
+                raise InvalidImage
+            yield essential, index, self.properties[index - 1]
+
+    def inputs_of(self, item: int) -> tuple[int, ...]:
+        return next((to for kind, of, to in self.references if kind == b"dimg" and of == item), ())
+
+    def alpha_of(self, item: int) -> list[int]:
+        """The auxiliary pictures that hold this picture's transparency."""
+        planes = (of for kind, of, to in self.references if kind == b"auxl" and item in to)
+        return [plane for plane in planes if any(_is_alpha(prop) for _, _, prop in self.properties_of(plane))]
+
+
+def _is_alpha(prop: Box) -> bool:
+    return prop.kind == b"auxC" and prop.body[4:].startswith(_ALPHA_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedHeif(ScannedPhoto):
+    """A HEIC found acceptable; libheif itself turns and mirrors it, so that `orientation` stays upright.
+
+    `largest_pixels` is the largest picture that decoding touches.
+    """
+
+    largest_pixels: int = field(kw_only=True)
+
+
+def scan_heif(photo: bytes) -> ScannedHeif:
+    """Read a HEIF's structure and rebuild it with the primary picture alone.
+
+    Burst pictures, gain map, depth, thumbnails, EXIF, XMP and Live Photo stay behind. EXIF's orientation is only
+    informative here: irot and imir are what counts. Source: ISO 23008-12. Raises: InvalidImage;
+    UnsupportedImageFormat when the primary picture is not HEVC.
+    """
+    meta = _read_meta(_meta_body(photo))
+    items = _needed_items(meta)
+    sizes = [_declared_size(meta, item) for item in items]
+    profile, broken = _profile(meta)
+    return ScannedHeif(
+        source_format=SourceFormat.HEIC,
+        stored_size=_upright_size(meta, sizes[0]),
+        orientation=Orientation.UPRIGHT,
+        stream=_rebuild(meta, items, _payloads(meta, items, photo)),
+        icc_profile=profile,
+        profile_is_broken=broken,
+        color_tag=_color_tag(meta),
+        largest_pixels=max(size.pixels for size in sizes),
+    )
+
+
+def _meta_body(photo: bytes) -> bytes:
+    """The body of the meta box, after every top-level box was found to end inside the file."""
+    at, meta = 0, None
+    for _ in range(_MAX_ITEMS):
+        if at + 8 > len(photo):
+            break
+        kind = photo[at + 4 : at + 8]
+        if kind not in _KNOWN_TOP_LEVEL and meta is not None:
+            break  # a box of a phone maker's or trailing garbage: the extents say whether anything is missing
+        start, end = box_extent(photo, at)
+        if end > len(photo):
+            raise InvalidImage
+        if kind == b"meta" and meta is None:
+            meta = photo[start:end]
+        at = end
+    if meta is None:
+        raise InvalidImage
+    return meta
+
+
+def _read_meta(body: bytes) -> _Meta:
+    meta = _Meta()
+    readers = {b"pitm": _read_primary, b"iinf": _read_items, b"iloc": _read_locations, b"iref": _read_references,
+               b"iprp": _read_properties}  # fmt: skip
+    for part in read_boxes(body[4:]):
+        if part.kind == b"idat":
+            meta.idat = part.body
+        elif part.kind in readers:
+            readers[part.kind](meta, part.body)
+    return meta
+
+
+def _read_primary(meta: _Meta, body: bytes) -> None:
+    fields = Fields(body)
+    version = fields.number(4) >> 24
+    meta.primary = fields.number(2 if version == 0 else 4)
+
+
+def _read_items(meta: _Meta, body: bytes) -> None:
+    fields = Fields(body)
+    version = fields.number(4) >> 24
+    fields.number(2 if version == 0 else 4)
+    for entry in read_boxes(fields.rest()):
+        if entry.kind != b"infe":
+            continue
+        infe = Fields(entry.body)
+        version = infe.number(4) >> 24
+        if version < 2:
+            continue
+        item = infe.number(2 if version == 2 else 4)
+        infe.number(2)
+        meta.kinds[item] = infe.take(4)
+        if len(meta.kinds) > _MAX_ITEMS:
+            raise InvalidImage
+
+
+def _read_locations(meta: _Meta, body: bytes) -> None:
+    """ISO 14496-12, 8.11.3."""
+    fields = Fields(body)
+    version = fields.number(4) >> 24
+    sizes = fields.number(2)
+    offset_size, length_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
+    for _ in range(_count(fields, 2 if version < 2 else 4)):
+        item = fields.number(2 if version < 2 else 4)
+        method = fields.number(2) & 15 if version else 0
+        fields.number(2)
+        base = fields.number(base_size)
+        extents = []
+        for _ in range(_count(fields, 2)):
+            if version:
+                fields.number(index_size)
+            start = base + fields.number(offset_size)
+            extents.append((start, fields.number(length_size)))
+        if method <= 1:
+            meta.locations[item] = _Location(method == 1, tuple(extents))
+
+
+def _read_references(meta: _Meta, body: bytes) -> None:
+    fields = Fields(body)
+    id_size = 2 if fields.number(4) >> 24 == 0 else 4
+    for reference in read_boxes(fields.rest()):
+        inner = Fields(reference.body)
+        source = inner.number(id_size)
+        targets = tuple(inner.number(id_size) for _ in range(_count(inner, 2)))
+        meta.references.append((reference.kind, source, targets))
+
+
+def _read_properties(meta: _Meta, body: bytes) -> None:
+    for part in read_boxes(body):
+        if part.kind == b"ipco":
+            meta.properties = read_boxes(part.body)
+        elif part.kind == b"ipma":
+            _read_associations(meta, part.body)
+
+
+def _read_associations(meta: _Meta, body: bytes) -> None:
+    fields = Fields(body)
+    head = fields.number(4)
+    version, wide = head >> 24, head & 1
+    for _ in range(_count(fields, 4)):
+        item = fields.number(2 if version == 0 else 4)
+        entries = [fields.number(2 if wide else 1) for _ in range(fields.number(1))]
+        top = 0x8000 if wide else 0x80
+        meta.associations[item] = tuple((bool(entry & top), entry & (top - 1)) for entry in entries)
+
+
+def _count(fields: Fields, size_bytes: int) -> int:
+    count = fields.number(size_bytes)
+    if count > _MAX_ITEMS:
+        raise InvalidImage
+    return count
+
+
+def _needed_items(meta: _Meta) -> list[int]:
+    """The primary picture first, then everything that its pixels come from, each once."""
+    if meta.kinds.get(meta.primary) not in _DERIVED | {_HEVC}:
+        raise UnsupportedImageFormat if meta.primary in meta.kinds else InvalidImage
+    needed = {meta.primary: None}
+    waiting = [meta.primary]
+    while waiting:
+        item = waiting.pop()
+        parts = [*meta.alpha_of(item), *(meta.inputs_of(item) if meta.kinds.get(item) in _DERIVED else ())]
+        waiting += [part for part in parts if part not in needed]
+        needed.update(dict.fromkeys(parts))
+    if any(meta.kinds.get(item) not in _DERIVED | {_HEVC} for item in needed):
+        raise InvalidImage
+    return list(needed)
+
+
+def _declared_size(meta: _Meta, item: int) -> Size:
+    for _, _, prop in meta.properties_of(item):
+        if prop.kind == b"ispe":
+            fields = Fields(prop.body)
+            fields.number(4)
+            return nonempty_size(fields.number(4), fields.number(4))
+    raise InvalidImage
+
+
+def _upright_size(meta: _Meta, stored: Size) -> Size:
+    """The size after clean aperture and turns, in the order in which they are associated."""
+    size = stored
+    for _, _, prop in meta.properties_of(meta.primary):
+        if prop.kind == b"irot" and prop.body[:1] and prop.body[0] & 1:
+            size = size.transposed()
+        elif prop.kind == b"clap":
+            size = _clean_aperture(prop.body, size)
+    return size
+
+
+def _clean_aperture(body: bytes, size: Size) -> Size:
+    """Width and height of a clap box, rounded as libheif does it. Source: ISO 14496-12, 12.1.4."""
+    fields = Fields(body)
+    width, width_of, height, height_of = (fields.number(4) for _ in range(4))
+    if not width_of or not height_of:
+        raise InvalidImage
+    return nonempty_size(min(size.width, round(width / width_of)), min(size.height, round(height / height_of)))
+
+
+def _payloads(meta: _Meta, items: list[int], photo: bytes) -> list[bytes]:
+    """The items' bytes. Raises: InvalidImage when they overlap so much that they outgrow the file."""
+    payloads, total = [], 0
+    for item in items:
+        payloads.append(_payload(meta, item, photo))
+        total += len(payloads[-1])
+        if total > len(photo):
+            raise InvalidImage
+    return payloads
+
+
+def _payload(meta: _Meta, item: int, photo: bytes) -> bytes:
+    """An item's bytes, put together from its extents. Raises: InvalidImage when one leaves the file."""
+    location = meta.locations.get(item)
+    if location is None:
+        if meta.kinds[item] == b"iden":
+            return b""
+        raise InvalidImage
+    source = meta.idat if location.in_idat else photo
+    parts = []
+    if sum(length for _, length in location.extents) > len(source):
+        raise InvalidImage
+    for start, length in location.extents:
+        end = start + length if length else len(source)
+        if end > len(source):
+            raise InvalidImage
+        parts.append(source[start:end])
+    return b"".join(parts)
+
+
+def _color_boxes(meta: _Meta) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of the colr boxes of the primary picture, or else of its first tile."""
+    for item in (meta.primary, *meta.inputs_of(meta.primary)[:1]):
+        found = [prop.body for _, _, prop in meta.properties_of(item) if prop.kind == b"colr"]
+        if found:
+            yield from ((body[:4], body[4:]) for body in found)
+            return
+
+
+def _profile(meta: _Meta) -> tuple[bytes | None, bool]:
+    for kind, content in _color_boxes(meta):
+        if kind in {b"prof", b"rICC"}:
+            return (content, False) if 0 < len(content) <= MAX_ICC_BYTES else (None, True)
+    return None, False
+
+
+def _color_tag(meta: _Meta) -> ColorTag | None:
+    """Display P3 when nclx says so; everything else without a profile counts as sRGB."""
+    for kind, content in _color_boxes(meta):
+        if kind == b"nclx" and len(content) >= 4:
+            primaries, transfer = int.from_bytes(content[:2], "big"), int.from_bytes(content[2:4], "big")
+            return DISPLAY_P3 if (primaries, transfer) == (_P3_PRIMARIES, _SRGB_TRANSFER) else None
+    return None
+
+
+def _rebuild(meta: _Meta, items: list[int], payloads: list[bytes]) -> bytes:
+    """A new file with these items alone; the decoder meets no other byte of the stranger's."""
+    ftyp = box(b"ftyp", b"heic", b"\0\0\0\0", b"mif1", b"heic")
+    hdlr = full_box(b"hdlr", 0, 0, b"\0\0\0\0pict", bytes(13))
+    pitm = full_box(b"pitm", 1, 0, meta.primary.to_bytes(4, "big"))
+    entries = [full_box(b"infe", 3, 0, item.to_bytes(4, "big"), b"\0\0", meta.kinds[item], b"\0") for item in items]
+    iinf = full_box(b"iinf", 1, 0, len(items).to_bytes(4, "big"), *entries)
+    head = [hdlr, pitm, iinf, _kept_references(meta, items), _kept_properties(meta, items)]
+    before_payload = len(ftyp) + _META_HEADER_BYTES + sum(map(len, head)) + len(_locations(items, payloads, 0)) + 8
+    meta_box = full_box(b"meta", 0, 0, *head, _locations(items, payloads, before_payload))
+    return b"".join([ftyp, meta_box, box(b"mdat", *payloads)])
+
+
+def _locations(items: list[int], payloads: list[bytes], at: int) -> bytes:
+    """An iloc box for payloads that follow one another from `at` on."""
+    parts = [b"\x44\x00", len(items).to_bytes(4, "big")]  # offsets and lengths of 4 bytes, no base, no index
+    for item, payload in zip(items, payloads, strict=True):
+        parts += [item.to_bytes(4, "big"), b"\0\0\0\0\0\x01", at.to_bytes(4, "big"), len(payload).to_bytes(4, "big")]
+        at += len(payload)
+    return full_box(b"iloc", 2, 0, *parts)
+
+
+def _kept_references(meta: _Meta, items: list[int]) -> bytes:
+    kept = [
+        box(kind, source.to_bytes(4, "big"), len(targets).to_bytes(2, "big"), *(t.to_bytes(4, "big") for t in targets))
+        for kind, source, targets in meta.references
+        if kind in {b"dimg", b"auxl", b"prem"} and source in items and all(target in items for target in targets)
+    ]
+    return full_box(b"iref", 1, 0, *kept) if kept else b""
+
+
+def _kept_properties(meta: _Meta, items: list[int]) -> bytes:
+    """ipco with the properties in use, each once, and ipma with the items' associations in their order."""
+    new_index: dict[int, int] = {}
+    associations = []
+    for item in items:
+        entries = []
+        for essential, index, prop in meta.properties_of(item):
+            if prop.kind not in _KEPT_PROPERTIES:
+                if essential:
+                    raise InvalidImage
+                continue
+            if prop.kind == b"colr" and prop.body[:4] != b"nclx":
+                continue  # profiles are applied by ourselves
+            number = new_index.setdefault(index, len(new_index) + 1)
+            entries.append((number | (0x8000 if essential else 0)).to_bytes(2, "big"))
+        if len(entries) > 255:
+            raise InvalidImage
+        associations.append(b"".join([item.to_bytes(4, "big"), bytes([len(entries)]), *entries]))
+    container = box(b"ipco", *(box(meta.properties[i - 1].kind, meta.properties[i - 1].body) for i in new_index))
+    return box(b"iprp", container, full_box(b"ipma", 1, 1, len(items).to_bytes(4, "big"), *associations))

@@ -1,0 +1,194 @@
+"""JPEG files: one bounded walk over the segments that keeps only what the pixels need."""
+
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import Final
+
+from adapters.imaging.exif_orientation import read_orientation
+from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
+from domain.errors import InvalidImage
+from domain.geometry import Size
+from domain.photo import SourceFormat
+
+_SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
+_DHT, _DQT, _DRI = 0xC4, 0xDB, 0xDD
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+# Lossless, hierarchical and arithmetic frames, a height that comes after the pixels, a picture inside the picture.
+_REFUSED: Final = (frozenset(range(0xC3, 0xD0)) - {_DHT}) | {_SOI, _DNL}
+_TABLES: Final = frozenset({_DHT, _DQT, _DRI})
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # TEM and stray restart markers carry no length
+
+# 10 MB of the largest segments are 160; panoramas and motion photos have been seen with about 200.
+_MAX_SEGMENTS: Final = 4096
+# libjpeg writes 10 scans for a color picture and mozjpeg up to 14. Each costs a pass over all coefficients.
+_MAX_SCANS: Final = 50
+
+_MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
+_END_OF_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffing, fill byte nor restart
+
+_JFIF: Final = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
+_ICC_PREAMBLE: Final = b"ICC_PROFILE\0"
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedJpeg(ScannedPhoto):
+    """A JPEG found acceptable; it has 1 (gray), 3 (color) or 4 (inks) components.
+
+    `had_end` tells whether the end marker was there or had to be put back.
+    """
+
+    components: int = field(kw_only=True)
+    had_end: bool = field(kw_only=True)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """The frame header, and which bits of which coefficients the scans have brought so far."""
+
+    size: Size
+    progressive: bool
+    missing_bits: dict[int, list[int | None]]  # component -> for every coefficient the lowest bit seen, None before any
+
+    def note_scan(self, header: bytes) -> None:
+        count = header[0] if header else 0
+        if not 1 <= count <= 4 or len(header) < 4 + 2 * count:
+            raise InvalidImage
+        first, last, successive = header[1 + 2 * count : 4 + 2 * count]
+        for component in header[1 : 1 + 2 * count : 2]:
+            if component not in self.missing_bits:
+                raise InvalidImage
+            if not self.progressive:
+                first, last, successive = 0, 63, 0
+            if first > last or last > 63:
+                raise InvalidImage
+            self.missing_bits[component][first : last + 1] = [successive & 15] * (last + 1 - first)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every coefficient came down to its last bit: a file cut between two scans is not."""
+        return all(bit == 0 for bits in self.missing_bits.values() for bit in bits)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What the walk has collected."""
+
+    kept: list[bytes] = field(default_factory=list)
+    frame: _Frame | None = None
+    has_jfif: bool = False
+    adobe: bytes | None = None
+    orientation: Orientation | None = None
+    icc_chunks: dict[int, bytes] = field(default_factory=dict)
+    icc_count: int | None = None
+    icc_is_broken: bool = False
+    scans: int = 0
+
+
+def scan_jpeg(photo: bytes) -> ScannedJpeg:
+    """Read a JPEG's headers, first picture only, and rebuild it without any metadata.
+
+    A missing end marker is put back: whether pixels are missing too is for the decoder to say. Source: ITU T.81, B.
+    Raises: InvalidImage.
+    """
+    walk = _Walk()
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(photo, at)
+        if found is None or photo[found.start() + 1] == _EOI:
+            break
+        at = _take_segment(walk, photo, found.start())
+    else:
+        raise InvalidImage
+    if walk.frame is None or not walk.frame.is_complete:
+        raise InvalidImage
+    profile, broken = _join_profile(walk)
+    head = [b"\xff\xd8", _JFIF if walk.has_jfif else b"", walk.adobe or b""]
+    return ScannedJpeg(
+        source_format=SourceFormat.JPEG,
+        stored_size=walk.frame.size,
+        orientation=walk.orientation or Orientation.UPRIGHT,
+        stream=b"".join([*head, *walk.kept, b"\xff\xd9"]),
+        icc_profile=profile,
+        profile_is_broken=broken,
+        components=len(walk.frame.missing_bits),
+        had_end=found is not None,
+    )
+
+
+def _take_segment(walk: _Walk, photo: bytes, at: int) -> int:
+    """Take what the segment at `at` is good for. Returns: where the next one may begin."""
+    marker = photo[at + 1]
+    if marker in _STANDALONE:
+        return at + 2
+    if marker in _REFUSED:
+        raise InvalidImage
+    length = int.from_bytes(photo[at + 2 : at + 4], "big")
+    end = at + 2 + length
+    if length < 2 or end > len(photo):
+        raise InvalidImage
+    body = photo[at + 4 : end]
+    if marker == _SOS:
+        return _take_scan(walk, photo, at, end)
+    if marker in {_BASELINE, _EXTENDED, _PROGRESSIVE}:
+        if walk.frame is not None:
+            raise InvalidImage
+        walk.frame = _read_frame(marker, body)
+        walk.kept.append(photo[at:end])
+    elif marker in _TABLES:
+        walk.kept.append(photo[at:end])
+    else:
+        _note_application_data(walk, marker, body)
+    return end
+
+
+def _read_frame(marker: int, body: bytes) -> _Frame:
+    if len(body) < 6:
+        raise InvalidImage
+    precision, height, width, count = struct.unpack_from(">BHHB", body)
+    ids = list(body[6 : 6 + 3 * count : 3])
+    if precision != 8 or count not in {1, 3, 4} or len(body) != 6 + 3 * count or len(set(ids)) != count:
+        raise InvalidImage
+    return _Frame(nonempty_size(width, height), marker == _PROGRESSIVE, {i: [None] * 64 for i in ids})
+
+
+def _take_scan(walk: _Walk, photo: bytes, at: int, end: int) -> int:
+    walk.scans += 1
+    if walk.frame is None or walk.scans > _MAX_SCANS:
+        raise InvalidImage
+    walk.frame.note_scan(photo[at + 4 : end])
+    found = _END_OF_SCAN.search(photo, end)
+    stop = len(photo) if found is None else found.start()
+    walk.kept.append(photo[at:stop])
+    return stop
+
+
+def _note_application_data(walk: _Walk, marker: int, body: bytes) -> None:
+    """Read orientation, profile and color transform; everything else in here is private or of no use."""
+    if marker == _APP0 and body.startswith(b"JFIF\0"):
+        walk.has_jfif = True
+    elif marker == _APP1 and body.startswith(b"Exif\0") and walk.orientation is None:
+        walk.orientation = read_orientation(body)
+    elif marker == _APP2 and body.startswith(_ICC_PREAMBLE):
+        _note_icc_chunk(walk, body[len(_ICC_PREAMBLE) :])
+    elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12 and walk.adobe is None:
+        walk.adobe = b"\xff\xee\x00\x0e" + body[:12]
+
+
+def _note_icc_chunk(walk: _Walk, chunk: bytes) -> None:
+    """Collect a part of the profile: number, count, data (ICC.1:2022, B.4)."""
+    if len(chunk) < 2 or chunk[0] in walk.icc_chunks or walk.icc_count not in {None, chunk[1]}:
+        walk.icc_is_broken = True
+        return
+    walk.icc_count = chunk[1]
+    walk.icc_chunks[chunk[0]] = chunk[2:]
+
+
+def _join_profile(walk: _Walk) -> tuple[bytes | None, bool]:
+    if walk.icc_count is None and not walk.icc_is_broken:
+        return None, False
+    if walk.icc_is_broken or sorted(walk.icc_chunks) != list(range(1, (walk.icc_count or 0) + 1)):
+        return None, True
+    profile = b"".join(walk.icc_chunks[number] for number in sorted(walk.icc_chunks))
+    return (profile, False) if 0 < len(profile) <= MAX_ICC_BYTES else (None, True)

@@ -1,0 +1,135 @@
+"""PNG pixels: Pillow unfilters the rows, and what it does not check is checked here."""
+
+import io
+import zlib
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from adapters.imaging.png_headers import ColorType, ScannedPng
+from adapters.imaging.raster import Channels, Pixels, Raster, to_8_bit
+from domain.errors import InvalidImage
+
+_INFLATE_STEP_BYTES: Final = 1 << 20
+_ADAM7: Final = ((8, 8, 0, 0), (8, 8, 4, 0), (4, 8, 0, 4), (4, 4, 2, 0), (2, 4, 0, 2), (2, 2, 1, 0), (1, 2, 0, 1))
+
+
+def decode_png(photo: ScannedPng) -> Raster:
+    """Raises: InvalidImage when a row is missing or the compressed data is broken."""
+    samples = _read_samples(photo)
+    # Pillow leaves rows black that the file does not have; a black last row is the sign to count them.
+    if (photo.layout.interlaced or not samples[-1].any()) and not _has_every_row(photo):
+        raise InvalidImage
+    return _interpret(photo, samples)
+
+
+def _read_samples(photo: ScannedPng) -> npt.NDArray[Any]:
+    """Samples as stored: 16-bit ones as uint16, palette indices as they are, 1-bit ones as 0 and 1."""
+    color, depth = photo.layout.color_type, photo.layout.depth
+    if depth < 16:
+        return np.asarray(_load(photo.stream)).view(np.uint8)
+    if color is ColorType.GRAY:
+        return np.asarray(_load(photo.stream)).astype(np.uint16, copy=False)
+    if color is ColorType.GRAY_ALPHA:  # 4 bytes a pixel: read as if they were four 8-bit samples
+        return np.asarray(_load(photo.stream, "RGBA", "RGBA")).view(">u2").astype(np.uint16)
+    # 6 and 8 bytes a pixel are more than Pillow's modes hold: high bytes first, then low ones
+    mode = "RGB" if color is ColorType.RGB else "RGBA"
+    high = np.asarray(_load(photo.stream, mode, mode + ";16B")).astype(np.uint16)
+    return np.asarray((high << 8) | np.asarray(_load(photo.stream, mode, mode + ";16L")))
+
+
+def _load(stream: bytes, mode: str | None = None, raw_mode: str | None = None) -> Image.Image:
+    """The decoded picture, if wanted with its bytes read in another mode than the usual one."""
+    try:
+        image = PngImageFile(io.BytesIO(stream))
+        if mode is not None and raw_mode is not None:
+            image._mode = mode  # read-only for callers, and what load() allocates
+            image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+        image.load()
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InvalidImage from error
+    return image
+
+
+def _has_every_row(photo: ScannedPng) -> bool:
+    """Whether the compressed data holds as many bytes as the header calls for."""
+    needed = _raw_bytes(photo)
+    inflater = zlib.decompressobj()
+    rest = photo.pixel_data
+    try:
+        while needed > 0 and not inflater.eof:
+            piece = inflater.decompress(rest, _INFLATE_STEP_BYTES)
+            needed -= len(piece)
+            rest = inflater.unconsumed_tail
+            if not piece and not rest:
+                break
+    except zlib.error:
+        return False
+    return needed <= 0
+
+
+def _raw_bytes(photo: ScannedPng) -> int:
+    """Bytes of the filtered rows, each with its filter byte. Source: PNG specification, 8."""
+    size, bits = photo.layout.size, photo.layout.bits_per_pixel
+    steps = _ADAM7 if photo.layout.interlaced else ((1, 1, 0, 0),)
+    total = 0
+    for step_x, step_y, left, top in steps:
+        width, height = -(-(size.width - left) // step_x), -(-(size.height - top) // step_y)
+        if width > 0 and height > 0:
+            total += height * (1 + (width * bits + 7) // 8)
+    return total
+
+
+def _interpret(photo: ScannedPng, samples: npt.NDArray[Any]) -> Raster:
+    layout = photo.layout
+    if layout.color_type is ColorType.PALETTE:
+        return _look_up(photo, samples)
+    key = _color_key(photo)
+    transparent = None if key is None else (samples.reshape(*samples.shape[:2], -1) == key).all(axis=2)
+    pixels = to_8_bit(samples, 16) if layout.depth == 16 else _stretched(samples, layout.depth)
+    if layout.color_type is ColorType.GRAY_ALPHA:
+        return _opaque_or_not(np.dstack([pixels[:, :, [0, 0, 0]], pixels[:, :, 1]]))
+    if layout.color_type is ColorType.RGBA:
+        return _opaque_or_not(pixels)
+    if transparent is not None and transparent.any():
+        rgb = pixels if pixels.ndim == 3 else np.dstack([pixels] * 3)
+        return Raster(np.dstack([rgb, np.where(transparent, 0, 255).astype(np.uint8)]), Channels.RGBA)
+    return Raster(pixels, Channels.GRAY if layout.color_type is ColorType.GRAY else Channels.RGB)
+
+
+def _stretched(samples: Pixels, depth: int) -> Pixels:
+    """Pillow itself stretches 2 and 4 bits to the full range, and reads 1 bit as a truth value."""
+    return samples * np.uint8(255) if depth == 1 and samples.max(initial=0) <= 1 else samples
+
+
+def _color_key(photo: ScannedPng) -> npt.NDArray[np.uint16] | None:
+    """The color that tRNS makes transparent, in the units of the samples."""
+    count = {ColorType.GRAY: 1, ColorType.RGB: 3}.get(photo.layout.color_type)
+    if photo.transparency is None or count is None or len(photo.transparency) < 2 * count:
+        return None
+    key = np.frombuffer(photo.transparency[: 2 * count], ">u2").astype(np.uint16)
+    depth = photo.layout.depth
+    key &= (1 << depth) - 1
+    return key * (255 // ((1 << depth) - 1)) if 1 < depth < 8 else key
+
+
+def _look_up(photo: ScannedPng, indices: Pixels) -> Raster:
+    colors = np.zeros((256, 4), np.uint8)  # an index without a color shows black, as in libpng
+    colors[:, 3] = 255
+    palette = np.frombuffer(photo.palette or b"", np.uint8).reshape(-1, 3)
+    colors[: len(palette), :3] = palette
+    alpha = np.frombuffer(photo.transparency or b"", np.uint8)
+    colors[: len(alpha), 3] = alpha
+    if (colors[:, 3] == 255).all():
+        return Raster(colors[:, :3][indices], Channels.RGB)
+    return _opaque_or_not(colors[indices])
+
+
+def _opaque_or_not(rgba: Pixels) -> Raster:
+    """Most pictures with an alpha channel never use it."""
+    if (rgba[:, :, 3] == 255).all():
+        return Raster(np.ascontiguousarray(rgba[:, :, :3]), Channels.RGB)
+    return Raster(rgba, Channels.RGBA)

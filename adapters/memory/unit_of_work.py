@@ -1,0 +1,259 @@
+"""Transactions on dictionaries: one writer at a time, nothing kept when the block raises."""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from application.ports import DoomedImage, DueBatch, PublishOutcome
+from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.customer import Customer
+from domain.erasure import ErasureRecord, Tombstone
+from domain.errors import IdempotencyKeyInUse
+from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """An image and what its life cycle needs besides."""
+
+    image: UploadedImage
+    due_at: datetime
+    erasure_id: ErasureId | None = None
+
+    def is_of(self, customer: Customer) -> bool:
+        return self.image.customer == customer
+
+    def is_in_flight(self, now: datetime) -> bool:
+        return self.image.photo is None and self.due_at > now
+
+    def doomed(self, retry_at: datetime, erasure_id: ErasureId | None = None) -> "ImageRow":
+        image = replace(self.image, state=ImageState.DELETING, idempotency=None)
+        return ImageRow(image, retry_at, erasure_id or self.erasure_id)
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything a database would hold. The values are immutable, so a shallow copy is a snapshot."""
+
+    accounts: dict[AccountId, Account] = field(default_factory=dict)
+    keys: dict[KeyId, ApiKey] = field(default_factory=dict)
+    images: dict[ImageId, ImageRow] = field(default_factory=dict)
+    tombstones: dict[ErasureId, Tombstone] = field(default_factory=dict)
+    records: dict[ErasureId, ErasureRecord] = field(default_factory=dict)
+    erased: dict[ImageId, datetime] = field(default_factory=dict)
+
+    def snapshot(self) -> "Tables":
+        return Tables(*(copy.copy(getattr(self, name)) for name in self.__slots__))
+
+
+class InMemoryUnitOfWork:
+    """The same promises as a database, but for durability."""
+
+    def __init__(self) -> None:
+        self._tables = Tables()
+        self._writer = asyncio.Lock()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator["InMemoryRepositories"]:
+        async with self._writer:
+            tables = self._tables.snapshot()
+            yield InMemoryRepositories(tables)
+            self._tables = tables
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator["InMemoryRepositories"]:
+        yield InMemoryRepositories(self._tables.snapshot())
+
+    async def check(self) -> None:
+        """A dictionary is always there."""
+
+
+class InMemoryRepositories:
+    """What one transaction sees."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.images = InMemoryImageRepository(tables)
+        self.accounts = InMemoryAccountRepository(tables)
+        self.erasures = InMemoryErasureRepository(tables)
+
+
+class InMemoryImageRepository:
+    """Images by their ids."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._rows = tables.images
+
+    async def reserve(self, image: UploadedImage) -> None:
+        record = image.idempotency
+        if record and await self.find_by_idempotency_key(image.account_id, record.key_digest):
+            raise IdempotencyKeyInUse
+        self._rows[image.image_id] = ImageRow(image, image.created_at + UploadedImage.PENDING_LEASE)
+
+    async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
+        row = self._rows.get(image.image_id)
+        if row is None or row.image.state is not ImageState.PENDING:
+            return PublishOutcome.ERASED if row and row.erasure_id else PublishOutcome.LAPSED
+        stored = replace(row.image, state=ImageState.STORED, photo=photo)
+        self._rows[image.image_id] = ImageRow(stored, image.expires_at)
+        return PublishOutcome.PUBLISHED
+
+    async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        row = self._rows.get(image_id)
+        return row.image if row and row.image.account_id == account_id else None
+
+    async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
+        for row in self._rows.values():
+            record = row.image.idempotency
+            if record and row.image.account_id == account_id and record.key_digest == key_digest:
+                return row.image
+        return None
+
+    async def release_idempotency_key(self, image_id: ImageId) -> None:
+        row = self._rows[image_id]
+        self._rows[image_id] = replace(row, image=replace(row.image, idempotency=None))
+
+    async def doom(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> DoomedImage | None:
+        row = self._rows.get(image_id)
+        if row is None or row.image.account_id != account_id or row.image.photo is None:
+            return None
+        return self._doom(row, retry_at)
+
+    async def doom_upload(self, image_id: ImageId, retry_at: datetime) -> None:
+        row = self._rows.get(image_id)
+        if row and row.image.photo is None:
+            self._doom(row, retry_at)
+
+    async def doom_customer(
+        self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
+    ) -> tuple[DoomedImage, ...]:
+        return tuple(
+            self._doom(row, row.due_at, erasure_id, is_in_flight=True)
+            if row.is_in_flight(now)
+            else self._doom(row, retry_at, erasure_id)
+            for row in [row for row in self._rows.values() if row.is_of(customer)]
+        )
+
+    async def doom_known(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
+        return tuple(self._doom(self._rows[i], retry_at) for i in image_ids if i in self._rows)
+
+    async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
+        due = sorted((row for row in self._rows.values() if row.due_at <= now), key=lambda row: row.due_at)[:limit]
+        states = [row.image.state for row in due]
+        doomed = tuple(self._doom(row, retry_at) for row in due)
+        return DueBatch(doomed, states.count(ImageState.STORED), states.count(ImageState.PENDING))
+
+    async def postpone(self, image_ids: Iterable[ImageId], retry_at: datetime) -> None:
+        for image_id in image_ids:
+            row = self._rows.get(image_id)
+            if row and row.image.state is ImageState.DELETING:
+                self._rows[image_id] = replace(row, due_at=retry_at)
+
+    async def remove(self, image_ids: Iterable[ImageId]) -> None:
+        for image_id in image_ids:
+            row = self._rows.get(image_id)
+            if row and row.image.state is not ImageState.STORED:
+                del self._rows[image_id]
+
+    async def count_of_customer(self, customer: Customer) -> int:
+        return sum(row.is_of(customer) for row in self._rows.values())
+
+    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
+        return frozenset(image_ids) & self._rows.keys()
+
+    async def stored_after(self, image_id: str, limit: int) -> tuple[UploadedImage, ...]:
+        stored = [row.image for row in self._rows.values() if row.image.state is ImageState.STORED]
+        later = sorted((image for image in stored if image.image_id > image_id), key=lambda image: image.image_id)
+        return tuple(later[:limit])
+
+    def _doom(
+        self, row: ImageRow, retry_at: datetime, erasure_id: ErasureId | None = None, *, is_in_flight: bool = False
+    ) -> DoomedImage:
+        self._rows[row.image.image_id] = row.doomed(retry_at, erasure_id)
+        return DoomedImage(row.image.image_id, row.image.object_name, is_in_flight)
+
+
+class InMemoryAccountRepository:
+    """Accounts and keys by their ids."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, account: Account) -> None:
+        self._tables.accounts[account.account_id] = account
+
+    async def find(self, account_id: AccountId) -> Account | None:
+        return self._tables.accounts.get(account_id)
+
+    async def find_by_name(self, name: str) -> Account | None:
+        return next((account for account in self._tables.accounts.values() if account.name == name), None)
+
+    async def list(self) -> tuple[Account, ...]:
+        return tuple(sorted(self._tables.accounts.values(), key=lambda account: account.name))
+
+    async def add_key(self, key: ApiKey) -> None:
+        self._tables.keys[key.key_id] = key
+
+    async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
+        key = self._tables.keys.get(key_id)
+        return (key, self._tables.accounts[key.account_id]) if key else None
+
+    async def list_keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]:
+        keys = self._tables.keys.values()
+        mine = [key for key in keys if account_id is None or key.account_id == account_id]
+        return tuple(sorted(mine, key=lambda key: key.created_at))
+
+    async def save_key(self, key: ApiKey) -> None:
+        self._tables.keys[key.key_id] = key
+
+
+class InMemoryErasureRepository:
+    """Tombstones and audit records by the ids of their erasures."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def serialize(self, customer: Customer) -> None:
+        """The one writer's lock does it."""
+
+    async def advance_epoch(self, account_id: AccountId) -> int:
+        account = self._tables.accounts[account_id]
+        self._tables.accounts[account_id] = replace(account, erasure_epoch=account.erasure_epoch + 1)
+        return account.erasure_epoch + 1
+
+    async def add_tombstone(self, tombstone: Tombstone) -> None:
+        self._tables.tombstones[tombstone.erasure_id] = tombstone
+
+    async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
+        return any(stone.covers(customer) and stone.epoch > epoch for stone in self._tables.tombstones.values())
+
+    async def count_tombstones(self, customer: Customer, now: datetime) -> int:
+        return sum(stone.covers(customer) and stone.expires_at > now for stone in self._tables.tombstones.values())
+
+    async def sweep(self, now: datetime) -> int:
+        over = [stone.erasure_id for stone in self._tables.tombstones.values() if stone.expires_at <= now]
+        for erasure_id in over:
+            del self._tables.tombstones[erasure_id]
+        for image_id in [image_id for image_id, forget_at in self._tables.erased.items() if forget_at <= now]:
+            del self._tables.erased[image_id]
+        return len(over)
+
+    async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
+        self._tables.records[record.erasure_id] = record
+        self._tables.erased.update(dict.fromkeys(erased, forget_ids_at))
+
+    async def complete_records(self, now: datetime) -> int:
+        unfinished = {row.erasure_id for row in self._tables.images.values()}
+        done = [r for r in self._tables.records.values() if not r.completed_at and r.erasure_id not in unfinished]
+        for record in done:
+            self._tables.records[record.erasure_id] = replace(record, completed_at=now)
+        return len(done)
+
+    async def list_records(self, account_id: AccountId | None, limit: int) -> tuple[ErasureRecord, ...]:
+        records = [r for r in self._tables.records.values() if account_id is None or r.account_id == account_id]
+        return tuple(sorted(records, key=lambda record: record.requested_at, reverse=True)[:limit])
+
+    async def erased_ids(self, after: str, limit: int) -> tuple[ImageId, ...]:
+        return tuple(sorted(image_id for image_id in self._tables.erased if image_id > after)[:limit])

@@ -1,0 +1,28 @@
+"""Names and secrets from the operating system's random generator."""
+
+import secrets
+
+from domain.account import AccountId
+from domain.image import ErasureId, ImageId
+
+ID_BYTES = 18
+"""144 bits, 24 URL-safe characters; the contract asks for at least 128 bits."""
+
+
+class SystemRandomSource:
+    """Every name is unguessable, so that knowing one tells nothing about another."""
+
+    def image_id(self) -> ImageId:
+        return ImageId("img_" + secrets.token_urlsafe(ID_BYTES))
+
+    def erasure_id(self) -> ErasureId:
+        return ErasureId("era_" + secrets.token_urlsafe(ID_BYTES))
+
+    def account_id(self) -> AccountId:
+        return AccountId("acc_" + secrets.token_urlsafe(ID_BYTES))
+
+    def api_key(self) -> str:
+        return f"gk_{secrets.token_hex(6)}_{secrets.token_urlsafe(24)}"
+
+    def salt(self) -> bytes:
+        return secrets.token_bytes(16)

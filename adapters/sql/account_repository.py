@@ -1,0 +1,113 @@
+"""Accounts and API keys as rows."""
+
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.sql.tables import accounts, api_keys
+from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.retention import RetentionPolicy
+
+
+class SqlAccountRepository:
+    """Works inside the transaction of the connection it is given."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, account: Account) -> None:
+        await self._connection.execute(
+            insert(accounts).values(
+                id=account.account_id,
+                name=account.name,
+                default_keep_for_days=account.default_retention.keep_for_days,
+                is_active=account.is_active,
+                erasure_epoch=account.erasure_epoch,
+                created_at=account.created_at,
+            )
+        )
+
+    async def find(self, account_id: AccountId) -> Account | None:
+        return await self._find(accounts.c.id == account_id)
+
+    async def find_by_name(self, name: str) -> Account | None:
+        return await self._find(accounts.c.name == name)
+
+    async def list(self) -> tuple[Account, ...]:
+        rows = await self._connection.execute(select(accounts).order_by(accounts.c.name))
+        return tuple(_account(row) for row in rows)
+
+    async def add_key(self, key: ApiKey) -> None:
+        await self._connection.execute(
+            insert(api_keys).values(
+                id=key.key_id,
+                account_id=key.account_id,
+                digest=key.digest,
+                label=key.label,
+                created_at=key.created_at,
+                revoked_at=key.revoked_at,
+            )
+        )
+
+    async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
+        found = await self._connection.execute(
+            select(
+                accounts,
+                api_keys.c.id.label("key_id"),
+                api_keys.c.digest,
+                api_keys.c.label.label("key_label"),
+                api_keys.c.created_at.label("key_created_at"),
+                api_keys.c.revoked_at,
+            )
+            .join(api_keys, api_keys.c.account_id == accounts.c.id)
+            .where(api_keys.c.id == key_id)
+        )
+        row = found.one_or_none()
+        if row is None:
+            return None
+        key = ApiKey(
+            key_id=row.key_id,
+            account_id=row.id,
+            digest=row.digest,
+            label=row.key_label,
+            created_at=row.key_created_at,
+            revoked_at=row.revoked_at,
+        )
+        return key, _account(row)
+
+    async def list_keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]:
+        query = select(api_keys).order_by(api_keys.c.created_at)
+        if account_id is not None:
+            query = query.where(api_keys.c.account_id == account_id)
+        return tuple(
+            ApiKey(
+                key_id=row.id,
+                account_id=row.account_id,
+                digest=row.digest,
+                label=row.label,
+                created_at=row.created_at,
+                revoked_at=row.revoked_at,
+            )
+            for row in await self._connection.execute(query)
+        )
+
+    async def save_key(self, key: ApiKey) -> None:
+        await self._connection.execute(
+            update(api_keys).where(api_keys.c.id == key.key_id).values(revoked_at=key.revoked_at)
+        )
+
+    async def _find(self, condition: Any) -> Account | None:
+        row = (await self._connection.execute(select(accounts).where(condition))).one_or_none()
+        return _account(row) if row else None
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        account_id=row.id,
+        name=row.name,
+        default_retention=RetentionPolicy(row.default_keep_for_days),
+        created_at=row.created_at,
+        is_active=row.is_active,
+        erasure_epoch=row.erasure_epoch,
+    )

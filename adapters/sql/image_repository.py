@@ -1,0 +1,181 @@
+"""Images as rows."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.sql.tables import images
+from application.ports import DoomedImage, DueBatch, PublishOutcome
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.errors import IdempotencyKeyInUse
+from domain.image import (
+    ErasureId,
+    IdempotencyRecord,
+    ImageId,
+    ImageState,
+    StoredPhoto,
+    UploadedImage,
+    object_name,
+)
+from domain.retention import RetentionPolicy
+
+PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
+
+
+class SqlImageRepository:
+    """Works inside the transaction of the connection it is given."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def reserve(self, image: UploadedImage) -> None:
+        record = image.idempotency
+        row = insert(images).values(
+            id=image.image_id,
+            account_id=image.account_id,
+            customer_id=image.customer.external_id if image.customer else None,
+            state=ImageState.PENDING,
+            keep_for_days=image.retention.keep_for_days,
+            created_at=image.created_at,
+            due_at=image.created_at + UploadedImage.PENDING_LEASE,
+            key_digest=record.key_digest if record else None,
+            fingerprint=record.fingerprint if record else None,
+        )
+        try:
+            await self._connection.execute(row)
+        except IntegrityError as error:
+            if record is None:
+                raise
+            raise IdempotencyKeyInUse from error  # two copies at once: both found the key free, the index let one in
+
+    async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
+        stored = await self._connection.execute(
+            update(images)
+            .where(images.c.id == image.image_id, images.c.state == ImageState.PENDING)
+            .values(state=ImageState.STORED, due_at=image.expires_at, photo=msgspec.json.encode(photo).decode())
+        )
+        if stored.rowcount == 1:
+            return PublishOutcome.PUBLISHED
+        erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
+        return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
+
+    async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        return await self._find(images.c.id == image_id, images.c.account_id == account_id)
+
+    async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
+        return await self._find(images.c.account_id == account_id, images.c.key_digest == key_digest)
+
+    async def release_idempotency_key(self, image_id: ImageId) -> None:
+        await self._connection.execute(
+            update(images).where(images.c.id == image_id).values(key_digest=None, fingerprint=None)
+        )
+
+    async def doom(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> DoomedImage | None:
+        doomed = await self._doom(
+            [images.c.id == image_id, images.c.account_id == account_id, images.c.photo.is_not(None)], retry_at
+        )
+        return doomed[0] if doomed else None
+
+    async def doom_upload(self, image_id: ImageId, retry_at: datetime) -> None:
+        await self._doom([images.c.id == image_id, images.c.photo.is_(None)], retry_at)
+
+    async def doom_customer(
+        self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
+    ) -> tuple[DoomedImage, ...]:
+        of_customer = (images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id)
+        in_flight = (*of_customer, images.c.photo.is_(None), images.c.due_at > now)
+        flying = await self._connection.execute(
+            update(images)
+            .where(*in_flight)
+            .values(state=ImageState.DELETING, erasure_id=erasure_id, key_digest=None, fingerprint=None)
+            .returning(images.c.id, images.c.keep_for_days)
+        )
+        uploads = [_doomed(row, is_in_flight=True) for row in flying]
+        settled = [*of_customer, images.c.id.not_in([upload.image_id for upload in uploads])]
+        return (*uploads, *await self._doom(settled, retry_at, erasure_id=erasure_id))
+
+    async def doom_known(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
+        return await self._doom([images.c.id.in_(image_ids)], retry_at)
+
+    async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
+        due = (
+            select(images.c.id, images.c.state)
+            .where(images.c.due_at <= now)
+            .order_by(images.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        found = (await self._connection.execute(due)).all()
+        states = [row.state for row in found]
+        doomed = await self._doom([images.c.id.in_([row.id for row in found])], retry_at) if found else ()
+        return DueBatch(doomed, states.count(ImageState.STORED), states.count(ImageState.PENDING))
+
+    async def postpone(self, image_ids: Iterable[ImageId], retry_at: datetime) -> None:
+        await self._connection.execute(
+            update(images)
+            .where(images.c.id.in_(list(image_ids)), images.c.state == ImageState.DELETING)
+            .values(due_at=retry_at)
+        )
+
+    async def remove(self, image_ids: Iterable[ImageId]) -> None:
+        await self._connection.execute(
+            delete(images).where(images.c.id.in_(list(image_ids)), images.c.state != ImageState.STORED)
+        )
+
+    async def count_of_customer(self, customer: Customer) -> int:
+        count = select(func.count()).where(
+            images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id
+        )
+        return int(await self._connection.scalar(count) or 0)
+
+    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
+        known = await self._connection.scalars(select(images.c.id).where(images.c.id.in_(image_ids)))
+        return frozenset(known)
+
+    async def stored_after(self, image_id: str, limit: int) -> tuple[UploadedImage, ...]:
+        query = (
+            select(images)
+            .where(images.c.id > image_id, images.c.state == ImageState.STORED)
+            .order_by(images.c.id)
+            .limit(limit)
+        )
+        return tuple(_image(row) for row in await self._connection.execute(query))
+
+    async def _find(self, *conditions: Any) -> UploadedImage | None:
+        row = (await self._connection.execute(select(images).where(*conditions))).one_or_none()
+        return _image(row) if row else None
+
+    async def _doom(
+        self, conditions: list[Any], retry_at: datetime, **more: ErasureId | None
+    ) -> tuple[DoomedImage, ...]:
+        doomed = await self._connection.execute(
+            update(images)
+            .where(*conditions)
+            .values(state=ImageState.DELETING, due_at=retry_at, key_digest=None, fingerprint=None, **more)
+            .returning(images.c.id, images.c.keep_for_days)
+        )
+        return tuple(_doomed(row) for row in doomed)
+
+
+def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> DoomedImage:
+    return DoomedImage(row.id, object_name(row.id, RetentionPolicy(row.keep_for_days)), is_in_flight)
+
+
+def _image(row: Row[Any]) -> UploadedImage:
+    account_id = AccountId(row.account_id)
+    return UploadedImage(
+        image_id=row.id,
+        account_id=account_id,
+        customer=Customer(account_id, row.customer_id) if row.customer_id is not None else None,
+        retention=RetentionPolicy(row.keep_for_days),
+        created_at=row.created_at,
+        state=ImageState(row.state),
+        photo=PHOTO_JSON.decode(row.photo) if row.photo is not None else None,
+        idempotency=IdempotencyRecord(row.key_digest, row.fingerprint) if row.key_digest is not None else None,
+    )

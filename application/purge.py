@@ -1,0 +1,87 @@
+"""Purge what is overdue: expired images, uploads that died, deletions that could not be finished."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.ports import Clock, DoomedImage, ObjectStore, UnitOfWork
+from domain.image import ImageId
+
+TAKE_OVER_AFTER = timedelta(minutes=1)
+"""How long a purger leaves an image to whoever is deleting it just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    """What one purge did, in images."""
+
+    expired: int = 0
+    interrupted: int = 0
+    removed: int = 0
+    left_for_later: int = 0
+    erasures_completed: int = 0
+
+    def __add__(self, other: "PurgeReport") -> "PurgeReport":
+        return PurgeReport(
+            self.expired + other.expired,
+            self.interrupted + other.interrupted,
+            self.removed + other.removed,
+            self.left_for_later + other.left_for_later,
+            self.erasures_completed + other.erasures_completed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FinishDeletion:
+    """The last two steps of every deletion: the object goes, then the row."""
+
+    objects: ObjectStore
+    work: UnitOfWork
+    clock: Clock
+
+    async def execute(self, doomed: tuple[DoomedImage, ...]) -> frozenset[ImageId]:
+        """Returns: the images whose objects may still be there; a purger tries them again. Raises: Overloaded."""
+        left = await self.objects.delete([image.object_name for image in doomed])
+        async with self.work.begin() as repositories:
+            await repositories.images.remove(
+                [image.image_id for image in doomed if image.object_name not in left and not image.is_in_flight]
+            )
+            await repositories.erasures.complete_records(self.clock.now())
+        return frozenset(image.image_id for image in doomed if image.object_name in left)
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeOverdue:
+    """Idempotent; any number may run at once and share the work, batch by batch."""
+
+    work: UnitOfWork
+    finish: FinishDeletion
+    objects: ObjectStore
+    clock: Clock
+    batch_size: int = 200
+
+    async def batch(self) -> PurgeReport:
+        """One batch, oldest first. Raises: Overloaded when the database is down."""
+        now = self.clock.now()
+        async with self.work.begin() as repositories:
+            due = await repositories.images.doom_due(now, now + TAKE_OVER_AFTER, self.batch_size)
+            swept = await repositories.erasures.complete_records(now)
+            await repositories.erasures.sweep(now)
+        left = await self.finish.execute(due.images) if due.images else frozenset()
+        return PurgeReport(
+            expired=due.expired,
+            interrupted=due.interrupted,
+            removed=len(due.images) - len(left),
+            left_for_later=len(left),
+            erasures_completed=swept,
+        )
+
+    async def execute(self) -> PurgeReport:
+        """Until nothing is overdue, or storage refuses a whole batch. Raises: Overloaded when it is down."""
+        total = PurgeReport()
+        while True:
+            done = await self.batch()
+            total += done
+            if done.removed == 0:
+                break
+        await self.objects.sweep()
+        return total

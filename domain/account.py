@@ -1,0 +1,69 @@
+"""Accounts of merchants and the API keys that open them."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NewType, Self
+
+from domain.retention import RetentionPolicy
+
+AccountId = NewType("AccountId", str)
+KeyId = NewType("KeyId", str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A merchant: everything it uploads is its own, and nobody else can tell that it exists.
+
+    `erasure_epoch` counts the erasures that were committed for the account. An upload remembers the epoch it began in;
+    an erasure with a higher one came after that beginning. No clocks have to agree for this.
+    """
+
+    account_id: AccountId
+    name: str
+    default_retention: RetentionPolicy
+    created_at: datetime
+    is_active: bool = True
+    erasure_epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """An API key as a client sends it: `gk_`, a public key id, `_`, and a secret of at least 128 random bits."""
+
+    key_id: KeyId
+    digest: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None when the text does not have the form of a key."""
+        prefix, _, rest = text.partition("_")
+        key_id, _, secret = rest.partition("_")
+        if prefix != "gk" or not key_id or not secret:
+            return None
+        return cls(KeyId(key_id), digest_of_key(text))
+
+
+def digest_of_key(text: str) -> bytes:
+    """SHA-256 is enough for a secret of full entropy: there is nothing to guess, so nothing to slow down."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is kept of an API key: a name to revoke it by and a digest to know it again; never the key itself."""
+
+    key_id: KeyId
+    account_id: AccountId
+    digest: bytes
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+    def admits(self, presented: PresentedKey) -> bool:
+        """Compared in constant time, so that the answer's delay tells nothing about the digest."""
+        return hmac.compare_digest(self.digest, presented.digest) and self.revoked_at is None
+
+    def revoked(self, at: datetime) -> Self:
+        return self if self.revoked_at is not None else replace(self, revoked_at=at)

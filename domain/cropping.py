@@ -1,0 +1,187 @@
+"""Which 4:5 window of a photo is kept: the whole head first, then torso, legs and feet, filled by the main person.
+
+A window is `4k x 5k` pixels, so that it is exactly 4:5 and stays so when it is scaled to a stored height that is a
+multiple of five. It lies inside the photo, and nothing is ever scaled up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from domain.geometry import Box, Size
+from domain.person import BodyPart, SeenPerson
+
+MARGIN: Final = 0.08
+"""Space kept around a person, as a share of the window: room for a hem or a hand that the detector missed."""
+
+LARGEST_HEADROOM: Final = 0.2
+"""With room to spare the head's top lies in the upper fifth, so that a small person does not sink in the frame."""
+
+HEADROOM_OF_A_CUT: Final = 0.025
+"""Space above the head, as a share of the window, when feet or arms have to be cut anyway: the hair shows whole."""
+
+LEAST_HEADROOM: Final = 0.006
+"""What that space shrinks to when it would be the very reason for cutting the feet: it covers the detector's error."""
+
+LEAST_HEIGHT: Final = 1000
+"""A window is not cut lower than this many pixels: about the 1024 that try-on models work with."""
+
+_PART_WEIGHT: Final = {
+    BodyPart.LEFT_SHOULDER: 3,
+    BodyPart.RIGHT_SHOULDER: 3,
+    BodyPart.LEFT_HIP: 3,
+    BodyPart.RIGHT_HIP: 3,
+    BodyPart.LEFT_KNEE: 2,
+    BodyPart.RIGHT_KNEE: 2,
+    BodyPart.LEFT_ELBOW: 2,
+    BodyPart.RIGHT_ELBOW: 2,
+    BodyPart.LEFT_ANKLE: 1,
+    BodyPart.RIGHT_ANKLE: 1,
+    BodyPart.LEFT_WRIST: 1,
+    BodyPart.RIGHT_WRIST: 1,
+}
+"""What is kept when not all fits: a try-on dresses the torso first, then thighs and upper arms, then the rest."""
+
+_FADE: Final = 0.03
+"""A joint this share of the window away from its edge counts in full, one on the edge not at all."""
+
+_POSITIONS: Final = 200
+"""How finely a window that cannot hold everything is moved to find the best cut: steps of at most 0.5 %."""
+
+
+def largest_window(source: Size) -> Size:
+    """The largest 4:5 window of a photo. A photo under 4 x 5 pixels gets the nearest thing that is possible."""
+    unit = min(source.width // 4, source.height // 5)
+    if unit:
+        return Size(4 * unit, 5 * unit)
+    height = next(h for h in range(min(source.height, 5), 0, -1) if max(1, round(0.8 * h)) <= source.width)
+    return Size(max(1, round(0.8 * height)), height)
+
+
+def choose_window(source: Size, person: SeenPerson | None) -> Box:
+    """The 4:5 window that is kept of a photo of `source` size, given its main person."""
+    largest = largest_window(source)
+    if person is None:
+        return _at(largest, (source.width - largest.width) / 2, (source.height - largest.height) / 2, source)
+    body = person.box.joined(person.head) if person.head else person.box
+    return _place(person, body, source, _smallest_holding(body, source, largest) or largest)
+
+
+def _smallest_holding(body: Box, source: Size, largest: Size) -> Size | None:
+    """The smallest window that holds a body with margins wherever the photo has that much around it."""
+    most = largest.height // 5
+    least = min(LEAST_HEIGHT // 5, most)
+    if not most or not _holds(Size(4 * most, 5 * most), body, source):
+        return None
+    while least < most:
+        middle = (least + most) // 2
+        if _holds(Size(4 * middle, 5 * middle), body, source):
+            most = middle
+        else:
+            least = middle + 1
+    return Size(4 * most, 5 * most)
+
+
+def _holds(window: Size, body: Box, source: Size) -> bool:
+    across, down = _spans(body, source)
+    return across.fits(window.width) and down.fits(window.height)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """One direction of a body in a photo: where it starts and ends, and how long the photo is."""
+
+    start: int
+    end: int
+    total: int
+
+    def fits(self, window: int) -> bool:
+        """Whether a window holds the body with its margins, or with all the space that the photo has instead."""
+        return self.end - self.start + self._before(window) + self._after(window) <= window
+
+    def centered(self, window: int) -> float:
+        """Where a window that fits starts, with the body as near to its middle as the photo allows."""
+        middle = (self.start + self.end - window) / 2
+        first, last = self.end + self._after(window) - window, self.start - self._before(window)
+        return min(max(middle, first, 0), last, self.total - window)
+
+    def _before(self, window: int) -> float:
+        return min(self.start, MARGIN * window)
+
+    def _after(self, window: int) -> float:
+        return min(self.total - self.end, MARGIN * window)
+
+
+def _spans(body: Box, source: Size) -> tuple[_Span, _Span]:
+    return _Span(body.x, body.right, source.width), _Span(body.y, body.bottom, source.height)
+
+
+def _place(person: SeenPerson, body: Box, source: Size, window: Size) -> Box:
+    """Put a window over a body: in its middle where it fits, where most of it is kept where it does not."""
+    across, down = _spans(body, source)
+    x = across.centered(window.width) if across.fits(window.width) else _best_cut_across(person, across, window)
+    if down.fits(window.height):
+        y = max(down.centered(window.height), body.y - LARGEST_HEADROOM * window.height)
+    else:
+        y = _best_cut_down(person, down, window)
+    return _at(window, x, y, source)
+
+
+def _best_cut_across(person: SeenPerson, body: _Span, window: Size) -> float:
+    head = _head_to_keep(person, window)
+    joints = [(mark.x, _PART_WEIGHT.get(part, 0)) for part, mark in person.visible_landmarks().items()]
+    starts = _starts(body, (head.x, head.right) if head else None, window.width)
+    return max(starts, key=_kept(body, joints, window.width))
+
+
+def _best_cut_down(person: SeenPerson, body: _Span, window: Size) -> float:
+    head = _head_to_keep(person, window)
+    joints = [(mark.y, _PART_WEIGHT.get(part, 0)) for part, mark in person.visible_landmarks().items()]
+    starts = _starts(body, (head.y, head.bottom) if head else None, window.height)
+    return max(starts, key=_kept(body, joints, window.height))
+
+
+def _head_to_keep(person: SeenPerson, window: Size) -> Box | None:
+    """The head, or only the face when the whole head fits no window."""
+    if person.head and (person.head.width > window.width or person.head.height > window.height):
+        return person.face or person.head
+    return person.head or person.face
+
+
+def _starts(body: _Span, head: tuple[int, int] | None, window: int) -> list[float]:
+    """Where a window may start in one direction so that it holds the head with some room around it."""
+    first, last = 0.0, float(body.total - window)
+    if head:
+        start, end = head
+        missing = max(0, body.end - body.start - window)
+        room = min(
+            max(missing, LEAST_HEADROOM * window), HEADROOM_OF_A_CUT * window, max(0.0, (window - end + start) / 2)
+        )
+        first, last = max(first, end + min(room, body.total - end) - window), min(last, start - min(room, start))
+        if first > last:
+            return [min(max((start + end - window) / 2, 0.0), float(body.total - window))]
+    return [first + (last - first) * step / _POSITIONS for step in range(_POSITIONS + 1)]
+
+
+def _kept(body: _Span, joints: list[tuple[float, int]], window: int) -> Callable[[float], float]:
+    """How good a start is: the share of the body and of its joints inside; between equals, the body in the middle."""
+    fade = _FADE * window
+    total = sum(weight for _, weight in joints)
+
+    def value(start: float) -> float:
+        share = (min(start + window, body.end) - max(start, body.start)) / (body.end - body.start)
+        off_center = abs(start + window / 2 - (body.start + body.end) / 2) / window
+        inside = sum(weight * min(1, max(0, min(at - start, start + window - at) / fade)) for at, weight in joints)
+        return share + (inside / total if total else 0) - 0.01 * off_center
+
+    return value
+
+
+def _at(window: Size, x: float, y: float, source: Size) -> Box:
+    """The window at the nearest whole pixel inside the photo."""
+    return Box(
+        min(max(0, round(x)), source.width - window.width),
+        min(max(0, round(y)), source.height - window.height),
+        window.width,
+        window.height,
+    )

@@ -1,0 +1,59 @@
+"""The erasure of a customer: the promise, the marker that keeps it against uploads in flight, the record that stays."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
+
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.image import ErasureId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """Stops uploads that began before an erasure and had not yet said whose they are.
+
+    It holds a salted digest of the external id and lives only as long as such an upload could: a digest of a person's
+    id is still personal data (EDPB, February 2026), so it is swept and never part of the audit record.
+    """
+
+    LIFETIME: ClassVar = timedelta(minutes=10)
+    """Longer than any request may take: body deadline, queue, processing and storage time-outs together."""
+
+    erasure_id: ErasureId
+    account_id: AccountId
+    epoch: int
+    salt: bytes
+    digest: bytes
+    expires_at: datetime
+
+    @classmethod
+    def of(cls, customer: Customer, *, erasure_id: ErasureId, epoch: int, salt: bytes, now: datetime) -> Self:
+        return cls(
+            erasure_id=erasure_id,
+            account_id=customer.account_id,
+            epoch=epoch,
+            salt=salt,
+            digest=_digest(salt, customer),
+            expires_at=now + cls.LIFETIME,
+        )
+
+    def covers(self, customer: Customer) -> bool:
+        return customer.account_id == self.account_id and hmac.compare_digest(self.digest, _digest(self.salt, customer))
+
+
+def _digest(salt: bytes, customer: Customer) -> bytes:
+    return hashlib.sha256(salt + customer.external_id.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureRecord:
+    """What remains of an erasure: random ids, times and counts, nothing derived from the person's id."""
+
+    erasure_id: ErasureId
+    account_id: AccountId
+    requested_at: datetime
+    image_count: int
+    completed_at: datetime | None = None

@@ -1,0 +1,93 @@
+"""An uploaded photo from the moment its place is reserved until nothing is left of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, NewType
+
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.geometry import Box, Size
+from domain.person import PersonReport
+from domain.photo import PhotoWarning, SourceFormat
+from domain.retention import RetentionPolicy
+
+ImageId = NewType("ImageId", str)
+ErasureId = NewType("ErasureId", str)
+
+
+class ImageState(StrEnum):
+    """pending -> stored -> deleting -> gone; "gone" is the absence of a row.
+
+    The row exists before the object, and the object is gone before the row is: what a crash interrupts can always be
+    found again from the database alone.
+    """
+
+    PENDING = "pending"
+    STORED = "stored"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPhoto:
+    """The facts about the picture that is kept; boxes in pixels of the upright source."""
+
+    size: Size
+    size_bytes: int
+    source_format: SourceFormat
+    source_size: Size
+    crop: Box | None
+    person: PersonReport | None
+    warnings: tuple[PhotoWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """What lets a repeated request be recognised: digests of the client's key and of the request it came with.
+
+    It lives on the image's own row, so it cannot outlive the image (IETF draft-ietf-httpapi-idempotency-key-header-07).
+    """
+
+    LIFETIME: ClassVar = timedelta(hours=24)
+
+    key_digest: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadedImage:
+    """A photo of an account, possibly of a known customer."""
+
+    PENDING_LEASE: ClassVar = timedelta(minutes=5)
+    """An upload that has not finished by then has died: queue, work and storage time-outs fit well inside."""
+
+    image_id: ImageId
+    account_id: AccountId
+    customer: Customer | None
+    retention: RetentionPolicy
+    created_at: datetime
+    state: ImageState = ImageState.PENDING
+    photo: StoredPhoto | None = None
+    idempotency: IdempotencyRecord | None = None
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.retention.expires_at(self.created_at)
+
+    @property
+    def object_name(self) -> str:
+        """Where the bytes lie. The retention class stands first, so that a bucket's lifecycle rules can match it."""
+        return object_name(self.image_id, self.retention)
+
+    def is_readable(self, now: datetime) -> bool:
+        """From `expires_at` on nobody reads it, whether or not a purger has come by."""
+        return self.state is ImageState.STORED and now < self.expires_at
+
+    def link_expires_at(self, now: datetime, lifetime: timedelta) -> datetime:
+        """A signed URL never outlives the photo it shows. Whole seconds, as signatures carry them."""
+        return min((now + lifetime).replace(microsecond=0), self.expires_at)
+
+
+def object_name(image_id: ImageId, retention: RetentionPolicy) -> str:
+    """`ttl-7d/img_….jpg`: no personal data, retention class first."""
+    return f"ttl-{retention.keep_for_days}d/{image_id}.jpg"

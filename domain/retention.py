@@ -1,0 +1,22 @@
+"""How long a photo is kept."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """A whole number of days counted from the upload (HTTP contract, `keepForDays`)."""
+
+    ALLOWED_DAYS: ClassVar = (1, 3, 7)
+
+    keep_for_days: int
+
+    def __post_init__(self) -> None:
+        if self.keep_for_days not in self.ALLOWED_DAYS:
+            raise ValueError(f"keep_for_days must be one of {self.ALLOWED_DAYS}, got {self.keep_for_days}")
+
+    def expires_at(self, uploaded_at: datetime) -> datetime:
+        """The exact instant, in UTC, from which the photo is gone."""
+        return uploaded_at + timedelta(days=self.keep_for_days)

@@ -1,0 +1,90 @@
+"""How commands run and how they speak: to people on a terminal, to machines with --json, to both by exit codes."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from domain.errors import DomainError, Overloaded
+from entrypoints.settings import ConfigurationError, Settings, load_settings
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+EXIT_FAILED: Final = 1  # what was asked for could not be done
+EXIT_UNAVAILABLE: Final = 3  # database or storage is down: trying again may help
+EXIT_CONFIGURATION: Final = 4  # a TRYON_ variable is wrong
+
+as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
+confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def run(work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run `work` with a container made from the environment, and turn failures into one line and an exit code."""
+    from entrypoints.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
+
+    settings = settings_or_fail()
+
+    async def main() -> T:
+        container = Container(settings=settings)
+        try:
+            return await work(container)
+        finally:
+            await container.engine().dispose()
+
+    try:
+        return asyncio.run(main())
+    except Overloaded as error:
+        fail(str(error), EXIT_UNAVAILABLE)
+    except DomainError as error:
+        fail(str(error))
+
+
+def settings_or_fail() -> Settings:
+    """The settings, or one line for each problem with them."""
+    try:
+        return load_settings(os.environ)
+    except ConfigurationError as error:
+        fail("The configuration is wrong:\n  " + "\n  ".join(error.problems), EXIT_CONFIGURATION)
+
+
+def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    """Say what is wrong and leave."""
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(code)
+
+
+def show(rows: Sequence[Row], *, json_output: bool, empty: str) -> None:
+    """A table for people, a JSON list for machines."""
+    if json_output:
+        click.echo(json.dumps([{key: _plain(value) for key, value in row.items()} for row in rows], indent=2))
+        return
+    if not rows:
+        click.echo(empty)
+        return
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if value is None else str(_plain(value)) for value in row.values()))
+    Console(soft_wrap=True).print(table)
+
+
+def show_one(row: Row, *, json_output: bool) -> None:
+    """Lines of names and values for people, a JSON object for machines."""
+    if json_output:
+        click.echo(json.dumps({key: _plain(value) for key, value in row.items()}, indent=2))
+        return
+    width = max(map(len, row))
+    for key, value in row.items():
+        if value is not None:
+            click.echo(f"{key:<{width}}  {_plain(value)}")
+
+
+def _plain(value: Any) -> Any:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value

@@ -1,0 +1,37 @@
+"""The database: its schema, and what is overdue in it."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from entrypoints.cli.console import as_json, run, show_one
+
+
+@click.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+def upgrade() -> None:
+    """Create the schema or bring it up to date; safe while the previous version serves."""
+    click.echo(f"The schema is at revision {run(lambda container: container.migrator().upgrade())}.")
+
+
+@click.command()
+@as_json
+def purge(json_output: bool) -> None:
+    """Delete what is overdue: expired images, dead uploads, unfinished deletions. The server does this by itself too.
+
+    \b
+    Example, in cron: */5 * * * * tryon-images purge --json
+    """
+
+    async def execute(container: Any) -> dict[str, int]:
+        return asdict(await container.purge_overdue().execute())
+
+    report = run(execute)
+    show_one(report, json_output=json_output)
+    if report["left_for_later"]:
+        raise SystemExit(3)

@@ -1,0 +1,79 @@
+"""Look for what is missing, with a fix for each finding."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from domain.errors import DomainError
+from entrypoints.cli.console import as_json, show
+from entrypoints.photo_processing import missing_models, missing_system_libraries, sandbox_problem
+from entrypoints.settings import ConfigurationError, Settings, load_settings
+
+MIN_FREE_BYTES = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `fix` is empty when all is well."""
+
+    check: str
+    ok: bool
+    fix: str = ""
+
+
+@click.command()
+@as_json
+def doctor(json_output: bool) -> None:
+    """Check settings, libraries, models, sandbox, database, storage and disk; exit code 1 when something is off."""
+    try:
+        settings = load_settings(os.environ)
+    except ConfigurationError as error:
+        findings = [Finding("settings", ok=False, fix=problem) for problem in error.problems]
+    else:
+        findings = [Finding("settings", ok=True), *_local(settings), *asyncio.run(_remote(settings))]
+    show([asdict(finding) for finding in findings], json_output=json_output, empty="")
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+def _local(settings: Settings) -> Iterator[Finding]:
+    libraries = missing_system_libraries()
+    yield Finding("system libraries", ok=libraries is None, fix=libraries or "")
+    models = missing_models(settings)
+    yield Finding("models", ok=not models, fix="Run: tryon-images models install" if models else "")
+    problem = sandbox_problem()
+    yield Finding("sandbox", ok=problem is None, fix=problem or "")
+    if settings.keeps_files:
+        folder = settings.storage_folder
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        free = shutil.disk_usage(existing).free
+        fix = "" if free >= MIN_FREE_BYTES else f"Free space under {existing}: {free // 1024**2} MiB are left."
+        yield Finding("disk", ok=not fix, fix=fix)
+
+
+async def _remote(settings: Settings) -> list[Finding]:
+    from entrypoints.container import Container  # noqa: PLC0415 - only once the settings are known to be right
+
+    container = Container(settings=settings)
+    checks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "database": container.work().check,
+        "storage": container.objects().check,
+    }
+    try:
+        return [await _probe(name, check) for name, check in checks.items()]
+    finally:
+        await container.engine().dispose()
+
+
+async def _probe(name: str, check: Callable[[], Awaitable[Any]]) -> Finding:
+    try:
+        await check()
+    except DomainError as error:
+        return Finding(name, ok=False, fix=str(error))
+    return Finding(name, ok=True)

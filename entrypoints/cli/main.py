@@ -1,0 +1,32 @@
+"""`tryon-images`: serve photos, and look after what is kept."""
+
+import click
+
+from entrypoints.cli.accounts import accounts, keys
+from entrypoints.cli.customers import customers
+from entrypoints.cli.database import db, purge
+from entrypoints.cli.doctor import doctor
+from entrypoints.cli.images import images
+from entrypoints.cli.models import models
+from entrypoints.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tryon-images")
+def main() -> None:
+    """Turn customers' photos into try-on images, keep them as long as promised, erase them on request.
+
+    \b
+    Settings come from TRYON_* variables; README lists them.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 database or storage down, 4 wrong configuration.
+
+    \b
+    Examples:
+      tryon-images serve
+      tryon-images keys create --account default --label kiosk-7
+      tryon-images purge --json
+    """
+
+
+for command in (serve, accounts, keys, images, customers, purge, db, models, doctor):
+    main.add_command(command)

@@ -1,0 +1,47 @@
+"""Start the service: bring everything into place, then become the server process."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from application.authenticate import DEFAULT_ACCOUNT
+from domain.retention import RetentionPolicy
+from entrypoints.cli.console import fail, run, settings_or_fail
+from entrypoints.photo_processing import missing_models, missing_system_libraries
+
+
+@click.command()
+def serve() -> None:
+    """Serve the HTTP API.
+
+    Migrates an SQLite database by itself; PostgreSQL is migrated by `tryon-images db upgrade`. On the first start a
+    default account is made and its API key printed, once.
+
+    \b
+    Example: TRYON_PORT=9000 TRYON_DATA_DIR=/var/lib/tryon tryon-images serve
+    """
+    settings = settings_or_fail()
+    if advice := missing_system_libraries():
+        fail(advice)
+    if missing_models(settings):
+        fail("The models are not installed. Run: tryon-images models install")
+    if key := run(_first_run):
+        click.echo(f"\nYour API key, shown only this once:\n\n    {key}\n")
+    click.echo(f"tryon-images listens on http://{settings.host}:{settings.port} (stop with Ctrl-C)")
+    sys.stdout.flush()
+    # A fresh process: the server keeps none of the memory that the preparation took.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "entrypoints.server"])  # noqa: S606 - fixed arguments
+
+
+async def _first_run(container: Any) -> str | None:
+    """Returns: the new key when there was no account yet."""
+    migrator = container.migrator()
+    if migrator.is_embedded:
+        await migrator.upgrade()
+    if await container.list_accounts().accounts():
+        return None
+    await container.create_account().execute(DEFAULT_ACCOUNT, RetentionPolicy(7))
+    made = await container.create_key().execute(DEFAULT_ACCOUNT, "made on the first start")
+    return str(made.secret)

@@ -1,0 +1,100 @@
+"""Which adapter fills which port: the only place where adapters are named."""
+
+from datetime import timedelta
+
+from dependency_injector import providers
+from dependency_injector.containers import DeclarativeContainer
+
+from adapters.clock import SystemClock
+from adapters.object_storage.folder import FolderObjectStore
+from adapters.object_storage.hmac_links import HmacLinks
+from adapters.random_source import SystemRandomSource
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from application.authenticate import Authenticate
+from application.check_readiness import CheckReadiness
+from application.delete_image import DeleteImage
+from application.erase_customer import EraseCustomer
+from application.manage_accounts import CreateAccount, CreateKey, ListAccounts, RevokeKey
+from application.preview_link import OpenPreview, PreviewLinks
+from application.purge import FinishDeletion, PurgeOverdue
+from application.read_image import ReadImage
+from application.resolve_image import OpenImage, ResolveImage
+from application.upload_photo import UploadPhoto
+from domain.account import digest_of_key
+from entrypoints.photo_processing import build_processor
+from entrypoints.settings import Settings
+from entrypoints.signing_key import signing_key
+
+PREVIEWS_PATH = "/tryon/v1/previews"
+
+
+def _seconds(number: int) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def _days(number: int) -> timedelta:
+    return timedelta(days=number)
+
+
+def _preview_base(settings: Settings) -> str:
+    return settings.base_url + PREVIEWS_PATH
+
+
+def _dev_key_digest(settings: Settings) -> bytes | None:
+    return digest_of_key(settings.dev_api_key) if settings.dev_api_key else None
+
+
+class Container(DeclarativeContainer):
+    """A test overrides a port by keyword: `Container(settings=…, work=…, clock=…)`."""
+
+    settings = providers.Dependency(instance_of=Settings)
+
+    clock = providers.Singleton(SystemClock)
+    random = providers.Singleton(SystemRandomSource)
+    engine = providers.Singleton(create_engine, settings.provided.resolved_database_url)
+    migrator = providers.Singleton(Migrator, engine)
+    work = providers.Singleton(SqlUnitOfWork, engine)
+    objects = providers.Singleton(FolderObjectStore, settings.provided.storage_folder)
+    hmac_links = providers.Singleton(
+        HmacLinks, providers.Callable(_preview_base, settings), providers.Callable(signing_key, settings)
+    )
+    processor = providers.Singleton(build_processor, settings)
+
+    links = providers.Factory(
+        PreviewLinks,
+        signer=hmac_links,
+        clock=clock,
+        lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds),
+    )
+    resolve_image = providers.Factory(ResolveImage, work=work, clock=clock)
+    open_image = providers.Factory(OpenImage, resolve=resolve_image, objects=objects)
+    open_preview = providers.Factory(OpenPreview, verifier=hmac_links, open_image=open_image, clock=clock)
+    read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
+    finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
+    delete_image = providers.Factory(DeleteImage, work=work, finish=finish_deletion, clock=clock)
+    erase_customer = providers.Factory(
+        EraseCustomer,
+        work=work,
+        finish=finish_deletion,
+        clock=clock,
+        random=random,
+        backup_retention=providers.Callable(_days, settings.provided.backup_retention_days),
+    )
+    purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
+    upload_photo = providers.Factory(
+        UploadPhoto, processor=processor, objects=objects, work=work, links=links, clock=clock, random=random
+    )
+    authenticate = providers.Factory(
+        Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)
+    )
+    create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
+    create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
+    revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
+    list_accounts = providers.Factory(ListAccounts, work=work)
+    check_readiness = providers.Factory(
+        CheckReadiness,
+        probes=providers.Dict(
+            database=work.provided.check, storage=objects.provided.check, workers=processor.provided.check
+        ),
+    )

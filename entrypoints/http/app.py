@@ -1,0 +1,92 @@
+"""The Litestar application: routes, what is injected into them, and what runs beside them."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from dependency_injector import providers
+from litestar import Litestar, Router
+from litestar.di import NamedDependency, Provide
+
+from application.authenticate import Authenticate
+from domain.account import Account
+from entrypoints.background import purging
+from entrypoints.container import Container
+from entrypoints.http import customers, health, images, previews
+from entrypoints.http.admission import Admission
+from entrypoints.http.api_reference import openapi_config
+from entrypoints.http.errors import AnyRequest, to_error_response
+from entrypoints.http.request_id import stamp
+from entrypoints.http.upload_form import FRAMING_BYTES
+from entrypoints.settings import load_settings
+
+API_KEY_HEADER = "x-api-key"
+
+
+def create_app(container: Container) -> Litestar:
+    """An application on the container's adapters."""
+    settings = container.settings()
+    admission = Admission(settings.max_uploads)
+    api = Router(
+        "/tryon/v1",
+        route_handlers=[
+            images.upload_image,
+            images.read_image,
+            images.delete_image,
+            customers.erase_customer,
+        ],
+        dependencies={"account": Provide(authenticated_account)},
+    )
+    return Litestar(
+        route_handlers=[api, previews.read_preview, health.live, health.ready],
+        dependencies={
+            "settings": _from(container.settings),
+            "admission": Provide(lambda: admission, sync_to_thread=False),
+            "authenticate": _from(container.authenticate),
+            "upload_photo": _from(container.upload_photo),
+            "read_image": _from(container.read_image),
+            "delete_image": _from(container.delete_image),
+            "erase_customer": _from(container.erase_customer),
+            "open_preview": _from(container.open_preview),
+            "check_readiness": _from(container.check_readiness),
+        },
+        exception_handlers={Exception: to_error_response},
+        before_send=[stamp],
+        lifespan=[_running(container)],
+        openapi_config=openapi_config(),
+        request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
+        logging_config=None,
+    )
+
+
+async def authenticated_account(request: AnyRequest, authenticate: NamedDependency[Authenticate]) -> Account:
+    """The account of the request's key; resolved before a byte of the body is read."""
+    return await authenticate.execute(request.headers.get(API_KEY_HEADER))
+
+
+def _from(provider: providers.Provider[Any]) -> Provide:
+    return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - a provider has no signature to read
+
+
+def _running(container: Container) -> Callable[[Litestar], Any]:
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        processor = container.processor()
+        await processor.start()
+        try:
+            async with asyncio.TaskGroup() as background:
+                purger = background.create_task(purging(container.purge_overdue(), container.settings()))
+                yield
+                purger.cancel()
+        finally:
+            await processor.close()
+            await container.engine().dispose()
+
+    return lifespan
+
+
+def from_environment() -> Litestar:
+    """The application as the server process runs it."""
+    return create_app(Container(settings=load_settings(os.environ)))

@@ -1,0 +1,89 @@
+"""From failures to answers: the one table of codes and statuses, and the one place that makes error bodies."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import UNSET
+
+from domain.errors import DomainError, ValidationFailed
+from entrypoints.http.schemas import ErrorBody, ProblemBody
+
+AnyRequest = Request[Any, Any, Any]
+log = structlog.get_logger()
+
+STATUS: Final = {
+    "VALIDATION_FAILED": 400,
+    "FILE_REQUIRED": 400,
+    "INVALID_IMAGE": 400,
+    "IMAGE_TOO_LARGE": 400,
+    "MISSING_API_KEY": 401,
+    "INVALID_API_KEY": 401,
+    "IMAGE_NOT_FOUND": 404,
+    "NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "CUSTOMER_ERASED": 409,
+    "IDEMPOTENCY_KEY_IN_USE": 409,
+    "FILE_TOO_LARGE": 413,
+    "UNSUPPORTED_IMAGE_FORMAT": 415,
+    "IDEMPOTENCY_KEY_REUSED": 422,
+    "RATE_LIMITED": 429,
+    "INTERNAL_ERROR": 500,
+    "OVERLOADED": 503,
+}
+FRAMEWORK: Final = {
+    400: ("VALIDATION_FAILED", "The request is malformed."),
+    404: ("NOT_FOUND", "There is no such route."),
+    405: ("METHOD_NOT_ALLOWED", "The route does not support this method; see the Allow header."),
+    413: ("FILE_TOO_LARGE", "The request body is larger than any upload may be. Send a smaller file."),
+}
+CLIENT_LEFT: Final = "client disconnected prematurely"  # Litestar's own words: not our bug, and nobody reads the answer
+
+
+def error_response(
+    code: str, message: str, *, headers: Mapping[str, str] | None = None, problems: list[ProblemBody] | None = None
+) -> Response[ErrorBody]:
+    """An error in the contract's shape."""
+    body = ErrorBody(code=code, message=message, status=STATUS[code], details=problems or UNSET)
+    return Response(body, status_code=STATUS[code], headers=dict(headers or {}), media_type=MediaType.JSON)
+
+
+def to_error_response(request: AnyRequest, error: Exception) -> Response[ErrorBody]:
+    """Whatever was raised, in whatever part of the framework or of ours."""
+    if isinstance(error, DomainError):
+        return _domain_error(request, error)
+    if isinstance(error, HTTPException) and error.status_code in FRAMEWORK:
+        code, message = FRAMEWORK[error.status_code]
+        request.state.error_code = code
+        allow = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+        return error_response(code, message, headers=allow)
+    if isinstance(error, HTTPException) and error.detail == CLIENT_LEFT:
+        request.state.error_code = "CLIENT_LEFT"
+    else:
+        request.state.error_code = "INTERNAL_ERROR"
+        # The type and where it happened, but not its text: that may quote what a client sent.
+        log.error("unhandled_error", error_type=type(error).__name__, where=_where(error))
+    return error_response("INTERNAL_ERROR", "Internal error.")
+
+
+def _domain_error(request: AnyRequest, error: DomainError) -> Response[ErrorBody]:
+    request.state.error_code = error.code
+    retry_after = getattr(error, "retry_after_seconds", None)
+    problems = error.problems if isinstance(error, ValidationFailed) else ()
+    return error_response(
+        error.code,
+        str(error),
+        headers={"retry-after": str(retry_after)} if retry_after is not None else {},
+        problems=[ProblemBody(path=problem.path, message=problem.message) for problem in problems],
+    )
+
+
+def _where(error: BaseException) -> list[str]:
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append(f"{code.co_qualname}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return frames[-8:]

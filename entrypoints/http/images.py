@@ -1,0 +1,68 @@
+"""The routes of images."""
+
+import asyncio
+
+from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from application.delete_image import DeleteImage
+from application.preview_link import LinkedImage
+from application.read_image import ReadImage
+from application.upload_photo import UploadPhoto
+from domain.account import Account
+from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
+from domain.image import ImageId
+from entrypoints.http.admission import Admission
+from entrypoints.http.errors import AnyRequest
+from entrypoints.http.schemas import ImageBody
+from entrypoints.http.upload_form import UploadForm, read_upload_form
+from entrypoints.settings import Settings
+
+
+@post("/images/upload", operation_id="uploadImage", status_code=201)
+async def upload_image(
+    request: AnyRequest,
+    account: NamedDependency[Account],
+    settings: NamedDependency[Settings],
+    admission: NamedDependency[Admission],
+    upload_photo: NamedDependency[UploadPhoto],
+) -> ImageBody:
+    """Upload a photo and get back the id of the picture that is made of it."""
+    async with admission.slot():
+        form = await _read_form(request, settings)
+        command = form.to_command(account, request.headers.get("idempotency-key"))
+        return _body(await upload_photo.execute(command))
+
+
+@get("/images/{image_id:str}", operation_id="getImage")
+async def read_image(
+    image_id: FromPath[str], account: NamedDependency[Account], read_image: NamedDependency[ReadImage]
+) -> ImageBody:
+    """The same body as after the upload, with a fresh link."""
+    return _body(await read_image.execute(ImageId(image_id), account.account_id))
+
+
+@delete("/images/{image_id:str}", operation_id="deleteImage")
+async def delete_image(
+    image_id: FromPath[str], account: NamedDependency[Account], delete_image: NamedDependency[DeleteImage]
+) -> None:
+    """Delete an image; idempotent."""
+    await delete_image.execute(ImageId(image_id), account.account_id)
+
+
+async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:
+    try:
+        async with asyncio.timeout(settings.upload_timeout_seconds):
+            return await read_upload_form(
+                request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
+            )
+    except TimeoutError as error:
+        problem = FieldProblem("body", f"was not received within {settings.upload_timeout_seconds} seconds")
+        raise ValidationFailed((problem,)) from error
+
+
+def _body(linked: LinkedImage) -> ImageBody:
+    if linked.image.photo is None:
+        raise ImageNotFound
+    return ImageBody.of(linked, linked.image.photo)

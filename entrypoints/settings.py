@@ -1,0 +1,138 @@
+"""The one reader of the environment: every setting, what it accepts, and what it means."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "TRYON_"
+MASKED = "********"
+
+Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`TRYON_HOST` fills `host`, and so on. Comments say what each means; README shows them as a table."""
+
+    # Where to listen, and how clients reach us from outside.
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 8000
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
+    server_processes: Positive = 1
+
+    # Where rows and objects are kept.
+    data_dir: Path = Path("data")
+    database_url: Annotated[str, Meta(pattern=r"^(sqlite\+aiosqlite:///|postgresql\+asyncpg://)")] | None = None
+    storage_url: Annotated[str, Meta(pattern=r"^file:///.")] | None = None
+    backup_retention_days: Count = 30
+
+    # Keys. A signing key that is not set is generated and kept in the data folder.
+    signing_key: Annotated[str, Meta(min_length=32)] | None = None
+    dev_api_key: Annotated[str, Meta(min_length=3)] | None = None
+
+    # What is accepted and what is kept.
+    max_file_bytes: Positive = 10 * 1024 * 1024
+    max_pixels: Positive = 64_000_000
+    max_edge: Annotated[int, Meta(ge=64, le=8192)] = 2000
+    url_ttl_seconds: Positive = 15 * 60
+    purge_interval_seconds: Positive = 60
+    rate_limit_per_minute: Count = 100
+
+    # Work on photos.
+    model_dir: Path = Path("~/.cache/tryon-images/models")
+    workers: Positive | None = None
+    photo_timeout_seconds: Positive = 10
+    max_uploads: Positive = 32
+    upload_timeout_seconds: Positive = 60
+    allow_unsandboxed: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """The public URL without a slash at its end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'tryon.db'}"
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether objects are kept in a local folder."""
+        return self.storage_url is None or self.storage_url.startswith("file://")
+
+    @property
+    def storage_folder(self) -> Path:
+        """The folder that a `file:///…` URL names."""
+        return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "objects"
+
+
+SECRETS = frozenset({"signing_key", "dev_api_key", "database_url"})
+
+
+class ConfigurationError(Exception):
+    """Everything that is wrong with the environment, one line each; every line names a variable and the fix."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Raises: ConfigurationError that lists all problems at once. An empty variable counts as not set."""
+    fields = {PREFIX + field.name.upper(): field for field in msgspec.structs.fields(Settings)}
+    given = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text.strip()}
+    values: dict[str, Any] = {}
+    problems = []
+    for name, text in sorted(given.items()):
+        field = fields.get(name)
+        if field is None:
+            problems.append(f"{name} is not a setting{_did_you_mean(name, fields)}.")
+            continue
+        try:
+            values[field.name] = _parse(text.strip(), field.type)
+        except (msgspec.ValidationError, ValueError) as error:
+            shown = "" if field.name in SECRETS else f" (got {text!r})"
+            problems.append(f"{name}: {_in_words(str(error))}{shown}.")
+    if problems:
+        raise ConfigurationError(problems)
+    return Settings(**values)
+
+
+def masked(settings: Settings) -> dict[str, str]:
+    """All settings as text, by variable name, with secrets masked."""
+    return {
+        PREFIX + name.upper(): MASKED if name in SECRETS and value is not None else "" if value is None else str(value)
+        for name, value in msgspec.structs.asdict(settings).items()
+    }
+
+
+def _parse(text: str, wanted: Any) -> Any:
+    if wanted is Path:
+        return Path(text).expanduser()
+    if wanted is bool:
+        if text.lower() not in {"0", "1", "true", "false", "on", "off", "yes", "no"}:
+            raise ValueError("Expected 1 or 0, true or false, on or off")
+        return text.lower() in {"1", "true", "on", "yes"}
+    if not text.lstrip("+-").isdigit() and "int" in str(wanted):
+        raise ValueError("Expected a whole number")
+    return msgspec.convert(text, wanted, strict=False)
+
+
+def _in_words(problem: str) -> str:
+    if "pattern" not in problem:
+        return problem
+    accepted = {
+        "^https?": "expected a URL like https://photos.example.com",
+        "^(sqlite": "expected sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database",
+        "^file": "expected file:///absolute/folder",
+    }
+    return next((words for start, words in accepted.items() if start in problem), problem)
+
+
+def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else "; see the table in README"

@@ -1,0 +1,109 @@
+"""Makers of domain objects and of a wired service; a test names only what it is about."""
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from domain.account import Account, AccountId
+from domain.customer import Customer
+from domain.geometry import Size
+from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
+from domain.photo import SourceFormat
+from domain.retention import RetentionPolicy
+
+NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+ACME = AccountId("acc_acme")
+OTHER = AccountId("acc_other")
+
+
+@dataclass
+class MovableClock:
+    """Stands still until a test moves it."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, **by: float) -> None:
+        self.time += timedelta(**by)
+
+
+@dataclass
+class CountingRandom:
+    """Names in the order of their making, so that a failing test can be read."""
+
+    numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def image_id(self) -> ImageId:
+        return ImageId(f"img_{next(self.numbers):04}")
+
+    def erasure_id(self) -> ErasureId:
+        return ErasureId(f"era_{next(self.numbers):04}")
+
+    def account_id(self) -> AccountId:
+        return AccountId(f"acc_{next(self.numbers):04}")
+
+    def api_key(self) -> str:
+        return f"gk_{next(self.numbers):06}_secret"
+
+    def salt(self) -> bytes:
+        return next(self.numbers).to_bytes(16, "big")
+
+
+def an_account(account_id: AccountId = ACME, *, name: str | None = None, keep_for_days: int = 7) -> Account:
+    return Account(
+        account_id=account_id,
+        name=name or account_id,
+        default_retention=RetentionPolicy(keep_for_days),
+        created_at=NOON,
+    )
+
+
+def a_customer(external_id: str = "gid://shopify/Customer/1", account_id: AccountId = ACME) -> Customer:
+    return Customer(account_id, external_id)
+
+
+def an_image(
+    image_id: str = "img_1",
+    *,
+    account_id: AccountId = ACME,
+    customer: Customer | None = None,
+    keep_for_days: int = 7,
+    created_at: datetime = NOON,
+    idempotency: IdempotencyRecord | None = None,
+) -> UploadedImage:
+    return UploadedImage(
+        image_id=ImageId(image_id),
+        account_id=account_id,
+        customer=customer,
+        retention=RetentionPolicy(keep_for_days),
+        created_at=created_at,
+        idempotency=idempotency,
+    )
+
+
+def a_stored_photo() -> StoredPhoto:
+    return StoredPhoto(
+        size=Size(1600, 2000),
+        size_bytes=412_345,
+        source_format=SourceFormat.HEIC,
+        source_size=Size(3024, 4032),
+        crop=None,
+        person=None,
+        warnings=(),
+    )
+
+
+async def a_database_with_accounts() -> InMemoryUnitOfWork:
+    work = InMemoryUnitOfWork()
+    async with work.begin() as repositories:
+        await repositories.accounts.add(an_account(ACME))
+        await repositories.accounts.add(an_account(OTHER))
+    return work
+
+
+def an_object_store() -> InMemoryObjectStore:
+    return InMemoryObjectStore()

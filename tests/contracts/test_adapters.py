@@ -1,0 +1,46 @@
+"""Every adapter of a port keeps the same contract."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from adapters.object_storage.folder import FolderObjectStore
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from tests.builders import ACME, OTHER, a_database_with_accounts, an_account
+from tests.contracts.object_store import ObjectStoreContract
+from tests.contracts.unit_of_work import UnitOfWorkContract
+
+
+class TestInMemoryUnitOfWork(UnitOfWorkContract):
+    @pytest.fixture
+    async def work(self) -> InMemoryUnitOfWork:
+        return await a_database_with_accounts()
+
+
+class TestSqlUnitOfWorkOnSqlite(UnitOfWorkContract):
+    @pytest.fixture
+    async def work(self, tmp_path: Path) -> AsyncIterator[SqlUnitOfWork]:
+        engine = create_engine(f"sqlite+aiosqlite:///{tmp_path}/tryon.db")
+        await Migrator(engine).upgrade()
+        work = SqlUnitOfWork(engine)
+        async with work.begin() as repositories:
+            await repositories.accounts.add(an_account(ACME))
+            await repositories.accounts.add(an_account(OTHER))
+        yield work
+        await engine.dispose()
+
+
+class TestInMemoryObjectStore(ObjectStoreContract):
+    @pytest.fixture
+    def store(self) -> InMemoryObjectStore:
+        return InMemoryObjectStore()
+
+
+class TestFolderObjectStore(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FolderObjectStore:
+        return FolderObjectStore(tmp_path)

@@ -1,0 +1,277 @@
+"""What every unit of work and its repositories must do, written once."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from application.ports import DoomedImage, PublishOutcome, UnitOfWork
+from domain.account import ApiKey, KeyId
+from domain.customer import Customer
+from domain.erasure import ErasureRecord, Tombstone
+from domain.errors import IdempotencyKeyInUse
+from domain.geometry import Box
+from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, UploadedImage
+from domain.person import Framing, PersonReport
+from domain.photo import PhotoWarning, WarningCode
+from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
+
+SOON = NOON + timedelta(minutes=1)
+A_WEEK_LATER = NOON + timedelta(days=7)
+ERA = ErasureId("era_1")
+RECORD = IdempotencyRecord(b"k" * 32, b"f" * 32)
+
+
+def ids(doomed: Iterable[DoomedImage]) -> list[str]:
+    return sorted(image.image_id for image in doomed)
+
+
+def a_tombstone(customer: Customer, *, epoch: int) -> Tombstone:
+    return Tombstone.of(customer, erasure_id=ErasureId(f"era_{epoch}"), epoch=epoch, salt=b"s" * 16, now=NOON)
+
+
+async def given_stored(work: UnitOfWork, image: UploadedImage) -> UploadedImage:
+    async with work.begin() as repositories:
+        await repositories.images.reserve(image)
+        await repositories.images.publish(image, a_stored_photo())
+    return image
+
+
+async def given_pending(work: UnitOfWork, image: UploadedImage) -> UploadedImage:
+    async with work.begin() as repositories:
+        await repositories.images.reserve(image)
+    return image
+
+
+async def state_of(work: UnitOfWork, image: UploadedImage) -> ImageState | None:
+    async with work.read() as repositories:
+        found = await repositories.images.find(image.image_id, image.account_id)
+    return found.state if found else None
+
+
+class UnitOfWorkContract:
+    """The fixture `work` holds the accounts ACME and OTHER and nothing else."""
+
+    async def test_nothing_is_kept_of_a_transaction_that_raises(self, work: UnitOfWork) -> None:
+        async def reserve_and_raise() -> None:
+            async with work.begin() as repositories:
+                await repositories.images.reserve(an_image())
+                raise RuntimeError("on purpose")
+
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await reserve_and_raise()
+        assert await state_of(work, an_image()) is None
+
+    async def test_a_database_that_is_ready_passes_the_check(self, work: UnitOfWork) -> None:
+        await work.check()
+
+    async def test_a_stored_image_comes_back_as_it_was(self, work: UnitOfWork) -> None:
+        photo = replace(
+            a_stored_photo(),
+            crop=Box(0, 126, 3024, 3780),
+            person=PersonReport(2, Box(610, 300, 1700, 3500), Box(1300, 380, 420, 420), Framing.FULL_BODY),
+            warnings=(PhotoWarning(WarningCode.MULTIPLE_PEOPLE, "There are two people."),),
+        )
+        image = await given_pending(work, an_image(customer=a_customer(), keep_for_days=3, idempotency=RECORD))
+        async with work.begin() as repositories:
+            assert await repositories.images.publish(image, photo) is PublishOutcome.PUBLISHED
+        async with work.read() as repositories:
+            found = await repositories.images.find(image.image_id, ACME)
+        assert found == replace(image, state=ImageState.STORED, photo=photo)
+
+    async def test_an_image_is_unknown_to_any_other_account(self, work: UnitOfWork) -> None:
+        image = await given_stored(work, an_image())
+        async with work.begin() as repositories:
+            assert await repositories.images.find(image.image_id, OTHER) is None
+            assert await repositories.images.doom(image.image_id, OTHER, SOON) is None
+        assert await state_of(work, image) is ImageState.STORED
+
+    async def test_publishing_twice_is_refused(self, work: UnitOfWork) -> None:
+        image = await given_stored(work, an_image())
+        async with work.begin() as repositories:
+            assert await repositories.images.publish(image, a_stored_photo()) is PublishOutcome.LAPSED
+
+    async def test_an_idempotency_key_admits_one_image_of_an_account(self, work: UnitOfWork) -> None:
+        await given_pending(work, an_image("img_1", idempotency=RECORD))
+        with pytest.raises(IdempotencyKeyInUse):
+            await given_pending(work, an_image("img_2", idempotency=RECORD))
+        await given_pending(work, an_image("img_3", account_id=OTHER, idempotency=RECORD))
+
+    async def test_a_released_idempotency_key_is_free_again(self, work: UnitOfWork) -> None:
+        await given_pending(work, an_image("img_1", idempotency=RECORD))
+        async with work.begin() as repositories:
+            await repositories.images.release_idempotency_key(ImageId("img_1"))
+        await given_pending(work, an_image("img_2", idempotency=RECORD))
+        async with work.read() as repositories:
+            found = await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest)
+        assert found is not None
+        assert found.image_id == "img_2"
+
+    async def test_deletion_goes_by_way_of_deleting_and_frees_the_idempotency_key(self, work: UnitOfWork) -> None:
+        image = await given_stored(work, an_image(idempotency=RECORD))
+        async with work.begin() as repositories:
+            doomed = await repositories.images.doom(image.image_id, ACME, SOON)
+            assert doomed == DoomedImage(image.image_id, "ttl-7d/img_1.jpg")
+        assert await state_of(work, image) is ImageState.DELETING
+        async with work.begin() as repositories:
+            assert await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest) is None
+            await repositories.images.remove([image.image_id])
+        assert await state_of(work, image) is None
+
+    async def test_an_upload_in_flight_cannot_be_deleted_by_its_id(self, work: UnitOfWork) -> None:
+        image = await given_pending(work, an_image())
+        async with work.begin() as repositories:
+            assert await repositories.images.doom(image.image_id, ACME, SOON) is None
+
+    async def test_a_stored_image_is_never_removed_without_deletion(self, work: UnitOfWork) -> None:
+        image = await given_stored(work, an_image())
+        async with work.begin() as repositories:
+            await repositories.images.remove([image.image_id])
+        assert await state_of(work, image) is ImageState.STORED
+
+    async def test_an_erasure_takes_one_customer_in_every_state_and_nobody_else(self, work: UnitOfWork) -> None:
+        mine = [
+            await given_stored(work, an_image("img_1", customer=a_customer())),
+            await given_pending(work, an_image("img_2", customer=a_customer())),
+        ]
+        others = [
+            await given_stored(work, an_image("img_3", customer=a_customer("gid://shopify/Customer/10"))),
+            await given_stored(work, an_image("img_4")),
+            await given_stored(work, an_image("img_5", account_id=OTHER, customer=a_customer(account_id=OTHER))),
+        ]
+        async with work.begin() as repositories:
+            doomed = await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+        assert ids(doomed) == ["img_1", "img_2"]
+        assert {image.image_id for image in doomed if image.is_in_flight} == {"img_2"}
+        assert [await state_of(work, image) for image in mine] == [ImageState.DELETING] * 2
+        assert [await state_of(work, image) for image in others] == [ImageState.STORED] * 3
+
+    async def test_an_upload_that_was_erased_in_flight_learns_of_it(self, work: UnitOfWork) -> None:
+        image = await given_pending(work, an_image(customer=a_customer()))
+        async with work.begin() as repositories:
+            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+        async with work.begin() as repositories:
+            assert await repositories.images.publish(image, a_stored_photo()) is PublishOutcome.ERASED
+
+    async def test_an_upload_that_was_erased_in_flight_keeps_its_lease(self, work: UnitOfWork) -> None:
+        await given_pending(work, an_image(customer=a_customer()))
+        async with work.begin() as repositories:
+            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+        async with work.begin() as repositories:
+            assert not (await repositories.images.doom_due(SOON, SOON, 10)).images
+            lapsed = NOON + UploadedImage.PENDING_LEASE
+            assert ids((await repositories.images.doom_due(lapsed, lapsed + timedelta(minutes=1), 10)).images) == [
+                "img_1"
+            ]
+
+    async def test_what_is_due_is_taken_oldest_first_and_once(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1", keep_for_days=3))
+        await given_stored(work, an_image("img_2", keep_for_days=1))
+        await given_stored(work, an_image("img_3", keep_for_days=7))
+        await given_pending(work, an_image("img_4", created_at=NOON + timedelta(days=2)))
+        later = NOON + timedelta(days=5)
+        retry_at = later + timedelta(minutes=1)
+        async with work.begin() as repositories:
+            first = await repositories.images.doom_due(later, retry_at, 2)
+            second = await repositories.images.doom_due(later, retry_at, 2)
+            third = await repositories.images.doom_due(later, retry_at, 2)
+        assert (ids(first.images), first.expired, first.interrupted) == (["img_2", "img_4"], 1, 1)
+        assert (ids(second.images), second.expired, second.interrupted) == (["img_1"], 1, 0)
+        assert third.images == ()
+
+    async def test_an_image_is_due_at_the_very_instant_of_its_expiry(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image())
+        async with work.begin() as repositories:
+            just_before = A_WEEK_LATER - timedelta(microseconds=1)
+            assert (await repositories.images.doom_due(just_before, SOON, 10)).images == ()
+            assert ids((await repositories.images.doom_due(A_WEEK_LATER, SOON, 10)).images) == ["img_1"]
+
+    async def test_a_deletion_that_was_not_finished_is_due_again(self, work: UnitOfWork) -> None:
+        image = await given_stored(work, an_image())
+        async with work.begin() as repositories:
+            await repositories.images.doom(image.image_id, ACME, SOON)
+        async with work.begin() as repositories:
+            assert (await repositories.images.doom_due(NOON, SOON, 10)).images == ()
+            again = await repositories.images.doom_due(SOON, SOON + timedelta(minutes=1), 10)
+        assert (ids(again.images), again.expired, again.interrupted) == (["img_1"], 0, 0)
+
+    async def test_images_of_a_customer_are_counted_until_their_rows_are_gone(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image(customer=a_customer()))
+        async with work.begin() as repositories:
+            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            assert await repositories.images.count_of_customer(a_customer()) == 1
+            await repositories.images.remove([ImageId("img_1")])
+            assert await repositories.images.count_of_customer(a_customer()) == 0
+
+    async def test_an_epoch_tells_which_came_first(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            epoch = await repositories.erasures.advance_epoch(ACME)
+            await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=epoch))
+        async with work.read() as repositories:
+            assert await repositories.erasures.is_erased_since(a_customer(), epoch - 1)
+            assert not await repositories.erasures.is_erased_since(a_customer(), epoch)
+            assert not await repositories.erasures.is_erased_since(a_customer("somebody else"), epoch - 1)
+            account = await repositories.accounts.find(ACME)
+        assert account is not None
+        assert account.erasure_epoch == epoch
+
+    async def test_tombstones_pass(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
+            over = NOON + Tombstone.LIFETIME
+            assert await repositories.erasures.sweep(over - timedelta(seconds=1)) == 0
+            assert await repositories.erasures.sweep(over) == 1
+            assert not await repositories.erasures.is_erased_since(a_customer(), 0)
+
+    async def test_a_record_is_completed_once_nothing_is_left_of_its_images(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image(customer=a_customer()))
+        record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=1)
+        async with work.begin() as repositories:
+            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.erasures.open_record(record, [ImageId("img_1")], A_WEEK_LATER)
+            assert await repositories.erasures.complete_records(SOON) == 0
+            await repositories.images.remove([ImageId("img_1")])
+            assert await repositories.erasures.complete_records(SOON) == 1
+        async with work.read() as repositories:
+            assert await repositories.erasures.list_records(ACME, 10) == (replace(record, completed_at=SOON),)
+            assert await repositories.erasures.list_records(OTHER, 10) == ()
+
+    async def test_erased_ids_are_remembered_until_backups_are_older(self, work: UnitOfWork) -> None:
+        record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=2)
+        async with work.begin() as repositories:
+            await repositories.erasures.open_record(record, [ImageId("img_2"), ImageId("img_1")], A_WEEK_LATER)
+            assert await repositories.erasures.erased_ids("", 10) == ("img_1", "img_2")
+            assert await repositories.erasures.erased_ids("img_1", 10) == ("img_2",)
+            await repositories.erasures.sweep(A_WEEK_LATER)
+            assert await repositories.erasures.erased_ids("", 10) == ()
+
+    async def test_a_key_is_found_with_its_account_and_can_be_revoked(self, work: UnitOfWork) -> None:
+        key = ApiKey(key_id=KeyId("abc"), account_id=ACME, digest=b"d" * 32, label="kiosk", created_at=NOON)
+        async with work.begin() as repositories:
+            await repositories.accounts.add_key(key)
+        async with work.begin() as repositories:
+            assert await repositories.accounts.find_key(KeyId("abc")) == (key, an_account(ACME))
+            await repositories.accounts.save_key(key.revoked(SOON))
+        async with work.read() as repositories:
+            assert await repositories.accounts.list_keys(ACME) == (replace(key, revoked_at=SOON),)
+            assert await repositories.accounts.list_keys(OTHER) == ()
+            assert await repositories.accounts.find_key(KeyId("unknown")) is None
+
+    async def test_accounts_are_found_by_name_and_listed_in_order(self, work: UnitOfWork) -> None:
+        async with work.read() as repositories:
+            assert await repositories.accounts.find_by_name(ACME) == an_account(ACME)
+            assert await repositories.accounts.find_by_name("nobody") is None
+            assert [account.account_id for account in await repositories.accounts.list()] == [ACME, OTHER]
+
+    async def test_stored_images_are_walked_in_the_order_of_their_ids(self, work: UnitOfWork) -> None:
+        for image_id in ("img_3", "img_1", "img_2"):
+            await given_stored(work, an_image(image_id))
+        await given_pending(work, an_image("img_4"))
+        async with work.read() as repositories:
+            first = await repositories.images.stored_after("", 2)
+            rest = await repositories.images.stored_after("img_2", 2)
+            known = await repositories.images.known_among([ImageId("img_4"), ImageId("img_9")])
+        assert [image.image_id for image in first] == ["img_1", "img_2"]
+        assert [image.image_id for image in rest] == ["img_3"]
+        assert known == {"img_4"}
