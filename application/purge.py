@@ -66,6 +66,8 @@ class PurgeOverdue:
             due = await repositories.images.doom_due(now, now + TAKE_OVER_AFTER, self.batch_size)
             swept = await repositories.erasures.complete_records(now)
             await repositories.erasures.sweep(now)
+            await repositories.products.sweep(now)
+            await repositories.generations.sweep(now)
         left = await self.finish.execute(due.images) if due.images else frozenset()
         return PurgeReport(
             expired=due.expired,

@@ -55,12 +55,16 @@ class UploadPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; CustomerErased; IdempotencyKeyReused,
         IdempotencyKeyInUse; Overloaded.
         """
+        return await self.links.link(await self.store(command))
+
+    async def store(self, command: UploadCommand) -> UploadedImage:
+        """The image alone, without a link for anybody. Raises: as `execute`."""
         image = self._image(command)
         replayed = await self._reserve(image, command)
         if replayed is not None:
-            return await self.links.link(replayed)
+            return replayed
         prepared = await self._prepare(image, command)
-        return await self.links.link(await self._keep(image, prepared, command.warnings))
+        return await self._keep(image, prepared, command.warnings)
 
     def _image(self, command: UploadCommand) -> UploadedImage:
         return UploadedImage(

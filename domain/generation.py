@@ -60,7 +60,7 @@ class Generation:
     FIRST_PAUSE: ClassVar = timedelta(seconds=4)
     LONGEST_PAUSE: ClassVar = timedelta(minutes=1)
     LEASE_MARGIN: ClassVar = timedelta(minutes=1)
-    """What a lease lasts longer than the engine may take: reading the photos, storing the result, clocks that differ."""
+    """What a lease lasts longer than the engine may take: reading photos, storing the result, clocks that differ."""
     KEPT_FOR: ClassVar = timedelta(days=30)
     """Rows of ended generations hold no personal data; a month is enough to look at figures and at complaints."""
 

@@ -29,7 +29,9 @@ class MultipartFileNotFound(DomainError):
     code = "MULTIPART_FILE_NOT_FOUND"
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path}: there is no file part of that name. Send the request as multipart/form-data with it.")
+        super().__init__(
+            f"{path}: there is no file part of that name. Send the request as multipart/form-data with it."
+        )
 
 
 class CustomerImageFetchFailed(DomainError):

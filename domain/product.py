@@ -32,9 +32,7 @@ class Product:
 
     @classmethod
     def named(cls, account_id: AccountId, external_id: str, images: tuple[ImageId, ...], now: datetime) -> Self:
-        return cls(
-            account_id=account_id, external_id=external_id, images=images, expires_at=now + cls.IDLE_LIFETIME
-        )
+        return cls(account_id=account_id, external_id=external_id, images=images, expires_at=now + cls.IDLE_LIFETIME)
 
     @classmethod
     def one_shot(cls, account_id: AccountId, external_id: str, images: tuple[ImageId, ...], now: datetime) -> Self:

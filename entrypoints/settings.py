@@ -50,6 +50,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upload_timeout_seconds: Positive = 60
     allow_unsandboxed: bool = False
 
+    # Try-on: who renders, and what it needs.
+    engine: Annotated[str, Meta(pattern="^(preview|vertex|http)$")] = "preview"
+    engine_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
+    engine_timeout_seconds: Positive = 120
+    vertex_project: Annotated[str, Meta(min_length=1)] | None = None
+    vertex_region: Annotated[str, Meta(pattern="^[a-z0-9-]+$")] = "us-central1"
+    vertex_model: Annotated[str, Meta(pattern="^[a-z0-9@._-]+$")] = "virtual-try-on-001"
+    generations_at_once: Count = 2  # in each server process, and in each `tryon-images worker`; 0: none in the server
+    result_url_ttl_seconds: Positive = 24 * 60 * 60
+    fetch_timeout_seconds: Positive = 10
+    fetch_http: bool = False
+
     @property
     def base_url(self) -> str:
         """The public URL without a slash at its end."""
@@ -99,7 +111,18 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: {_in_words(str(error))}{shown}.")
     if problems:
         raise ConfigurationError(problems)
-    return Settings(**values)
+    settings = Settings(**values)
+    if missing := _missing_for_engine(settings):
+        raise ConfigurationError([missing])
+    return settings
+
+
+def _missing_for_engine(settings: Settings) -> str | None:
+    if settings.engine == "http" and settings.engine_url is None:
+        return "TRYON_ENGINE_URL is needed with TRYON_ENGINE=http: where the model answers."
+    if settings.engine == "vertex" and settings.vertex_project is None:
+        return "TRYON_VERTEX_PROJECT is needed with TRYON_ENGINE=vertex: the Google Cloud project that is billed."
+    return None
 
 
 def masked(settings: Settings) -> dict[str, str]:
@@ -128,6 +151,7 @@ def _in_words(problem: str) -> str:
     accepted = {
         "^https?": "expected a URL like https://photos.example.com",
         "^(sqlite": "expected sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database",
+        "^(preview": "expected preview, vertex or http",
         "^file": "expected file:///absolute/folder",
     }
     return next((words for start, words in accepted.items() if start in problem), problem)

@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from adapters.sql.account_repository import SqlAccountRepository
 from adapters.sql.erasure_repository import SqlErasureRepository
+from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_at_head
+from adapters.sql.product_repository import SqlProductRepository
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -53,6 +55,8 @@ class SqlRepositories:
         self.images = SqlImageRepository(connection)
         self.accounts = SqlAccountRepository(connection)
         self.erasures = SqlErasureRepository(connection)
+        self.products = SqlProductRepository(connection)
+        self.generations = SqlGenerationRepository(connection)
 
 
 class SqlUnitOfWork:
