@@ -57,7 +57,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     vertex_project: Annotated[str, Meta(min_length=1)] | None = None
     vertex_region: Annotated[str, Meta(pattern="^[a-z0-9-]+$")] = "us-central1"
     vertex_model: Annotated[str, Meta(pattern="^[a-z0-9@._-]+$")] = "virtual-try-on-001"
-    generations_at_once: Count = 2  # in each server process, and in each `tryon-images worker`; 0: none in the server
+    generations_at_once: Annotated[int, Meta(ge=0, le=64)] = (
+        2  # in each server process; 0 leaves them to `tryon-images worker`
+    )
     result_url_ttl_seconds: Positive = 24 * 60 * 60
     fetch_timeout_seconds: Positive = 10
     fetch_http: bool = False

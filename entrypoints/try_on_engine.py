@@ -17,12 +17,13 @@ from entrypoints.settings import Settings
 
 PREVIEW_SECONDS: Final = 30
 """A preview takes 1 to 2 s of a free core; more than this is a machine in trouble."""
+MAX_AT_ONCE: Final = 64
 JPEG_QUALITY: Final = 90
 PARAMETERS: Final[Mapping[str, Any]] = {
     "sampleCount": 1,
     "baseSteps": 32,
     "addWatermark": True,
-    "personGeneration": "allow_all",
+    "personGeneration": "allow_adult",
     "safetySetting": "block_medium_and_above",
     "outputOptions": {"mimeType": "image/jpeg", "compressionQuality": JPEG_QUALITY},
 }
@@ -85,8 +86,8 @@ def _predict(name: str, url: str, settings: Settings, processor: PhotoProcessor,
 def _preview(settings: Settings) -> PreviewTryOnEngine:
     pool = WorkerPool(
         factory=PreviewFactory(model_dir(settings)),
-        workers=max(1, min(settings.generations_at_once, settings.workers or 1)),
-        max_queued=settings.generations_at_once,
+        workers=1,  # some 200 MB; whoever has more cores for previews starts `tryon-images worker` on them
+        max_queued=MAX_AT_ONCE,
         readable_paths=(str(model_dir(settings)),),
         allow_unsandboxed=settings.allow_unsandboxed,
         limits=WorkerLimits(photo_seconds=PREVIEW_SECONDS),
