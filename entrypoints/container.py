@@ -12,6 +12,7 @@ from adapters.random_source import SystemRandomSource
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from adapters.url_fetching.url_fetcher import UrlFetcher
+from adapters.workers.started_on_demand import StartedOnDemand
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
@@ -123,7 +124,7 @@ class Container(DeclarativeContainer):
         ),
         clock=clock,
     )
-    try_on_engine = providers.Singleton(build_engine, settings, processor)
+    try_on_engine = providers.Singleton(build_engine, settings, providers.Singleton(StartedOnDemand, processor))
     run_next_generation = providers.Factory(
         RunNextGeneration,
         engine=try_on_engine,

@@ -1,8 +1,7 @@
 """The embedded preview in worker processes: started when the first try-on comes, so that nobody else pays for it."""
 
-import asyncio
-
 from adapters.engines.preview_messages import pack
+from adapters.workers.started_on_demand import StartedOnDemand
 from adapters.workers.worker_pool import WorkerPool
 from application.try_on_ports import TryOnEngine, TryOnPicture
 from domain.try_on_errors import (
@@ -30,24 +29,15 @@ class PreviewTryOnEngine(TryOnEngine):
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
-        self._starting = asyncio.Lock()
-        self._is_started = False
+        self._workers = StartedOnDemand(pool)
 
     async def render(self, person_jpeg: bytes, garment_jpeg: bytes) -> TryOnPicture:
         """Raises: a refusal out of `domain.try_on_errors`; InvalidImage: it took too long; Overloaded."""
-        await self._start()
-        prepared = await self._pool.prepare(pack(person_jpeg, garment_jpeg), crop=False)
+        prepared = await self._workers.prepare(pack(person_jpeg, garment_jpeg), crop=False)
         return TryOnPicture(prepared.jpeg, prepared.size)
 
     async def check(self) -> None:
         """It needs nothing that uploads do not need, too."""
 
     async def close(self) -> None:
-        if self._is_started:
-            await self._pool.close()
-
-    async def _start(self) -> None:
-        async with self._starting:
-            if not self._is_started:
-                await self._pool.start()
-                self._is_started = True
+        await self._pool.close()

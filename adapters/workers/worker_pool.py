@@ -110,6 +110,11 @@ class WorkerPool(PhotoProcessor):
     def fork_server_process_id(self) -> int | None:
         return self._fork_server.process_id
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was started and not closed yet."""
+        return self._open
+
     async def start(self) -> None:
         """Return when every worker has loaded its libraries and models. Raises: WorkerStartFailed, with the reason."""
         hirings = [asyncio.create_task(self._fork_server.hire()) for _ in range(self.workers)]

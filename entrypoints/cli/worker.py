@@ -28,8 +28,6 @@ def worker(at_once: int) -> None:
 
 async def _work(container: Any, at_once: int) -> None:
     await container.work().check()
-    if container.settings().engine != "preview":
-        await container.processor().start()  # for models that answer with something other than JPEG
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
