@@ -16,6 +16,7 @@ from adapters.imaging.icc_profile import (
     linear_to_srgb,
     profile_color_space,
     profile_of_tag,
+    read_gray_curve,
     read_matrix_profile,
     xyz_to_srgb,
 )
@@ -113,9 +114,12 @@ def _encode_table() -> npt.NDArray[np.uint8]:
 
 
 def _by_gray_profile(profile: bytes) -> ToSrgb:
-    ramp = np.arange(256, dtype=np.uint8).reshape(1, 256)
-    table = _by_engine(profile, "L")(ramp)
-    return lambda pixels: cv2.LUT(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), table)
+    curve = read_gray_curve(profile)
+    if curve is None:
+        levels = _by_engine(profile, "L")(np.arange(256, dtype=np.uint8).reshape(1, 256))[0, :, 1]
+    else:
+        levels = np.rint(linear_to_srgb(curve) * 255).astype(np.uint8)
+    return lambda pixels: cv2.cvtColor(cv2.LUT(pixels, levels), cv2.COLOR_GRAY2RGB)
 
 
 def _by_engine(profile: bytes, mode: str) -> ToSrgb:

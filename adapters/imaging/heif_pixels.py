@@ -33,7 +33,7 @@ def decode_heif(photo: ScannedHeif) -> Raster:
 
 
 def _as_raster(pixels: Pixels, name: str, *, premultiplied: bool) -> Raster:
-    if name == "L":
+    if name in {"L", "I"}:
         return Raster(pixels.reshape(pixels.shape[:2]), Channels.GRAY)
     if name == "RGB":
         return Raster(pixels, Channels.RGB)

@@ -51,10 +51,19 @@ def read_matrix_profile(profile: bytes) -> MatrixProfile | None:
     to_xyz = np.array([_read_xyz(tags[kind]) for kind in _MATRIX_TAGS]).T
     if abs(np.linalg.det(to_xyz)) < 1e-6:
         raise UnusableProfileError
-    curves = np.array([_read_curve(tags[kind]) for kind in _CURVE_TAGS])
-    if not np.isfinite(curves).all():
-        raise UnusableProfileError
+    curves = _finite(np.array([_read_curve(tags[kind]) for kind in _CURVE_TAGS]))
     return MatrixProfile(np.clip(curves, 0, 1), to_xyz)
+
+
+def read_gray_curve(profile: bytes) -> npt.NDArray[np.float64] | None:
+    """Linear light of the 256 levels of a gray profile, or None when it is for a color engine to apply.
+
+    Raises: UnusableProfileError.
+    """
+    tags = _read_tags(profile)
+    if b"A2B0" in tags or profile[20:24] != b"XYZ " or b"kTRC" not in tags:
+        return None
+    return np.clip(_finite(_read_curve(tags[b"kTRC"])), 0, 1)
 
 
 def profile_of_tag(tag: ColorTag) -> MatrixProfile:
@@ -129,6 +138,12 @@ def _read_curve(data: bytes) -> npt.NDArray[np.float64]:
     if count == 1:
         return np.asarray(_LEVELS ** (points[0] / 256))
     return np.interp(_LEVELS, np.linspace(0, 1, count), points / 65535)
+
+
+def _finite(curves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if not np.isfinite(curves).all():
+        raise UnusableProfileError
+    return curves
 
 
 def _parametric(data: bytes) -> npt.NDArray[np.float64]:

@@ -32,13 +32,23 @@ _JFIF: Final = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 _ICC_PREAMBLE: Final = b"ICC_PROFILE\0"
 
 
+@dataclass(frozen=True, slots=True)
+class ScannedJpeg(ScannedPhoto):
+    """A JPEG found acceptable; it has 1 (gray), 3 (color) or 4 (inks) components.
+
+    `had_end` tells whether the end marker was there or had to be put back.
+    """
+
+    components: int = field(kw_only=True)
+    had_end: bool = field(kw_only=True)
+
+
 @dataclass(slots=True)
 class _Frame:
     """The frame header, and which bits of which coefficients the scans have brought so far."""
 
     size: Size
     progressive: bool
-    component_ids: list[int]
     missing_bits: dict[int, list[int | None]]  # component -> for every coefficient the lowest bit seen, None before any
 
     def note_scan(self, header: bytes) -> None:
@@ -76,7 +86,7 @@ class _Walk:
     scans: int = 0
 
 
-def scan_jpeg(photo: bytes) -> ScannedPhoto:
+def scan_jpeg(photo: bytes) -> ScannedJpeg:
     """Read a JPEG's headers, first picture only, and rebuild it without any metadata.
 
     A missing end marker is put back: whether pixels are missing too is for the decoder to say. Source: ITU T.81, B.
@@ -95,13 +105,15 @@ def scan_jpeg(photo: bytes) -> ScannedPhoto:
         raise InvalidImage
     profile, broken = _join_profile(walk)
     head = [b"\xff\xd8", _JFIF if walk.has_jfif else b"", walk.adobe or b""]
-    return ScannedPhoto(
+    return ScannedJpeg(
         source_format=SourceFormat.JPEG,
         stored_size=walk.frame.size,
         orientation=walk.orientation or Orientation.UPRIGHT,
         stream=b"".join([*head, *walk.kept, b"\xff\xd9"]),
         icc_profile=profile,
         profile_is_broken=broken,
+        components=len(walk.frame.missing_bits),
+        had_end=found is not None,
     )
 
 
@@ -138,7 +150,7 @@ def _read_frame(marker: int, body: bytes) -> _Frame:
     ids = list(body[6 : 6 + 3 * count : 3])
     if precision != 8 or count not in {1, 3, 4} or len(body) != 6 + 3 * count or len(set(ids)) != count:
         raise InvalidImage
-    return _Frame(nonempty_size(width, height), marker == _PROGRESSIVE, ids, {i: [None] * 64 for i in ids})
+    return _Frame(nonempty_size(width, height), marker == _PROGRESSIVE, {i: [None] * 64 for i in ids})
 
 
 def _take_scan(walk: _Walk, photo: bytes, at: int, end: int) -> int:

@@ -1,41 +1,59 @@
 """JPEG pixels through libjpeg-turbo, which says so when any of them is missing."""
 
+import io
 from typing import Final
 
 import numpy as np
 import simplejpeg
+from PIL.JpegImagePlugin import JpegImageFile
 
+from adapters.imaging.jpeg_headers import ScannedJpeg
 from adapters.imaging.raster import Channels, Pixels, Raster
-from adapters.imaging.scanned_photo import ScannedPhoto
 from domain.errors import InvalidImage
 
 # The first complaint of the decoder, and it comes after the last scan: no pixel was in doubt before it.
 _HARMLESS_COMPLAINT: Final = "extraneous bytes before marker 0xd9"
+_UNNAMED_SUBSAMPLING: Final = "Could not determine subsampling level"
 
 
-def decode_jpeg(photo: ScannedPhoto) -> Raster:
+_CHANNELS: Final = {1: Channels.GRAY, 3: Channels.RGB, 4: Channels.CMYK}
+_COLORSPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}  # the decoder's names
+
+
+def decode_jpeg(photo: ScannedJpeg) -> Raster:
     """Raises: InvalidImage when the decoder had anything to complain about."""
+    channels = _CHANNELS[photo.components]
     try:
-        _, _, colorspace, _ = simplejpeg.decode_jpeg_header(photo.stream)
-        channels = {"Gray": Channels.GRAY, "CMYK": Channels.CMYK, "YCCK": Channels.CMYK}.get(colorspace, Channels.RGB)
-        pixels = _decode(photo.stream, channels)
-    except ValueError as error:
+        pixels = _decode(photo, _COLORSPACES[channels])
+    except (ValueError, OSError, SyntaxError) as error:
         raise InvalidImage from error
     if channels is Channels.GRAY:
-        return Raster(pixels[:, :, 0], channels)
+        return Raster(pixels.reshape(pixels.shape[:2]), channels)
     if channels is Channels.CMYK:
         return Raster(
             np.subtract(255, pixels, out=pixels), channels
-        )  # Adobe's inverted samples, as every reader has it
+        )  # inverted, as Adobe writes them and all read them
     return Raster(pixels, channels)
 
 
-def _decode(stream: bytes, channels: Channels) -> Pixels:
-    name = {Channels.GRAY: "GRAY", Channels.CMYK: "CMYK"}.get(channels, "RGB")
+def _decode(photo: ScannedJpeg, colorspace: str) -> Pixels:
+    """Samples as stored. Raises: ValueError, OSError, SyntaxError."""
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(stream, colorspace=name, strict=True)
+        pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace=colorspace, strict=True)
     except ValueError as error:
-        if _HARMLESS_COMPLAINT not in str(error):
+        complaint = str(error)
+        if _HARMLESS_COMPLAINT in complaint:
+            pixels = simplejpeg.decode_jpeg(photo.stream, colorspace=colorspace, strict=False)
+        elif _UNNAMED_SUBSAMPLING in complaint and photo.had_end:
+            pixels = _decode_by_pillow(photo.stream, photo.components)
+        else:
             raise
-        pixels = simplejpeg.decode_jpeg(stream, colorspace=name, strict=False)
     return pixels
+
+
+def _decode_by_pillow(stream: bytes, components: int) -> Pixels:
+    """For sampling factors that libjpeg-turbo's short interface has no name for, such as 2 x 4 to 1 x 1."""
+    image = JpegImageFile(io.BytesIO(stream))
+    image.load()
+    pixels = np.array(image)
+    return np.subtract(255, pixels) if components == 4 else pixels  # Pillow has turned inks round already

@@ -51,6 +51,7 @@ _SAMPLES: Final = {
     ColorType.RGBA: 4,
 }
 _USUAL_GAMMA: Final = 45455  # what encoders write for sRGB
+_MIN_GAMMA, _MAX_GAMMA = 20_000, 125_000  # display exponents from 5 down to 0.8; beyond that it is a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ def _color_tag(walk: _Walk) -> ColorTag | None:
     """What cICP, or else gAMA and cHRM, say about colors; None for sRGB. Source: PNG specification, 4.3."""
     if walk.cicp is not None:
         return DISPLAY_P3 if walk.cicp[0] == 12 else None
-    if walk.is_srgb or not walk.gamma:
+    if walk.is_srgb or walk.gamma is None or not _MIN_GAMMA <= walk.gamma <= _MAX_GAMMA:
         return None
     is_usual = abs(walk.gamma - _USUAL_GAMMA) <= 1000
     if walk.chromaticities is None:

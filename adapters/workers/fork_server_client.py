@@ -163,7 +163,9 @@ class ForkServerClient:
                 self._control.send(COMMAND.pack(KILL, worker.number))
 
     async def close(self) -> None:
-        """End the fork server and every worker, and wait until they are gone."""
+        """End the fork server and every worker, and wait until they are gone. Nobody may be talking to one any more."""
+        for worker in self._workers.values():
+            worker.dismiss()
         if self._control is None or self._listener is None or self._process is None:
             return
         self._control.shutdown(socket.SHUT_RDWR)
@@ -176,9 +178,9 @@ class ForkServerClient:
 
     async def _start(self) -> socket.socket:
         control, theirs = socket.socketpair()
-        process = await asyncio.to_thread(self._launch, theirs)
+        control.setblocking(False)
+        process = self._launch(theirs)
         try:
-            control.setblocking(False)
             match await _hear(control):
                 case Ready(sandboxed):
                     self.sandboxed = sandboxed
@@ -201,7 +203,7 @@ class ForkServerClient:
         """Start the fork server with nothing of ours but its socket and the way to our code."""
         wish = "unsandboxed" if self._workplace.allow_unsandboxed else "sandboxed"
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _FIXED
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
                 [sys.executable, "-P", "-m", "adapters.workers.fork_server", str(theirs.fileno()), wish],

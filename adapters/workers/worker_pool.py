@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from adapters.workers.file_access import landlock_version
 from adapters.workers.fork_server_client import (
     ForkServerClient,
     Photo,
@@ -92,7 +93,7 @@ class WorkerPool(PhotoProcessor):
         self.workers_alive = 0
         self.restarts = 0
         self.queued = 0
-        self._busy = 0
+        self.busy = 0
         self._open = False
         self._out_of_order = False
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
@@ -116,6 +117,7 @@ class WorkerPool(PhotoProcessor):
             await asyncio.gather(*hirings, return_exceptions=True)
             await self._fork_server.close()
             raise
+        log.info("photo_workers_ready", workers=self.workers, landlock_version=landlock_version())
         if not self._fork_server.sandboxed:
             log.error("photo_workers_unsandboxed", danger="a malicious photo may reach the network and other processes")
         self._open = True
@@ -132,6 +134,7 @@ class WorkerPool(PhotoProcessor):
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         self._slots.clear()
+        self.workers_alive = 0
         for job in self._unanswered:
             job.fail(Overloaded())
         await self._fork_server.close()
@@ -141,7 +144,7 @@ class WorkerPool(PhotoProcessor):
 
         A caller that gives up is forgotten: a waiting photo is dropped at once; a worker that is at it finishes first.
         """
-        if not self._open or self._out_of_order or self.queued + self._busy >= self.workers + self.max_queued:
+        if not self._open or self._out_of_order or self.queued + self.busy >= self.workers + self.max_queued:
             raise Overloaded
         job = _Job(photo, crop, asyncio.get_running_loop().create_future())
         self._unanswered.add(job)
@@ -152,6 +155,7 @@ class WorkerPool(PhotoProcessor):
             return await job.done
         except asyncio.CancelledError:
             job.photo = b""
+            del photo  # the traceback, and with it this frame, lives on in the queue until the turn of the empty job
             if not job.begun:
                 job.begun = True
                 self.queued -= 1
@@ -171,6 +175,8 @@ class WorkerPool(PhotoProcessor):
             finally:
                 self.workers_alive -= 1
                 worker.dismiss()
+            # Its memory is free before another one takes the same amount.
+            await asyncio.wait((worker.exit_code,), timeout=_LAST_PAUSE_SECONDS)
             worker = await self._replace(again)
             self.workers_alive += 1
             self._out_of_order = False
@@ -200,11 +206,11 @@ class WorkerPool(PhotoProcessor):
         """Give a worker photo after photo until it has to go; a photo that another one should try is returned."""
         job = first or await self._next_job(worker)
         while job is not None:
-            self._busy += 1
+            self.busy += 1
             try:
                 following = await self._prepare_on(worker, job)
             finally:
-                self._busy -= 1
+                self.busy -= 1
             if following is _Next.REPLACE_AND_TRY_AGAIN:
                 return job
             if following is _Next.REPLACE or self._is_worn(worker):

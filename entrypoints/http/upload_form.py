@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from litestar.exceptions import ClientException
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from application.upload_photo import UploadCommand
@@ -133,8 +132,6 @@ async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_
                     part.take(event)
     except (MultipartError, UnicodeError, LookupError) as error:
         raise _not_multipart("is not well-formed multipart/form-data, or has too many or too large parts") from error
-    except ClientException as error:  # the connection broke in the middle of the body
-        raise _not_multipart("ended early") from error
     return form
 
 

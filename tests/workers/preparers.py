@@ -5,10 +5,10 @@ A "photo" is a command and its argument, `b"sleep 5"`; everything runs inside th
 
 import ctypes
 import os
-import signal
+import pickle
 import socket
+import stat
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -45,6 +45,14 @@ class Obedient:
         if command in ACTIONS:
             return a_prepared_photo(ACTIONS[command](self, argument))
         return a_prepared_photo(bytes(photo) if crop else bytes(reversed(photo)))
+
+
+class Shrinking:
+    """Touches every page of the photo and answers with half a megabyte: all hand-over, no pixels."""
+
+    def execute(self, photo: bytes | memoryview, *, crop: bool) -> PreparedPhoto:
+        sum(photo[::4096])
+        return a_prepared_photo(bytes(500_000))
 
 
 def obedient() -> Obedient:
@@ -106,14 +114,14 @@ def attempt(action: Callable[[str], object]) -> Callable[[Obedient, str], bytes]
 
 
 def open_descriptors(_: Obedient, __: str) -> bytes:
-    """What every open file descriptor of the worker is, without asking for a folder that Landlock hides."""
+    """What every open file descriptor of the worker is, without the folder of them that Landlock hides."""
     kinds = []
     for descriptor in range(64):
         try:
             mode = os.fstat(descriptor).st_mode
         except OSError:
             continue
-        kinds.append("socket" if mode & 0o170000 == 0o140000 else "device" if mode & 0o170000 == 0o020000 else "other")
+        kinds.append("socket" if stat.S_ISSOCK(mode) else "device" if stat.S_ISCHR(mode) else "other")
     return " ".join(kinds).encode()
 
 
@@ -138,14 +146,22 @@ def refuse(_: Obedient, argument: str) -> bytes:
     }[argument]
 
 
-def die_once(_: Obedient, argument: str) -> bytes:
-    """Dies of the signal if the flag, a file descriptor the test has no part in, says this is the first photo."""
-    return _die(argument)
+def forge(_: Obedient, argument: str) -> bytes:
+    """Answers behind the back of the honest code, as whoever has taken over a decoder could."""
+    answer = {
+        "nonsense": b"\x00\x00\x00\x04\xff\xff\xff\xff",
+        "size": b"\xff\xff\xff\xff" + bytes(100),
+        "pickle": b"\x00\x00\x00\x40" + pickle.dumps(ArithmeticError("executed")).ljust(64, b"."),
+    }[argument]
+    os.write(next(number for number in range(64) if _is_socket(number)), answer)
+    return b"forged"
 
 
-def _die(argument: str) -> bytes:
-    os.kill(os.getpid(), int(argument))
-    return b"survived"
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 def crash(_: Obedient, __: str) -> bytes:
@@ -158,6 +174,7 @@ ACTIONS: dict[str, Callable[[Obedient, str], bytes]] = {
     "sleep": sleep,
     "eat": eat_memory,
     "refuse": refuse,
+    "forge": forge,
     "crash": crash,
     "abort": lambda _, __: os.abort(),
     "exit": lambda _, argument: os._exit(int(argument)),
@@ -171,6 +188,4 @@ ACTIONS: dict[str, Callable[[Obedient, str], bytes]] = {
     "run": attempt(lambda path: subprocess.run([path], check=False)),
     "fork": attempt(lambda _: os.fork()),
     "signal": attempt(lambda process_id: os.kill(int(process_id), 0)),
-    "modules": lambda _, __: " ".join(sys.modules).encode(),
-    "sigterm": lambda _, __: signal.getsignal(signal.SIGTERM).name.encode(),  # type: ignore[union-attr]
 }
