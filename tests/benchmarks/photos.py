@@ -16,8 +16,8 @@ def scene(width: int, height: int, noise: float = 3.0) -> npt.NDArray[np.uint8]:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     weave = 4 * np.sin(x * 0.9) * np.sin(y * 1.1) * (x > width / 2)
     grain = chance.normal(0, noise, (height, width)).astype(np.float32) if noise else np.float32(0)
-    noisy: npt.NDArray[np.float32] = base + (weave + grain)[..., None]
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    levels: npt.NDArray[np.uint8] = np.clip(base + (weave + grain)[..., None], 0, 255).astype(np.uint8)
+    return levels
 
 
 def p3_profile() -> bytes:
