@@ -83,7 +83,14 @@ class Container(DeclarativeContainer):
     )
     purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
     upload_photo = providers.Factory(
-        UploadPhoto, processor=processor, objects=objects, work=work, links=links, clock=clock, random=random
+        UploadPhoto,
+        processor=processor,
+        objects=objects,
+        work=work,
+        finish=finish_deletion,
+        links=links,
+        clock=clock,
+        random=random,
     )
     authenticate = providers.Factory(
         Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -18,12 +18,23 @@ from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
 READ_ONLY = "tryon_read_only"
+POSTGRES_CONNECT_SECONDS = 5
+POSTGRES_COMMAND_SECONDS = 30
+POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
+"""SQLSTATEs that say "not now" (PostgreSQL, appendix A): connection lost, read-only, login refused, no such database,
+deadlock, out of disk, memory or connections, lock not granted, shut down by an operator, I/O error."""
 
 
 def create_engine(database_url: str) -> AsyncEngine:
     """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`."""
     if make_url(database_url).get_backend_name() != "sqlite":
-        return create_async_engine(database_url, pool_pre_ping=True)
+        return create_async_engine(
+            database_url,
+            pool_pre_ping=True,
+            # An erasure's lock works only if every statement after it sees what was committed before it was granted.
+            isolation_level="READ COMMITTED",
+            connect_args={"timeout": POSTGRES_CONNECT_SECONDS, "command_timeout": POSTGRES_COMMAND_SECONDS},
+        )
     engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -94,6 +105,14 @@ class SqlUnitOfWork:
 def _outages_as_overloaded() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
-        # OSError: a refused asyncpg connection arrives bare
+    except (DBAPIError, PoolTimeout, OSError) as error:  # OSError: a refused asyncpg connection arrives bare
+        if isinstance(error, DBAPIError) and not _is_outage(error):
+            raise
         raise Overloaded("The database is not reachable. Try again shortly.") from error
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    """Whether trying again later may help. SQLite says `OperationalError` when it is locked, full or read-only."""
+    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+        return True
+    return str(getattr(error.orig, "sqlstate", None)).startswith(POSTGRES_OUTAGES)
