@@ -10,18 +10,25 @@ from typing import Self
 
 from adapters.vision.models import ModelInstallationFailed, install, missing
 from adapters.vision.system_libraries import missing_library_advice
+from adapters.workers import syscall_filter
+from adapters.workers.syscall_filter import SandboxUnavailable
 from adapters.workers.worker_pool import WorkerLimits, WorkerPool
 from application.prepare_photo import PreparePhoto
 from entrypoints.settings import Settings
 
 __all__ = [
     "ModelInstallationFailed",
+    "SandboxUnavailable",
     "build_processor",
     "install_models",
     "missing_models",
     "missing_system_libraries",
     "sandbox_problem",
 ]
+
+
+REPORT_BYTES = 1_000_000
+"""More than all that is said about a photo besides its three bytes a pixel at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,25 @@ def build_processor(settings: Settings) -> WorkerPool:
         max_queued=settings.max_uploads,
         readable_paths=(str(model_dir(settings)),),
         allow_unsandboxed=settings.allow_unsandboxed,
-        limits=WorkerLimits(photo_seconds=settings.photo_timeout_seconds),
+        limits=WorkerLimits(
+            photo_seconds=settings.photo_timeout_seconds,
+            max_reply_bytes=3 * settings.max_edge**2 + REPORT_BYTES,
+        ),
     )
+
+
+def offline_preparer(settings: Settings) -> PreparePhoto:
+    """The very same pipeline in this process, for an operator's own photos."""
+    return preparer_factory(settings)()
+
+
+def without_network(settings: Settings) -> None:
+    """From now on this process has no network: MediaPipe would report its use. Raises: SandboxUnavailable."""
+    try:
+        syscall_filter.install(syscall_filter.FORK_SERVER_DENIALS)
+    except SandboxUnavailable:
+        if not settings.allow_unsandboxed:
+            raise
 
 
 def model_dir(settings: Settings) -> Path:
