@@ -28,7 +28,7 @@ LOOSE_REACH = 0.07  # shoulder widths that a garment may stand off the body
 class PreviewEngine:
     """One per worker process; not for use by several threads at once.
 
-    model_directory: holds MediaPipe's `pose_landmarker.task`.
+    model_directory: what `adapters.vision.models` installs.
     """
 
     def __init__(self, model_directory: Path) -> None:

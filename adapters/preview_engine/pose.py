@@ -13,8 +13,7 @@ from mediapipe.tasks.python import BaseOptions
 from mediapipe.tasks.python.vision import PoseLandmarker, PoseLandmarkerOptions
 
 from adapters.preview_engine.pictures import Mask, Points, Rgb
-
-MODEL_FILE = "pose_landmarker.task"
+from adapters.vision.models import POSE
 
 
 class Joint(IntEnum):
@@ -61,7 +60,7 @@ class PoseReader:
     def __init__(self, model_directory: Path) -> None:
         self._landmarker = PoseLandmarker.create_from_options(
             PoseLandmarkerOptions(
-                base_options=BaseOptions(model_asset_path=str(model_directory / MODEL_FILE)),
+                base_options=BaseOptions(model_asset_path=str(model_directory / POSE)),
                 num_poses=1,
                 output_segmentation_masks=True,
             )
