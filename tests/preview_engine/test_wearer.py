@@ -83,6 +83,7 @@ def test_a_profile_is_refused() -> None:
     "pose",
     [
         pytest.param(a_pose({Joint.RIGHT_HIP: (640, 420), Joint.LEFT_HIP: (680, 350)}), id="lying"),
+        pytest.param(a_pose({Joint.NOSE: (400, 280)}), id="bent forward"),
         pytest.param(a_pose({Joint.RIGHT_SHOULDER: (-20, 300)}), id="a shoulder outside the picture"),
         pytest.param(a_pose(unseen=(Joint.LEFT_SHOULDER,)), id="a hidden shoulder"),
     ],
