@@ -40,7 +40,7 @@ class Tree:
 
     def resident_mb(self) -> float:
         """Proportional: what processes share counts once."""
-        return sum(process.memory_full_info().pss for process in self.processes()) / 1e6
+        return float(sum(process.memory_full_info().pss for process in self.processes())) / 1e6
 
 
 def a_free_port() -> int:

@@ -9,7 +9,7 @@ import argparse
 import platform
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
 import httpx
@@ -100,7 +100,7 @@ def load(tree: Tree, photo: bytes, concurrency: int, uploads: int) -> tuple[floa
         running = [threads.submit(one, number) for number in range(uploads)]
         while not all(upload.done() for upload in running):
             most = max(most, tree.resident_mb())
-            running[-1].exception(timeout=None) if running[-2].done() else time.sleep(0.2)
+            wait(running, timeout=0.2)
         seconds = time.monotonic() - started_at
     return uploads / seconds, [upload.result() for upload in running], most
 
