@@ -14,10 +14,17 @@ from domain.errors import CustomerErased, DomainError, Overloaded
 from domain.image import ImageId
 from tests.builders import a_customer
 from tests.durability.conftest import MakeWorld
-from tests.durability.faults import HANGS, Fault, Plan, ProcessDied
+from tests.durability.faults import HANGS, PAUSES, Fault, Plan, ProcessDied
 from tests.durability.world import World
 
-SINGLE_FAULTS = [fault for fault in Fault if not fault.name.startswith("PAUSES")]
+CASES = [
+    *(pytest.param("memory", fault, id=f"memory-{fault.name.lower()}") for fault in Fault if fault not in PAUSES),
+    # What a real database adds: rollback, cancelled statements, commits that nobody heard of.
+    *(
+        pytest.param("sqlite", fault, id=f"sqlite-{fault.name.lower()}")
+        for fault in (Fault.FAILS_BEFORE, Fault.HANGS_AFTER, Fault.CRASHES_AFTER)
+    ),
+]
 MINE, OTHERS = a_customer("mine"), a_customer("others")
 
 
@@ -165,7 +172,7 @@ async def play(make_world: MakeWorld, operation: Operation, plan: Plan) -> None:
         assert await world.assert_nothing_is_left_behind() == set()
 
 
-@pytest.mark.parametrize("fault", SINGLE_FAULTS, ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize(("make_world", "fault"), CASES, indirect=["make_world"])
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 async def test_a_fault_at_any_call_breaks_no_promise(
     make_world: MakeWorld, operation: Operation, fault: Fault, record_property: Callable[[str, object], None]
