@@ -16,13 +16,37 @@ from adapters.sql.migrate import is_at_head
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
+CONNECT_SECONDS = 5
+POOL_RECYCLE_SECONDS = 30 * 60
+"""Load balancers and cloud proxies drop what has been idle or open for longer."""
 READ_ONLY = "tryon_read_only"
 
 
-def create_engine(database_url: str) -> AsyncEngine:
-    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`."""
+def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: int = 10) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+
+    The limits are for PostgreSQL: at most `pool_size` connections, and no statement, nor a wait for a lock or a
+    connection, for longer than `statement_seconds`.
+    """
     if make_url(database_url).get_backend_name() != "sqlite":
-        return create_async_engine(database_url, pool_pre_ping=True)
+        return create_async_engine(
+            database_url,
+            pool_pre_ping=True,
+            pool_size=pool_size,
+            max_overflow=0,  # so that replicas x processes x pool_size is all that a server ever has to admit
+            pool_timeout=statement_seconds,
+            pool_recycle=POOL_RECYCLE_SECONDS,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                # The driver's own limit too: a server that has vanished never says that time is up.
+                "command_timeout": statement_seconds + CONNECT_SECONDS,
+                "server_settings": {
+                    "application_name": "tryon-images",
+                    "statement_timeout": f"{statement_seconds}s",
+                    "idle_in_transaction_session_timeout": f"{statement_seconds}s",
+                },
+            },
+        )
     engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)

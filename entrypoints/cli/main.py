@@ -9,6 +9,7 @@ from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
 from entrypoints.cli.models import models
 from entrypoints.cli.serve import serve
+from entrypoints.cli.storage import storage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (serve, accounts, keys, images, customers, purge, db, models, doctor):
+for command in (serve, accounts, keys, images, customers, purge, db, storage, models, doctor):
     main.add_command(command)

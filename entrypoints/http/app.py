@@ -40,7 +40,12 @@ def create_app(container: Container) -> Litestar:
         dependencies={"account": Provide(authenticated_account)},
     )
     return Litestar(
-        route_handlers=[api, previews.read_preview, health.live, health.ready],
+        route_handlers=[
+            api,
+            *([previews.read_preview] if settings.serves_previews else []),
+            health.live,
+            health.ready,
+        ],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),
