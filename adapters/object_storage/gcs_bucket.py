@@ -118,4 +118,7 @@ class GcsBucket:
         session = AuthorizedSession(self.credentials)
         session.mount("https://", HTTPAdapter(pool_maxsize=THREADS))
         session.mount("http://", HTTPAdapter(pool_maxsize=THREADS))
-        return Client(project=None, credentials=self.credentials, _http=session)
+        client = Client(project=None, credentials=self.credentials, _http=session)
+        # It would look the bucket up behind our back, for traces that nobody records, with a permission of its own.
+        client._bucket_metadata_cache = None
+        return client
