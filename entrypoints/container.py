@@ -7,7 +7,7 @@ from dependency_injector.containers import DeclarativeContainer
 
 from adapters.clock import SystemClock
 from adapters.random_source import SystemRandomSource
-from adapters.sql.migrate import Migrator
+from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
@@ -50,7 +50,12 @@ class Container(DeclarativeContainer):
         pool_size=settings.provided.database_pool_size,
         statement_seconds=settings.provided.database_statement_seconds,
     )
-    migrator = providers.Singleton(Migrator, engine)
+    migrator = providers.Singleton(
+        Migrator,
+        providers.Singleton(
+            create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
+        ),
+    )
     work = providers.Singleton(SqlUnitOfWork, engine)
     storage = providers.Singleton(Storage, settings)
     objects = providers.Singleton(Storage.objects, storage)
@@ -81,7 +86,14 @@ class Container(DeclarativeContainer):
     )
     purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
     upload_photo = providers.Factory(
-        UploadPhoto, processor=processor, objects=objects, work=work, links=links, clock=clock, random=random
+        UploadPhoto,
+        processor=processor,
+        objects=objects,
+        work=work,
+        finish=finish_deletion,
+        links=links,
+        clock=clock,
+        random=random,
     )
     authenticate = providers.Factory(
         Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)

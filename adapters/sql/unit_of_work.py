@@ -1,18 +1,17 @@
 """Transactions on SQLite or PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
 from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.image_repository import SqlImageRepository
-from adapters.sql.migrate import is_at_head
+from adapters.sql.migrate import is_new_enough
+from adapters.sql.outages import outages_as_overloaded
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -32,6 +31,8 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         return create_async_engine(
             database_url,
             pool_pre_ping=True,
+            # An erasure's lock works only if every statement after it sees what was committed before it was granted.
+            isolation_level="READ COMMITTED",
             pool_size=pool_size,
             max_overflow=0,  # so that replicas x processes x pool_size is all that a server ever has to admit
             pool_timeout=statement_seconds,
@@ -91,24 +92,15 @@ class SqlUnitOfWork:
         return self._transaction({READ_ONLY: True})
 
     async def check(self) -> None:
-        with _outages_as_overloaded():
+        with outages_as_overloaded():
             async with self._engine.connect() as connection:
-                if not await connection.run_sync(is_at_head):
+                if not await connection.run_sync(is_new_enough):
                     raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
 
     @asynccontextmanager
     async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[SqlRepositories]:
-        with _outages_as_overloaded():
+        with outages_as_overloaded():
             async with self._engine.connect() as connection:
                 await connection.execution_options(**options)
                 async with connection.begin():
                     yield SqlRepositories(connection)
-
-
-@contextmanager
-def _outages_as_overloaded() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
-        # OSError: a refused asyncpg connection arrives bare
-        raise Overloaded("The database is not reachable. Try again shortly.") from error

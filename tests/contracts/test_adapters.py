@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
@@ -26,16 +27,28 @@ class TestInMemoryUnitOfWork(UnitOfWorkContract):
         return await a_database_with_accounts()
 
 
+async def with_accounts(engine: AsyncEngine) -> SqlUnitOfWork:
+    work = SqlUnitOfWork(engine)
+    async with work.begin() as repositories:
+        await repositories.accounts.add(an_account(ACME))
+        await repositories.accounts.add(an_account(OTHER))
+    return work
+
+
 class TestSqlUnitOfWorkOnSqlite(UnitOfWorkContract):
     @pytest.fixture
     async def work(self, tmp_path: Path) -> AsyncIterator[SqlUnitOfWork]:
         engine = create_engine(f"sqlite+aiosqlite:///{tmp_path}/tryon.db")
         await Migrator(engine).upgrade()
-        work = SqlUnitOfWork(engine)
-        async with work.begin() as repositories:
-            await repositories.accounts.add(an_account(ACME))
-            await repositories.accounts.add(an_account(OTHER))
-        yield work
+        yield await with_accounts(engine)
+        await engine.dispose()
+
+
+class TestSqlUnitOfWorkOnPostgres(UnitOfWorkContract):
+    @pytest.fixture
+    async def work(self, postgres_url: str) -> AsyncIterator[SqlUnitOfWork]:
+        engine = create_engine(postgres_url)
+        yield await with_accounts(engine)
         await engine.dispose()
 
 
