@@ -19,7 +19,8 @@ MIGRATION_SECONDS = 60 * 60
 LOCK_SECONDS = 5
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
+    """Where the migrations are; `attributes["connection"]` has to be set."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("path_separator", "os")
@@ -27,9 +28,9 @@ def _config() -> Config:
 
 
 @cache
-def _revisions() -> tuple[str, ...]:
+def revisions() -> tuple[str, ...]:
     """All that this code knows, newest first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return tuple(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
 def is_new_enough(connection: Connection) -> bool:
@@ -39,7 +40,7 @@ def is_new_enough(connection: Connection) -> bool:
     goes on serving while, and after, the next one's migrations run.
     """
     current = MigrationContext.configure(connection).get_current_revision()
-    return current is not None and current not in _revisions()[1:]
+    return current is not None and current not in revisions()[1:]
 
 
 def _upgrade(connection: Connection) -> None:
@@ -47,7 +48,7 @@ def _upgrade(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         # A new index on a large table may take its time, but not while everybody who serves waits behind a lock.
         connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-    config = _config()
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
@@ -55,7 +56,7 @@ def _upgrade(connection: Connection) -> None:
 def _newer_revision(connection: Connection) -> str | None:
     """The schema's revision, if it is one that only a newer version of this code knows."""
     current = MigrationContext.configure(connection).get_current_revision()
-    return None if current in (None, *_revisions()) else current
+    return None if current in (None, *revisions()) else current
 
 
 class Migrator:
@@ -82,4 +83,4 @@ class Migrator:
                 if current := await connection.run_sync(_newer_revision):
                     return current
                 await connection.run_sync(_upgrade)
-        return _revisions()[0]
+        return revisions()[0]

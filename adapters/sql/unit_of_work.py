@@ -44,7 +44,7 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
                 "server_settings": {
                     "application_name": "tryon-images",
                     "statement_timeout": f"{statement_seconds}s",
-                    "idle_in_transaction_session_timeout": f"{statement_seconds}s",
+                    "idle_in_transaction_session_timeout": f"{2 * statement_seconds}s",
                 },
             },
         )
@@ -84,12 +84,16 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        is_embedded = engine.dialect.name == "sqlite"
+        # PostgreSQL: a statement sees what is committed when it begins, in a transaction (READ COMMITTED) or without
+        # one; without one, BEGIN and COMMIT need no round trips of their own.
+        self._reading: dict[str, Any] = {READ_ONLY: True} if is_embedded else {"isolation_level": "AUTOCOMMIT"}
 
     def begin(self) -> AbstractAsyncContextManager[SqlRepositories]:
         return self._transaction({})
 
     def read(self) -> AbstractAsyncContextManager[SqlRepositories]:
-        return self._transaction({READ_ONLY: True})
+        return self._transaction(self._reading)
 
     async def check(self) -> None:
         with outages_as_overloaded():
