@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The public URL without a slash at its end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
+    def share(self, number: int) -> int:
+        """What one server process gets of something that all of them share; at least one."""
+        return -(-number // self.server_processes)
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'tryon.db'}"

@@ -30,7 +30,7 @@ def _read_samples(photo: ScannedPng) -> npt.NDArray[Any]:
     """Samples as stored: 16-bit ones as uint16, palette indices as they are, 1-bit ones as 0 and 1."""
     color, depth = photo.layout.color_type, photo.layout.depth
     if depth < 16:
-        return np.asarray(_load(photo.stream)).view(np.uint8)
+        return _samples_of(_load(photo.stream))
     if color is ColorType.GRAY:
         return np.asarray(_load(photo.stream)).astype(np.uint16, copy=False)
     if color is ColorType.GRAY_ALPHA:  # 4 bytes a pixel: read as if they were four 8-bit samples
@@ -52,6 +52,21 @@ def _load(stream: bytes, mode: str | None = None, raw_mode: str | None = None) -
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise InvalidImage from error
     return image
+
+
+def _samples_of(image: Image.Image) -> Pixels:
+    """The samples in one go; `np.asarray` asks for them in pieces of 64 KB and joins those, in three times the time."""
+    if image.mode == "1":
+        return np.asarray(image).view(np.uint8)
+    width, height = image.size
+    channels = len(image.getbands())
+    packer = Image._getencoder(image.mode, "raw", (image.mode, 0, 1))
+    packer.setimage(image.im, (0, 0, width, height))
+    _, status, packed = packer.encode(width * height * channels)
+    if status != 1:  # ImagingRawEncode says 1 when it reached the last row
+        raise InvalidImage
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    return np.frombuffer(packed, np.uint8).reshape(shape)
 
 
 def _has_every_row(photo: ScannedPng) -> bool:

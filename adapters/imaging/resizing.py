@@ -36,10 +36,15 @@ def scaled_down(pixels: Pixels, size: Size) -> Pixels:
 
 
 def roughly_scaled_down(pixels: Pixels, size: Size) -> Pixels:
-    """The picture at another size by averaging areas: fast, and good enough for a detector."""
-    if pixels.shape[1::-1] == (size.width, size.height):
-        return pixels
-    return _averaged(pixels, size.width, size.height)
+    """The picture at another size by averaging: fast, and good enough for a detector.
+
+    Halving two by two has a path of its own in OpenCV, ten times as fast as averaging areas of any other size.
+    """
+    height, width = pixels.shape[:2]
+    while width >= 2 * size.width and height >= 2 * size.height:
+        width, height = width // 2, height // 2
+        pixels = _averaged(pixels[: 2 * height, : 2 * width], width, height)
+    return pixels if (width, height) == (size.width, size.height) else _averaged(pixels, size.width, size.height)
 
 
 def _averaged(pixels: Pixels, width: int, height: int) -> Pixels:

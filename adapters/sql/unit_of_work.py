@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
@@ -97,13 +98,21 @@ class SqlUnitOfWork:
 
     async def check(self) -> None:
         with outages_as_overloaded():
+            self._expect_a_database()
             async with self._engine.connect() as connection:
                 if not await connection.run_sync(is_new_enough):
                     raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
 
+    def _expect_a_database(self) -> None:
+        """SQLite would make an empty file of any name, so that a wrong path would look like a lost database."""
+        path = self._engine.url.database
+        if self._engine.dialect.name == "sqlite" and path and path != ":memory:" and not Path(path).exists():
+            raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")
+
     @asynccontextmanager
     async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[SqlRepositories]:
         with outages_as_overloaded():
+            self._expect_a_database()
             async with self._engine.connect() as connection:
                 await connection.execution_options(**options)
                 async with connection.begin():

@@ -123,31 +123,30 @@ class MediaPipeDetector(PersonDetector):
     """Pose landmarks with masks are the main signal; faces find heads, and people whose body a look missed."""
 
     def __init__(self, directory: Path) -> None:
-        """Load the models and use each once, so that the first customer does not wait for that.
+        """Load the models; takes about two seconds, so that the first customer does not wait for that.
 
         Args: directory: where `models.install` put them.
         """
         cv2.setNumThreads(1)
         self._models = MediaPipeModels.load(directory)
-        blank = np.zeros((256, 256, 3), np.uint8)
-        self._models.poses(blank)
-        self._models.faces(blank)
 
     def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
         look = _Look.at(photo, None)
-        people = self._people_and_rivals(photo, look)
-        if not people:
-            people = self._people_by_searching(photo, look)
-        return tuple(people)
-
-    def _people_and_rivals(self, photo: OpenPhoto, look: _Look) -> list[SeenPerson]:
-        """One look, and closer ones at places where somebody seems to be who was not seen and may matter more."""
         faces = self._models.faces(look.pixels)
-        people = self._people(look, faces)
+        seen = self._people(look, faces)
+        people = [person for person in seen if not (_floats(person, look.source) and look.has_plain_border())]
+        if seen and not people:
+            return ()
+        people = self._with_rivals(photo, look, faces, people)
+        return tuple(people or self._people_by_searching(photo, look))
+
+    def _with_rivals(
+        self, photo: OpenPhoto, look: _Look, faces: Sequence[Face], people: list[SeenPerson]
+    ) -> list[SeenPerson]:
+        """Look closely at places where somebody seems to be who was not seen and may matter more."""
         windows = [*_around_missed_faces(look, faces, people), *self._around_missed_bodies(look, people)]
         for window in windows[:_MOST_CLOSER_LOOKS]:
-            closer = _Look.at(photo, window)
-            people = _distinct([*people, *self._people_for_certain(closer)])
+            people = _distinct([*people, *self._people_for_certain(_Look.at(photo, window))])
         return people
 
     def _people_by_searching(self, photo: OpenPhoto, look: _Look) -> list[SeenPerson]:
@@ -160,16 +159,12 @@ class MediaPipeDetector(PersonDetector):
         people = []
         for window in _pieces(look.source):
             piece = _Look.at(photo, window)
-            piece = piece.brightened() or piece
-            people = _distinct([*people, *self._people_for_certain(piece)])
+            people = _distinct([*people, *self._people_for_certain(piece.brightened() or piece)])
         return people
 
     def _people(self, look: _Look, faces: Sequence[Face]) -> list[SeenPerson]:
         seen = [_person(look, pose, _face_of(pose, faces)) for pose in self._models.poses(look.pixels)]
-        people = [person for person in seen if person is not None]
-        if any(_floats(person, look.source) for person in people) and look.has_plain_border():
-            people = [person for person in people if not _floats(person, look.source)]
-        return _distinct(people)
+        return _distinct(person for person in seen if person is not None)
 
     def _people_for_certain(self, look: _Look) -> list[SeenPerson]:
         """People in a closer look: where one was led to expect somebody, the pose model sees bodies in anything."""
@@ -180,7 +175,7 @@ class MediaPipeDetector(PersonDetector):
 
     def _around_missed_bodies(self, look: _Look, people: Sequence[SeenPerson]) -> list[Box]:
         """Squares around patches that look like people but belong to nobody known, the largest first."""
-        mask = self._models.people_mask(look.pixels).copy()
+        mask = self._models.people_mask(look.pixels)
         for person in people:
             left, top, right, bottom = look.pixel_edges(person.box)
             mask[top:bottom, left:right] = 0
@@ -216,16 +211,16 @@ def _square_around(left: float, top: float, right: float, bottom: float) -> Edge
 
 
 def _pieces(source: Size) -> list[Box]:
-    """Overlapping squares that cover a photo, each two thirds of its shorter edge: in them people look larger by half,
-    and in a wide photo by more."""
+    """At most nine overlapping pieces that cover a photo, two thirds of its shorter and half of its longer edge or
+    more: people look at least half as large again in them, and in a wide photo twice as large."""
     side = max(1, round(source.longest_edge * 0.5), round(min(source.width, source.height) * 0.67))
-    side = min(side, source.width, source.height)
+    width, height = min(side, source.width), min(side, source.height)
 
-    def starts(length: int) -> list[int]:
-        count = ceil((length - side) / (0.67 * side)) + 1
-        return [round((length - side) * step / max(1, count - 1)) for step in range(count)]
+    def starts(length: int, piece: int) -> list[int]:
+        count = ceil((length - piece) / (0.67 * piece)) + 1
+        return [round((length - piece) * step / max(1, count - 1)) for step in range(count)]
 
-    return [Box(x, y, side, side) for y in starts(source.height) for x in starts(source.width)]
+    return [Box(x, y, width, height) for y in starts(source.height, height) for x in starts(source.width, width)]
 
 
 def _around_body_of(face: Box, source: Size) -> Box | None:

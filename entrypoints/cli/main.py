@@ -3,6 +3,7 @@
 import click
 
 from entrypoints.cli.accounts import accounts, keys
+from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for command in (serve, accounts, keys, images, customers, purge, db, storage, models, doctor):
+for command in (serve, crop, accounts, keys, images, customers, purge, db, storage, models, doctor):
     main.add_command(command)

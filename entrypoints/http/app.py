@@ -28,7 +28,7 @@ API_KEY_HEADER = "x-api-key"
 def create_app(container: Container) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
-    admission = Admission(settings.max_uploads)
+    admission = Admission(settings.share(settings.max_uploads))
     api = Router(
         "/tryon/v1",
         route_handlers=[
