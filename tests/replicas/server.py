@@ -53,6 +53,7 @@ def serving(folder: Path, settings: Mapping[str, str]) -> Iterator[Replica]:
     port = free_port()
     folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRYON_")} | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),  # the code beside this test, whatever is installed
         "TRYON_PORT": str(port),
         "TRYON_DATA_DIR": str(folder / "data"),
         "TRYON_DEV_API_KEY": KEY,
@@ -62,7 +63,7 @@ def serving(folder: Path, settings: Mapping[str, str]) -> Iterator[Replica]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "entrypoints.cli.main", "serve"],
+            [sys.executable, "-c", "from entrypoints.cli.main import main; main()", "serve"],
             env=environment,
             stdout=output,
             stderr=output,
