@@ -33,7 +33,7 @@ under 400, and a garment some 150, too few for seams and prints."""
 DARKEST_MIDTONE: Final = 0.15
 DARKEST_HIGHLIGHTS: Final = 0.25
 """Both below: no part of the person is lit. On fifteen usable photos the highlights were 0.54 and more, by night with
-flash too, where the midtone was 0.12; the same photos at a seventh of their light, of no use to anybody, fall below."""
+flash too, where the midtone was 0.12; the same photos at a seventh of their light, of no use to anybody, are below."""
 
 BRIGHTEST_MIDTONE: Final = 0.95
 BRIGHTEST_SHADOWS: Final = 0.6

@@ -57,6 +57,9 @@ _LEAST_BLOB: Final = 0.01
 _SURE_ANKLE: Final = 0.7
 """The ankles of somebody who stands free are seen with 0.9 and more; below a print the model imagines up to 0.6."""
 
+_SURE_FACE: Final = 0.6
+"""Faces that the model imagines in clouds of texture have up to 0.56, those of people far away 0.6 and more."""
+
 _PLAIN: Final = 14
 """A border is plain when 95 % of it is within so many levels, of 255, of its median color: paper and its shading."""
 
@@ -133,12 +136,11 @@ class MediaPipeDetector(PersonDetector):
     def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
         look = _Look.at(photo, None)
         faces = self._models.faces(look.pixels)
-        seen = self._people(look, faces)
-        people = [person for person in seen if not (_floats(person, look.source) and look.has_plain_border())]
-        if seen and not people:
-            return ()
-        people = self._with_rivals(photo, look, faces, people)
-        return tuple(people or self._people_by_searching(photo, look))
+        people = self._with_rivals(photo, look, faces, self._people(look, faces))
+        people = people or self._people_by_searching(photo, look)
+        if any(_floats(person, look.source) for person in people) and look.has_plain_border():
+            people = [person for person in people if not _floats(person, look.source)]
+        return tuple(people)
 
     def _with_rivals(
         self, photo: OpenPhoto, look: _Look, faces: Sequence[Face], people: list[SeenPerson]
@@ -169,9 +171,13 @@ class MediaPipeDetector(PersonDetector):
     def _people_for_certain(self, look: _Look) -> list[SeenPerson]:
         """People in a closer look: where one was led to expect somebody, the pose model sees bodies in anything."""
         faces = self._models.faces(look.pixels)
-        poses = [(pose, _face_of(pose, faces)) for pose in self._models.poses(look.pixels)]
-        seen = [_person(look, pose, face) for pose, face in poses if face or _is_whole_body(pose)]
-        return _distinct(person for person in seen if person is not None and not _floats(person, look.source))
+        certain: list[SeenPerson] = []
+        for pose in self._models.poses(look.pixels):
+            face = _face_of(pose, faces)
+            person = _person(look, pose, face)
+            if person and _is_credible(person, pose, face, look.source):
+                certain.append(person)
+        return _distinct(certain)
 
     def _around_missed_bodies(self, look: _Look, people: Sequence[SeenPerson]) -> list[Box]:
         """Squares around patches that look like people but belong to nobody known, the largest first."""
@@ -211,13 +217,13 @@ def _square_around(left: float, top: float, right: float, bottom: float) -> Edge
 
 
 def _pieces(source: Size) -> list[Box]:
-    """At most nine overlapping pieces that cover a photo, two thirds of its shorter and half of its longer edge or
-    more: people look at least half as large again in them, and in a wide photo twice as large."""
-    side = max(1, round(source.longest_edge * 0.5), round(min(source.width, source.height) * 0.67))
+    """At most ten overlapping pieces that cover a photo: two thirds of its shorter edge, a quarter of its longer one or
+    more, so that people look twice as large in them, or four times in a wide photo."""
+    side = max(1, round(source.longest_edge / 4), round(min(source.width, source.height) * 0.67))
     width, height = min(side, source.width), min(side, source.height)
 
     def starts(length: int, piece: int) -> list[int]:
-        count = ceil((length - piece) / (0.67 * piece)) + 1
+        count = ceil((length - piece) / (0.75 * piece)) + 1
         return [round((length - piece) * step / max(1, count - 1)) for step in range(count)]
 
     return [Box(x, y, width, height) for y in starts(source.height, height) for x in starts(source.width, width)]
@@ -283,6 +289,13 @@ def _floats(person: SeenPerson, source: Size) -> bool:
     touches = min(box.x, box.y, source.width - box.right, source.height - box.bottom) <= edge
     ankles = (person.landmarks[part].confidence for part in (BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE))
     return not touches and max(ankles) < _SURE_ANKLE
+
+
+def _is_credible(person: SeenPerson, pose: Pose, face: Face | None, source: Size) -> bool:
+    """Whether a body is whole or comes with a face, and with a sure one if it ends in the middle of the photo."""
+    if face is None:
+        return _is_whole_body(pose)
+    return face.confidence >= _SURE_FACE or not _floats(person, source)
 
 
 def _is_whole_body(pose: Pose) -> bool:
