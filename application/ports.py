@@ -212,7 +212,9 @@ class ImageRepository(Protocol):
 class AccountRepository(Protocol):
     """Accounts and what is kept of their API keys."""
 
-    async def add(self, account: Account) -> None: ...
+    async def add(self, account: Account) -> None:
+        """Raises: AccountExists when the name is taken."""
+        ...
 
     async def find(self, account_id: AccountId) -> Account | None: ...
 

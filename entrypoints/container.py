@@ -6,10 +6,8 @@ from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 
 from adapters.clock import SystemClock
-from adapters.object_storage.folder import FolderObjectStore
-from adapters.object_storage.hmac_links import HmacLinks
 from adapters.random_source import SystemRandomSource
-from adapters.sql.migrate import Migrator
+from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
@@ -26,9 +24,7 @@ from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.photo_processing import build_processor
 from entrypoints.settings import Settings
-from entrypoints.signing_key import signing_key
-
-PREVIEWS_PATH = "/tryon/v1/previews"
+from entrypoints.storage import Storage
 
 
 def _seconds(number: int) -> timedelta:
@@ -37,10 +33,6 @@ def _seconds(number: int) -> timedelta:
 
 def _days(number: int) -> timedelta:
     return timedelta(days=number)
-
-
-def _preview_base(settings: Settings) -> str:
-    return settings.base_url + PREVIEWS_PATH
 
 
 def _dev_key_digest(settings: Settings) -> bytes | None:
@@ -54,18 +46,29 @@ class Container(DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     random = providers.Singleton(SystemRandomSource)
-    engine = providers.Singleton(create_engine, settings.provided.resolved_database_url)
-    migrator = providers.Singleton(Migrator, engine)
-    work = providers.Singleton(SqlUnitOfWork, engine)
-    objects = providers.Singleton(FolderObjectStore, settings.provided.storage_folder)
-    hmac_links = providers.Singleton(
-        HmacLinks, providers.Callable(_preview_base, settings), providers.Callable(signing_key, settings)
+    engine = providers.Singleton(
+        create_engine,
+        settings.provided.resolved_database_url,
+        pool_size=settings.provided.database_pool_size,
+        statement_seconds=settings.provided.database_statement_seconds,
     )
+    migrator = providers.Singleton(
+        Migrator,
+        providers.Singleton(
+            create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
+        ),
+    )
+    work = providers.Singleton(SqlUnitOfWork, engine)
+    storage = providers.Singleton(Storage, settings)
+    objects = providers.Singleton(Storage.objects, storage)
+    link_signer = providers.Singleton(Storage.link_signer, storage)
+    hmac_links = providers.Singleton(Storage.own_links, storage)
+    storage_rules = providers.Singleton(Storage.rules, storage)
     processor = providers.Singleton(build_processor, settings)
 
     links = providers.Factory(
         PreviewLinks,
-        signer=hmac_links,
+        signer=link_signer,
         clock=clock,
         lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds),
     )

@@ -1,6 +1,5 @@
 """The pool of photo workers as the settings want it, and what the machine has to bring along for it."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from adapters.workers import syscall_filter
 from adapters.workers.syscall_filter import SandboxUnavailable
 from adapters.workers.worker_pool import WorkerLimits, WorkerPool
 from application.prepare_photo import PreparePhoto
+from entrypoints.cores import usable_cores
 from entrypoints.settings import Settings
 
 __all__ = [
@@ -63,11 +63,12 @@ def preparer_factory(settings: Settings) -> PreparerFactory:
 
 
 def build_processor(settings: Settings) -> WorkerPool:
-    """As many workers as there are cores for this process, unless the settings say otherwise."""
+    """As many workers as there are cores, unless the settings say otherwise; shared out among the server processes."""
+    workers = settings.workers or usable_cores()
     return WorkerPool(
         factory=preparer_factory(settings),
-        workers=settings.workers or len(os.sched_getaffinity(0)),
-        max_queued=settings.max_uploads,
+        workers=settings.share(workers),
+        max_queued=settings.share(settings.max_uploads),
         readable_paths=(str(model_dir(settings)),),
         allow_unsandboxed=settings.allow_unsandboxed,
         limits=WorkerLimits(

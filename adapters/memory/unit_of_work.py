@@ -11,7 +11,7 @@ from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage,
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import IdempotencyKeyInUse
+from domain.errors import AccountExists, IdempotencyKeyInUse
 from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
 from domain.retention import RetentionPolicy
 
@@ -189,6 +189,8 @@ class InMemoryAccountRepository:
         self._tables = tables
 
     async def add(self, account: Account) -> None:
+        if await self.find_by_name(account.name):
+            raise AccountExists(account.name)
         self._tables.accounts[account.account_id] = account
 
     async def find(self, account_id: AccountId) -> Account | None:

@@ -28,7 +28,7 @@ API_KEY_HEADER = "x-api-key"
 def create_app(container: Container) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
-    admission = Admission(settings.max_uploads)
+    admission = Admission(settings.share(settings.max_uploads))
     api = Router(
         "/tryon/v1",
         route_handlers=[
@@ -40,7 +40,12 @@ def create_app(container: Container) -> Litestar:
         dependencies={"account": Provide(authenticated_account)},
     )
     return Litestar(
-        route_handlers=[api, previews.read_preview, health.live, health.ready],
+        route_handlers=[
+            api,
+            *([previews.read_preview] if settings.serves_previews else []),
+            health.live,
+            health.ready,
+        ],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),
