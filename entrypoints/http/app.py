@@ -16,7 +16,7 @@ from entrypoints.background import purging
 from entrypoints.container import Container
 from entrypoints.http import customers, health, images, previews
 from entrypoints.http.admission import Admission
-from entrypoints.http.api_reference import openapi_config
+from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
 from entrypoints.http.errors import AnyRequest, to_error_response
 from entrypoints.http.request_id import stamp
 from entrypoints.http.upload_form import FRAMING_BYTES
@@ -38,6 +38,7 @@ def create_app(container: Container) -> Litestar:
             customers.erase_customer,
         ],
         dependencies={"account": Provide(authenticated_account)},
+        security=[{API_KEY_SCHEME: []}],
     )
     return Litestar(
         route_handlers=[api, previews.read_preview, health.live, health.ready],
