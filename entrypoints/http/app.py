@@ -18,6 +18,7 @@ from entrypoints.http import customers, health, images, previews
 from entrypoints.http.admission import Admission
 from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
 from entrypoints.http.errors import AnyRequest, to_error_response
+from entrypoints.http.playground_page import playground_router
 from entrypoints.http.request_id import stamp
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.settings import load_settings
@@ -40,8 +41,9 @@ def create_app(container: Container) -> Litestar:
         dependencies={"account": Provide(authenticated_account)},
         security=[{API_KEY_SCHEME: []}],
     )
+    pages = [playground_router(settings)] if settings.shows_playground else []
     return Litestar(
-        route_handlers=[api, previews.read_preview, health.live, health.ready],
+        route_handlers=[api, previews.read_preview, health.live, health.ready, *pages],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),

@@ -87,7 +87,7 @@ def refusals(*codes: str) -> Mapping[int, ResponseSpec]:
             ErrorBody,
             generate_examples=False,
             description="  \n".join(f"`{code}`: {_WHEN[code]}" for code in codes_of_status),
-            examples=[Example(id=code, summary=_WHEN[code], value=_body(code)) for code in codes_of_status],
+            examples=[Example(id=code, summary=code, value=_body(code)) for code in codes_of_status],
         )
         for status, codes_of_status in sorted(by_status.items())
     }
