@@ -7,6 +7,8 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import structural_similarity
 
+from adapters.imaging.jpeg_headers import scan_jpeg
+from adapters.imaging.jpeg_pixels import decode_jpeg
 from adapters.imaging.resizing import scaled_down
 from domain.geometry import Box, Size
 from tests import photos
@@ -56,6 +58,8 @@ def test_a_large_jpeg_is_halved_while_it_is_decoded_and_looks_the_same() -> None
     """4,100 pixels are more than twice of what is kept. The same pixels as a PNG go the long way."""
     photo = photos.jpeg(photos.astronaut(3280, 4100), quality=92)
     the_long_way = shown(photos.encoded(read(photo), "PNG", compress_level=1))
+    halved = decode_jpeg(scan_jpeg(photo), 2)
+    assert (halved.pixels.shape, halved.reduction) == ((2050, 1640, 3), 2)
     kept = shown(photo)
     assert kept.shape == (2000, 1600, 3)
     assert structural_similarity(the_long_way, kept, channel_axis=2) >= 0.985
