@@ -115,7 +115,7 @@ class StartTryOn:
         upload = UploadCommand(
             account=command.account, photo=photo, customer=command.customer, retention=command.retention
         )
-        image = await self.upload_photo.store(upload)
+        image = (await self.upload_photo.execute(upload)).image
         made.append(image)
         return image
 
@@ -130,7 +130,7 @@ class StartTryOn:
             if image is None:
                 photo = await self._photo(source, ProductImageFetchFailed)
                 upload = UploadCommand(account=command.account, photo=photo, crop=False, retention=pictures)
-                image = await self.upload_photo.store(upload)
+                image = (await self.upload_photo.execute(upload)).image
                 made.append(image)
             images.append(image)
         now, account_id = self.clock.now(), command.account.account_id

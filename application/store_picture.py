@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from application.ports import Clock, ObjectStore, PublishOutcome, Repositories, UnitOfWork
-from application.purge import TAKE_OVER_AFTER
+from application.ports import Clock, DoomedImage, ObjectStore, PublishOutcome, Repositories, UnitOfWork
+from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.errors import Overloaded
 from domain.image import StoredPhoto, UploadedImage
 
@@ -19,6 +19,7 @@ class StorePicture:
 
     objects: ObjectStore
     work: UnitOfWork
+    finish: FinishDeletion
     clock: Clock
 
     async def execute(
@@ -44,6 +45,9 @@ class StorePicture:
         except _NotKept:
             await asyncio.shield(self._undo(image))
             return False
+        except _Lapsed:
+            await asyncio.shield(self._readmit(image))
+            raise
         except BaseException:
             await asyncio.shield(self._give_up(image))
             raise
@@ -64,23 +68,34 @@ class StorePicture:
                 await repositories.erasures.serialize(image.customer)
             outcome = await repositories.images.publish(image, photo)
             if outcome is PublishOutcome.LAPSED:
-                raise Overloaded
+                raise _Lapsed
             if outcome is PublishOutcome.ERASED or not await settle(repositories):
                 raise _NotKept
 
     async def _give_up(self, image: UploadedImage) -> None:
-        """A put that failed may still arrive: the purger looks for the object after a while, then ends the row."""
+        """A put that failed may still arrive: the purger looks for the object once it cannot any more. If the commit
+        has gone through after all, the picture is stored and stays.
+        """
         with suppress(Overloaded):  # the caller hears of the first failure; the lease ends the row
             async with self.work.begin() as repositories:
-                await repositories.images.doom_upload(image.image_id, self.clock.now() + TAKE_OVER_AFTER)
+                retry_at = self.clock.now() + UploadedImage.PENDING_LEASE
+                await repositories.images.doom_upload(image.image_id, retry_at)
 
     async def _undo(self, image: UploadedImage) -> None:
-        if await self.objects.delete([image.object_name]):
-            await self._give_up(image)
-            return
-        async with self.work.begin() as repositories:
-            await repositories.images.remove([image.image_id])
+        await self._give_up(image)
+        with suppress(Overloaded):  # a purger does what is left to do
+            await self.finish.execute((DoomedImage(image.image_id, image.object_name),))
+
+    async def _readmit(self, image: UploadedImage) -> None:
+        """The lease ended and a purger may have ended the row: what was written since has to be found again."""
+        with suppress(Overloaded):  # as above
+            async with self.work.begin() as repositories:
+                await repositories.images.readmit(image, self.clock.now() + TAKE_OVER_AFTER)
 
 
 class _NotKept(Exception):
     """Rolls the transaction back: the picture is not wanted any more."""
+
+
+class _Lapsed(Overloaded):
+    """Storing took longer than a reservation lasts."""

@@ -94,10 +94,10 @@ def _solid_pieces(found: Flags) -> Flags:
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, disk(reach))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4)
     areas = np.sort(stats[1:, cv2.CC_STAT_AREA])[::-1]
+    if areas.size > 1 and areas[:2].sum() > LEAST_AREA * found.size and areas[1] > SECOND_PIECE * areas[0]:
+        raise GarmentNotSupported
     if areas.size == 0 or not LEAST_AREA < areas[0] / found.size < MOST_AREA:
         raise GarmentNotSeparable
-    if areas.size > 1 and areas[1] > SECOND_PIECE * areas[0]:
-        raise GarmentNotSupported
     return np.asarray(labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])), dtype=np.bool_)
 
 

@@ -181,16 +181,6 @@ def arm_in_front(wearer: Wearer, side: int, start: float, shape: tuple[int, ...]
     return np.asarray(found * (wearer.body > 0.5), dtype=np.float32)
 
 
-def _crosses_torso(wearer: Wearer, side: int) -> bool:
-    """Whether a forearm lies before the torso."""
-    arm = wearer.arms[side]
-    point = (arm.bones[1] + arm.bones[2]) / 2
-    rows = wearer.sides[:, :, 1].mean(axis=0)
-    edges = [np.interp(point[1], rows, edge[:, 0]) for edge in wearer.sides]
-    margin = 0.1 * wearer.shoulder_width
-    return bool(rows[0] < point[1] < rows[-1] and edges[0] + margin < point[0] < edges[1] - margin)
-
-
 def _dot(found: npt.NDArray[np.uint8], point: Points, radius: float) -> None:
     cv2.circle(found, (round(float(point[0])), round(float(point[1]))), max(1, round(radius)), 1, -1)
 
@@ -205,7 +195,7 @@ def kept_in_front(wearer: Wearer, complexion: Complexion, sleeve_ends: tuple[flo
         if wearer.pose.sees(wrist) < SEEN:
             continue
         arm = arm_in_front(wearer, side, sleeve_ends[side], front.shape)
-        if complexion.bare_arms[side] or not _crosses_torso(wearer, side):
+        if complexion.bare_arms[side] or not wearer.crosses_torso(side):
             arm *= complexion.skin
         arm = np.asarray(cv2.morphologyEx(arm, cv2.MORPH_OPEN, disk(0.02 * wearer.shoulder_width)), dtype=np.float32)
         front = np.maximum(front, arm)

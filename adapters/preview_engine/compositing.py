@@ -10,8 +10,7 @@ from adapters.preview_engine.mesh_warp import SourceMap
 from adapters.preview_engine.pictures import Mask, Rgb, blurred
 
 SHADOW_REACH = 0.03  # in shoulder widths
-SHADOW_DEPTH = 0.28
-SEAM_DEPTH = 0.16  # a sleeve's shadow on the torso
+SHADOW_DEPTH = 0.22
 FAINTEST_SHADOW = 0.02
 FULLY = 0.99
 
@@ -65,8 +64,8 @@ def replaced(photo: Rgb, before: Rgb, after: Rgb) -> Rgb:
 def composite(photo: Rgb, garment: Rgb, layers: list[Layer], scene: Scene) -> Rgb:
     """photo: full size. garment: colors extended beyond its outline. layers: from the lowest to the highest."""
     result = photo.copy()
-    for number, layer in enumerate(layers):
-        cast = _shadow(_alpha(layer), scene) * (SHADOW_DEPTH, SEAM_DEPTH)[number > 0]
+    for layer in layers:
+        cast = _shadow(_alpha(layer), scene) * SHADOW_DEPTH
         window = _Window.around(np.maximum(cast, layer.places.covered), photo, margin=2)
         if window is not None:
             result[window.large] = _laid(result[window.large], garment, layer, cast=cast, scene=scene, window=window)
@@ -76,7 +75,9 @@ def composite(photo: Rgb, garment: Rgb, layers: list[Layer], scene: Scene) -> Rg
 def _shadow(alpha: Mask, scene: Scene) -> Mask:
     """Where the garment darkens the body around it, most of all below."""
     reach = SHADOW_REACH * scene.unit
-    cast = blurred(np.roll(alpha, round(0.6 * reach), axis=0), reach) * scene.allowed
+    lower = max(1, round(0.6 * reach))
+    moved = np.pad(alpha, ((lower, 0), (0, 0)))[:-lower]
+    cast = blurred(moved, reach) * scene.allowed
     return np.where(cast > FAINTEST_SHADOW, cast, 0).astype(np.float32)
 
 

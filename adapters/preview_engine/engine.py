@@ -17,7 +17,7 @@ from adapters.preview_engine.mesh_warp import source_map
 from adapters.preview_engine.neckline import without_inside
 from adapters.preview_engine.pictures import Mask, RenderedTryOn, Rgb, blurred, decode, disk, encode, extended, shrunk
 from adapters.preview_engine.pose import PoseReader
-from adapters.preview_engine.wearer import read_wearer
+from adapters.preview_engine.wearer import Wearer, read_wearer
 from adapters.preview_engine.worn_garment import cut_from_model, is_worn
 from domain.try_on_errors import GarmentNotSeparable
 
@@ -28,7 +28,7 @@ LOOSE_REACH = 0.07  # shoulder widths that a garment may stand off the body
 class PreviewEngine:
     """One per worker process; not for use by several threads at once.
 
-    model_directory: holds MediaPipe's `pose_landmarker.task`.
+    model_directory: what `adapters.vision.models` installs.
     """
 
     def __init__(self, model_directory: Path) -> None:
@@ -50,14 +50,8 @@ class PreviewEngine:
         garment = shrunk(decode(garment_jpeg), WORKING_EDGE)
         mask, shape = self._cut_out(garment)
         complexion = read_complexion(person, wearer)
-        height, width = person.shape[:2]
-        torso = fit_torso(shape, wearer)
-        layers = [Layer(source_map(torso, height, width), shape.torso)]
-        for side, sleeve in enumerate(shape.sleeves):
-            if sleeve is not None:
-                mesh = fit_sleeve(sleeve, shape, wearer, side, torso)
-                layers.append(Layer(source_map(mesh, height, width), sleeve.mask))
         ends = (sleeve_end(shape, wearer, 0), sleeve_end(shape, wearer, 1))
+        layers = _layers(shape, wearer, ends)
         margin = cv2.dilate((wearer.body > 0.5).astype(np.float32), disk(LOOSE_REACH * wearer.shoulder_width))
         scene = Scene(
             allowed=blurred(np.asarray(margin, dtype=np.float32), 1.2),
@@ -81,3 +75,17 @@ class PreviewEngine:
             return cut_from_model(garment, pose)
         shape = read_shape(silhouette)
         return silhouette, replace(shape, torso=without_inside(garment, shape))
+
+
+def _layers(shape: GarmentShape, wearer: Wearer, ends: tuple[float, float]) -> list[Layer]:
+    """The garment's parts, the lowest first: an arm that hangs down comes out from under the torso's side."""
+    height, width = wearer.body.shape
+    torso = fit_torso(shape, wearer)
+    behind: list[Layer] = []
+    before: list[Layer] = []
+    for side, sleeve in enumerate(shape.sleeves):
+        if sleeve is not None:
+            layer = Layer(source_map(fit_sleeve(sleeve, shape, wearer, side, torso), height, width), sleeve.mask)
+            on_forearm = ends[side] > wearer.arms[side].upper_length / wearer.arms[side].length
+            (before if on_forearm and wearer.crosses_torso(side) else behind).append(layer)
+    return [*behind, Layer(source_map(torso, height, width), shape.torso), *before]

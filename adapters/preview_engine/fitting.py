@@ -33,14 +33,16 @@ def fit_torso(shape: GarmentShape, wearer: Wearer) -> Mesh:
     source_rows, target_rows = [], []
     source_top, target_top = (
         _top(shape.collar, shape.shoulders),
-        _onto_shoulders(_top(*_shoulders_on(shape, wearer, scale)), wearer),
+        _top(*_shoulders_on(shape, wearer, scale)),
     )
     sides = _sides_on(shape, wearer, scale)
     source_pit = _between(shape.sides[0, 0], shape.sides[1, 0])
+    raised_top = _onto_shoulders(target_top, wearer)
     target_pit = _between(sides[0, 0], sides[1, 0])
     for share in ARMHOLE_ROWS:
         source_rows.append(source_top + share * (source_pit - source_top))
-        target_rows.append(target_top + share * (target_pit - target_top))
+        top = target_top if share > 0 else raised_top  # the yoke follows the shoulders, stripes below stay straight
+        target_rows.append(top + share * (target_pit - top))
     for row in range(shape.sides.shape[1]):
         source_rows.append(_between(shape.sides[0, row], shape.sides[1, row]))
         target_rows.append(_between(sides[0, row], sides[1, row]))

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.preview_engine.pictures import Flags, Mask, Points, disk
-from domain.try_on_errors import GarmentNotSupported
+from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported
 
 Line = npt.NDArray[np.float32]
 
 SLEEVE_SECTIONS = 14  # cross-sections; enough for a bent sleeve
 SIDE_ROWS = 16
+LEAST_HEIGHT = 60  # pixels of the cut-out; parts cannot be told in fewer
 
 # Proportions of tops, in widths of the torso below the armpits; measured on patterns of tops from tank to coat
 SHORTEST, LONGEST = 0.55, 2.0  # shoulder to hem: crop top, long shirt; beyond are bags and dresses
@@ -81,10 +82,16 @@ class GarmentShape:
 
 
 def read_shape(garment: Mask) -> GarmentShape:
-    """Raises: GarmentNotSupported: the outline is not that of one upright garment for the upper body."""
+    """The parts of a garment laid flat.
+
+    Raises: GarmentNotSupported: the outline is not that of one upright garment for the upper body.
+    GarmentNotSeparable: it has too few pixels to tell.
+    """
     solid = np.asarray(garment > 0.5, dtype=np.bool_)
     rows = np.nonzero(solid.any(axis=1))[0]
     top, bottom = int(rows[0]), int(rows[-1])
+    if bottom - top < LEAST_HEIGHT:
+        raise GarmentNotSeparable
     axis = _axis(solid, top, bottom)
     _check_symmetry(solid, axis)
     hem = _hem(solid, axis, top, bottom)

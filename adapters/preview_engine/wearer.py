@@ -14,6 +14,7 @@ Line = npt.NDArray[np.float32]
 LEAST_SHOULDER_WIDTH = 0.06  # of the photo's longest edge; smaller people have too few pixels to show a garment
 LEAST_VISIBILITY = 0.5  # of a landmark that must be in the picture; MediaPipe's own threshold
 LEAST_TURN = 0.42  # shoulder width to torso height: 0.65-0.8 from the front, below this nearly a profile
+LEAST_HEAD_UP = 0.35  # shoulder widths from the shoulders up to the nose: 0.7-0.9 in somebody upright
 MOST_LEAN = 0.5  # of the torso's axis, sideways over down: about 27 degrees
 LEAST_BODY = 0.75  # share of the torso's middle that the body mask confirms
 
@@ -96,6 +97,15 @@ class Wearer:
             [[np.interp(position, rows, edge[:, axis]) for axis in (0, 1)] for edge in self.sides], dtype=np.float32
         )
 
+    def crosses_torso(self, side: int) -> bool:
+        """Whether a forearm lies before the torso."""
+        arm = self.arms[side]
+        point = (arm.bones[1] + arm.bones[2]) / 2
+        rows = self.sides[:, :, 1].mean(axis=0)
+        edges = [np.interp(point[1], rows, edge[:, 0]) for edge in self.sides]
+        margin = 0.1 * self.shoulder_width
+        return bool(rows[0] < point[1] < rows[-1] and edges[0] + margin < point[0] < edges[1] - margin)
+
 
 def read_wearer(pose: Pose | None) -> Wearer:
     """Raises: PersonNotFound, PersonNotFacing, TorsoNotVisible."""
@@ -141,6 +151,8 @@ def _check_view(pose: Pose, joints: Points, hips: Points) -> None:
         raise PersonNotFound
     if pose.sees(Joint.NOSE) < LEAST_VISIBILITY:
         raise PersonNotFacing
+    if joints[:, 1].mean() - pose.at(Joint.NOSE)[1] < LEAST_HEAD_UP * spread:
+        raise TorsoNotVisible  # bent forward: the head is before the chest
     height, width = pose.body.shape
     inside = (joints >= 0).all() and (joints[:, 0] < width).all() and (joints[:, 1] < height).all()
     if not inside or pose.sees(Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER) < LEAST_VISIBILITY:

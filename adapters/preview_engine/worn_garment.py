@@ -139,7 +139,7 @@ def _hem(found: Flags, model: Wearer) -> float:
     reach = 0.25 * model.shoulder_width
     columns = slice(max(0, int(middle[:, 0].mean() - reach)), int(middle[:, 0].mean() + reach))
     part = found[:, columns]
-    lowest = np.nonzero(part.mean(axis=1) > 0.5)[0]
+    lowest = np.nonzero(2 * part.sum(axis=1) > part.shape[1])[0]
     if lowest.size == 0:
         raise GarmentNotSeparable
     down = (float(lowest[-1]) - float(model.joints[:, 1].mean())) / model.torso_length

@@ -26,7 +26,7 @@ MAX_FILES_AT_ONCE: Final = 3
 a garment in full size, or nine files as shops have them."""
 
 
-@post("/try-on", operation_id="startTryOn", status_code=202)
+@post("/try-on", operation_id="startTryOn", status_code=202, include_in_schema=False)
 async def start_try_on(
     request: AnyRequest,
     account: NamedDependency[Account],
@@ -45,7 +45,7 @@ async def start_try_on(
         return StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, account)))
 
 
-@get("/generations/{generation_id:str}", operation_id="getGeneration")
+@get("/generations/{generation_id:str}", operation_id="getGeneration", include_in_schema=False)
 async def read_generation(
     generation_id: FromPath[str], account: NamedDependency[Account], read_generation: NamedDependency[ReadGeneration]
 ) -> GenerationBody:

@@ -1,5 +1,6 @@
 """Trying on, as a client sees it: start, work off the queue, poll, look."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
 from tests.builders import MovableClock
-from tests.http.conftest import API, Service, a_jpeg, an_account_with_key, an_in_process_processor
+from tests.http.conftest import API, Service, a_jpeg, account_with_key, an_in_process_processor
 from tests.http.test_refusals import refused
 
 SHIRT_URL = "https://shop.test/shirt.jpg"
@@ -106,7 +107,7 @@ def shop(settings: Settings) -> Iterator[Shop]:
         fetcher=fetcher,
         try_on_engine=engine,
     )
-    key = an_account_with_key(container, DEFAULT_ACCOUNT)
+    key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with TestClient(create_app(container), base_url="http://photos.test") as client:
         yield Shop(client, container, clock, objects, work, key, processor, fetcher, engine)
 
