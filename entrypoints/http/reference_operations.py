@@ -19,10 +19,12 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from domain.customer import MAX_EXTERNAL_ID_CHARS
 from entrypoints.http import reference_examples as examples
+from entrypoints.http.reference_try_on import TRY_ON
 from entrypoints.http.reference_upload_form import IDEMPOTENCY_KEY, UPLOAD_FORM
 
 IMAGES: Final = "Images"
 CUSTOMERS: Final = "Customers"
+TRY_ONS: Final = "Try-ons"
 HEALTH: Final = "Health"
 
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -47,6 +49,14 @@ _IMAGE_ID: Final = Parameter(
     description="As the upload returned it.",
     schema=Schema(type=OpenAPIType.STRING, min_length=1, pattern="^[A-Za-z0-9_-]+$"),
     example=examples.IMAGE_ID,
+)
+_GENERATION_ID: Final = Parameter(
+    name="generationId",
+    param_in="path",
+    required=True,
+    description="As the try-on returned it.",
+    schema=Schema(type=OpenAPIType.STRING, min_length=1, pattern="^[A-Za-z0-9_-]+$"),
+    example=examples.GENERATION_ID,
 )
 _CUSTOMER_ID: Final = Parameter(
     name="customerId",
@@ -216,6 +226,36 @@ class EraseCustomerOperation(DocumentedOperation):
         ),
         "204": OpenAPIResponse("Nothing of this customer is left, or ever was there."),
     }
+
+
+@dataclass
+class StartTryOnOperation(DocumentedOperation):
+    """POST /try-on."""
+
+    tag = TRY_ONS
+    heading = "Have a person wear a product"
+    text = (
+        "Answers at once; the picture is made in the background. Poll `GET /generations/{generationId}` every two "
+        "seconds. A photo that comes by `url` or `fileKey` is treated as an upload: same limits, same crop, same "
+        "retention; product images keep their framing."
+    )
+    form = TRY_ON
+    successes: ClassVar = {"202": _json("It waits for its turn.", "StartedTryOnBody", examples.STARTED)}
+
+
+@dataclass
+class GetGenerationOperation(DocumentedOperation):
+    """GET /generations/{generationId}."""
+
+    tag = TRY_ONS
+    heading = "Look after a try-on"
+    text = (
+        "`status` is `PENDING`, `PROCESSING`, `COMPLETED` or `FAILED`. A completed one has `resultImageUrl`, for as "
+        "long as its picture is kept; a failed one has `errorCode` and, for people, `errorMessage`. With "
+        "`engine: preview` the picture is a quick two-dimensional drawing, and says so."
+    )
+    inputs = (_GENERATION_ID,)
+    successes: ClassVar = {"200": _json("How far it is.", "GenerationBody", examples.GENERATIONS)}
 
 
 @dataclass

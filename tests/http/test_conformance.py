@@ -24,7 +24,7 @@ from entrypoints.settings import Settings
 from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
 from tests.live_server import free_port, serving
 
-TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPreview"]
+TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPreview", "getGeneration"]
 TAKE_NONE = ["live", "ready"]
 EXAMPLES = 25
 

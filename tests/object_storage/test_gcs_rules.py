@@ -23,7 +23,13 @@ def a_rule(age: int, *prefixes: str) -> dict[str, Any]:
     return {"action": {"type": "Delete"}, "condition": condition}
 
 
-OURS = [a_rule(2, "shop/ttl-1d/"), a_rule(4, "shop/ttl-3d/"), a_rule(8, "shop/ttl-7d/"), a_rule(1, "shop/probes/")]
+OURS = [
+    a_rule(2, "shop/ttl-1d/"),
+    a_rule(4, "shop/ttl-3d/"),
+    a_rule(8, "shop/ttl-7d/"),
+    a_rule(31, "shop/ttl-30d/"),
+    a_rule(1, "shop/probes/"),
+]
 
 
 class Bucket:
