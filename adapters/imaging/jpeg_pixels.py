@@ -43,12 +43,16 @@ def _shape(photo: ScannedJpeg) -> tuple[int, int]:
 
 def _decode(photo: ScannedJpeg, colorspace: str, reduction: int) -> Pixels:
     """Samples as stored. Raises: ValueError, OSError, SyntaxError."""
+    wish = {}
+    if reduction > 1:  # the factor alone is not acted on: the decoder reduces down to a size that it is given
+        height, width = _shape(photo)
+        wish = {"min_height": -(-height // reduction), "min_width": -(-width // reduction), "min_factor": reduction}
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, min_factor=reduction, strict=True)
+        pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=True, **wish)
     except ValueError as error:
         complaint = str(error)
         if _HARMLESS_COMPLAINT in complaint:
-            pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, min_factor=reduction, strict=False)
+            pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=False, **wish)
         elif _UNNAMED_SUBSAMPLING in complaint and photo.had_end:
             pixels = _decode_by_pillow(photo.stream, photo.components)
         else:

@@ -16,8 +16,9 @@ from entrypoints.background import purging
 from entrypoints.container import Container
 from entrypoints.http import customers, health, images, previews
 from entrypoints.http.admission import Admission
-from entrypoints.http.api_reference import openapi_config
+from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
 from entrypoints.http.errors import AnyRequest, to_error_response
+from entrypoints.http.playground_page import playground_router
 from entrypoints.http.request_id import stamp
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.settings import load_settings
@@ -38,14 +39,12 @@ def create_app(container: Container) -> Litestar:
             customers.erase_customer,
         ],
         dependencies={"account": Provide(authenticated_account)},
+        security=[{API_KEY_SCHEME: []}],
     )
+    pages = [playground_router(settings)] if settings.shows_playground else []
+    link_routes = [previews.read_preview] if settings.serves_previews else []
     return Litestar(
-        route_handlers=[
-            api,
-            *([previews.read_preview] if settings.serves_previews else []),
-            health.live,
-            health.ready,
-        ],
+        route_handlers=[api, *link_routes, health.live, health.ready, *pages],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),
