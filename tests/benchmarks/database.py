@@ -24,6 +24,7 @@ from pathlib import Path
 
 import psutil
 from PIL import Image
+from sqlalchemy import text
 
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
@@ -59,12 +60,14 @@ async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int]:
-    """Returns: median ms of a lookup, ms for each image purged, images purged."""
+async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int, float]:
+    """Returns: median ms of a lookup, ms for each image purged, images purged, bytes of table and indexes for each."""
     await server.execute(f"CREATE DATABASE bench_{rows}")
     engine = create_engine(server.url(f"bench_{rows}"), statement_seconds=600)
     await Migrator(engine).upgrade()
     await fill(engine, rows)
+    async with engine.connect() as connection:
+        size_bytes = int(await connection.scalar(text("SELECT pg_total_relation_size('images')")) or 0)
     work = SqlUnitOfWork(engine)
 
     async def look_up(number: int) -> None:
@@ -92,7 +95,7 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int]
     took = await milliseconds(purge)
     await engine.dispose()
     await server.execute(f"DROP DATABASE bench_{rows}")
-    return statistics.median(lookups), took / purged, purged
+    return statistics.median(lookups), took / purged, purged, size_bytes / rows
 
 
 @dataclass
@@ -185,10 +188,10 @@ def a_photo() -> bytes:
 async def main() -> None:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     with postgres() as server:
-        print(f"{'rows':>10} {'lookup, ms':>12} {'purge, ms/image':>16} {'purged':>8}")
+        print(f"{'rows':>10} {'lookup, ms':>12} {'purge, ms/image':>16} {'purged':>8} {'bytes/image':>12}")
         for rows in SIZES:
-            lookup, purge, purged = await cost_of(server, rows)
-            print(f"{rows:>10,} {lookup:>12.2f} {purge:>16.3f} {purged:>8,}")
+            lookup, purge, purged, size_bytes = await cost_of(server, rows)
+            print(f"{rows:>10,} {lookup:>12.2f} {purge:>16.3f} {purged:>8,} {size_bytes:>12.0f}")
         await server.execute("CREATE DATABASE replica")
         await server.migrate("replica")
         print(f"\n{'GET /images/{id}':<22} {'req/s':>8} {'req/CPU-s':>10} {'of bare':>8}")
