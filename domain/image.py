@@ -1,5 +1,6 @@
 """An uploaded photo from the moment its place is reserved until nothing is left of it."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,6 +15,13 @@ from domain.retention import RetentionPolicy
 
 ImageId = NewType("ImageId", str)
 ErasureId = NewType("ErasureId", str)
+
+_EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_image_id(text: str) -> bool:
+    """Whether an image can have this id. Others need no lookup, and some of them no database would take (NUL)."""
+    return _EVER_GIVEN.fullmatch(text) is not None
 
 
 class ImageState(StrEnum):
