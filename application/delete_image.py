@@ -23,5 +23,5 @@ class DeleteImage:
             return
         async with self.work.begin() as repositories:
             doomed = await repositories.images.doom(image_id, account_id, self.clock.now() + TAKE_OVER_AFTER)
-        if doomed is not None and await self.finish.execute((doomed,)):
+        if doomed is not None and (await self.finish.execute((doomed,))).left:
             raise Overloaded("Storage is not reachable. The image is unreachable and its bytes go when it is back.")

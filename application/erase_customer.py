@@ -3,20 +3,30 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports import Clock, RandomSource, UnitOfWork
+from application.ports import Clock, DoomedImage, RandomSource, UnitOfWork
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.image import ErasureId, ImageId
+from domain.errors import Overloaded
+from domain.image import ErasureId
+
+AT_ONCE = 500
+"""How many images a caller waits for. A shop that gives all its guests one id may erase a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureOutcome:
-    """`bytes_left`: storage is down; that many images are unreachable, and their bytes go as soon as it is back."""
+    """`bytes_left`: that many images are unreachable but their bytes may still be there: storage is down, or they are
+    too many to wait for. They go as soon as they can.
+    """
 
     erasure_id: ErasureId
-    images: int
+    doomed: tuple[DoomedImage, ...]
     bytes_left: int
+
+    @property
+    def images(self) -> int:
+        return len(self.doomed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +57,12 @@ class EraseCustomer:
             )
             ids = [image.image_id for image in doomed]
             await repositories.erasures.open_record(record, ids, now + self.backup_retention)
-        left = await self.finish.execute(doomed)
-        return ErasureOutcome(erasure_id, len(doomed), len(left))
+        return ErasureOutcome(erasure_id, doomed, await self._finish(doomed))
 
-
-@dataclass(frozen=True, slots=True)
-class ReplayErasures:
-    """Apply past erasures again after a database was restored from a backup that is older than they are."""
-
-    work: UnitOfWork
-    finish: FinishDeletion
-    clock: Clock
-
-    async def execute(self, image_ids: tuple[ImageId, ...]) -> int:
-        """Returns: how many of the images had come back and are deleted now. Raises: Overloaded."""
-        async with self.work.begin() as repositories:
-            doomed = await repositories.images.doom_known(image_ids, self.clock.now() + TAKE_OVER_AFTER)
-        await self.finish.execute(doomed)
-        return len(doomed)
+    async def _finish(self, doomed: tuple[DoomedImage, ...]) -> int:
+        """Returns: how many images' bytes may still be there. The erasure is committed: no outage undoes it."""
+        try:
+            left = (await self.finish.execute(doomed[:AT_ONCE])).left
+        except Overloaded:
+            return len(doomed)
+        return len(left) + len(doomed[AT_ONCE:])

@@ -11,6 +11,7 @@ from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
+from domain.retention import RetentionPolicy
 
 
 class Clock(Protocol):
@@ -56,7 +57,7 @@ class ObjectStore(Protocol):
         ...
 
     def names(self, after: str = "") -> AsyncIterator[str]:
-        """All object names in lexical order, from the first one greater than `after`. Raises: Overloaded."""
+        """All object names in the order of their bytes, from the first one greater than `after`. Raises: Overloaded."""
         ...
 
     async def sweep(self) -> None:
@@ -103,6 +104,22 @@ class DoomedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownImage:
+    """What a comparison with the bucket has to know of a row."""
+
+    image_id: ImageId
+    is_stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerTraces:
+    """How many rows still name a customer, and how many of them hold an idempotency record."""
+
+    images: int
+    idempotency_records: int
+
+
+@dataclass(frozen=True, slots=True)
 class DueBatch:
     """What one look for overdue images took on."""
 
@@ -122,13 +139,22 @@ class ImageRepository(Protocol):
         """pending -> stored."""
         ...
 
+    async def readmit(self, image: UploadedImage, retry_at: datetime) -> None:
+        """A row in state `deleting` for bytes that arrived after their row was removed; nothing if there is a row.
+
+        It names no customer: whatever took the row away may have been an erasure.
+        """
+        ...
+
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         """In whatever state; None when unknown or another account's."""
         ...
 
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None: ...
 
-    async def release_idempotency_key(self, image_id: ImageId) -> None: ...
+    async def release_idempotency_key(self, image_id: ImageId) -> None:
+        """The image stays, its key is free for another request."""
+        ...
 
     async def doom(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> DoomedImage | None:
         """stored or deleting -> deleting, for the caller to finish; a purger takes over at `retry_at`.
@@ -151,6 +177,10 @@ class ImageRepository(Protocol):
         """Those of the images that exist -> deleting, whosever they are."""
         ...
 
+    async def doom_stored(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
+        """Those of the images that are stored -> deleting, whosever they are."""
+        ...
+
     async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         """Take on at most `limit` images that are expired, interrupted or to be tried again, oldest first.
 
@@ -158,29 +188,33 @@ class ImageRepository(Protocol):
         """
         ...
 
-    async def postpone(self, image_ids: Iterable[ImageId], retry_at: datetime) -> None:
-        """Have the purger look at these `deleting` images no sooner than `retry_at`."""
-        ...
-
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
         """deleting or pending -> gone. A stored image is never removed this way."""
         ...
 
-    async def count_of_customer(self, customer: Customer) -> int:
-        """Rows that still name the customer, in any state."""
+    async def traces_of(self, customer: Customer) -> CustomerTraces:
+        """In any state."""
         ...
 
-    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]: ...
+    async def count(self) -> int:
+        """Rows in any state."""
+        ...
 
-    async def stored_after(self, image_id: str, limit: int) -> tuple[UploadedImage, ...]:
-        """Stored images in the order of their ids, from the first one greater than `image_id`."""
+    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
+        """Those that have a row, in any state."""
+        ...
+
+    async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
+        """Rows of one retention class in the order of their ids' bytes, from the first greater than `image_id`."""
         ...
 
 
 class AccountRepository(Protocol):
     """Accounts and what is kept of their API keys."""
 
-    async def add(self, account: Account) -> None: ...
+    async def add(self, account: Account) -> None:
+        """Raises: AccountExists when the name is taken."""
+        ...
 
     async def find(self, account_id: AccountId) -> Account | None: ...
 
@@ -216,22 +250,30 @@ class ErasureRepository(Protocol):
         """Whether an erasure of this customer was committed after `epoch`."""
         ...
 
-    async def count_tombstones(self, customer: Customer, now: datetime) -> int: ...
+    async def marked_until(self, customer: Customer) -> datetime | None:
+        """When the customer's last tombstone is over; None when there is none."""
+        ...
 
     async def sweep(self, now: datetime) -> int:
-        """Forget tombstones that are over and erased image ids that no backup holds any more."""
+        """Forget tombstones that are over, and ids of images that are gone and in no backup any more."""
         ...
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None: ...
+
+    async def knows_record(self, erasure_id: ErasureId) -> bool: ...
 
     async def complete_records(self, now: datetime) -> int:
         """Put `completed_at` on the open records of which no image is left."""
         ...
 
-    async def list_records(self, account_id: AccountId | None, limit: int) -> tuple[ErasureRecord, ...]: ...
+    async def list_records(
+        self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None
+    ) -> tuple[ErasureRecord, ...]:
+        """Newest first; from the first one older than `older_than`."""
+        ...
 
-    async def erased_ids(self, after: str, limit: int) -> tuple[ImageId, ...]:
-        """Ids of erased images in order, from the first one greater than `after`."""
+    async def images_of(self, erasure_id: ErasureId) -> tuple[ImageId, ...]:
+        """Ids of the images that an erasure took, in order, as long as they are remembered."""
         ...
 
 

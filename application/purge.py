@@ -1,5 +1,6 @@
 """Purge what is overdue: expired images, uploads that died, deletions that could not be finished."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +21,11 @@ class PurgeReport:
     left_for_later: int = 0
     erasures_completed: int = 0
 
+    @property
+    def is_stuck(self) -> bool:
+        """There was work and none of it could be done. One image that cannot be deleted does not hold up the rest."""
+        return self.left_for_later > 0 and self.removed == 0
+
     def __add__(self, other: "PurgeReport") -> "PurgeReport":
         return PurgeReport(
             self.expired + other.expired,
@@ -31,6 +37,14 @@ class PurgeReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """`left`: the images whose objects may still be there; a purger tries them again."""
+
+    left: frozenset[ImageId]
+    erasures_completed: int
+
+
+@dataclass(frozen=True, slots=True)
 class FinishDeletion:
     """The last two steps of every deletion: the object goes, then the row."""
 
@@ -38,15 +52,15 @@ class FinishDeletion:
     work: UnitOfWork
     clock: Clock
 
-    async def execute(self, doomed: tuple[DoomedImage, ...]) -> frozenset[ImageId]:
-        """Returns: the images whose objects may still be there; a purger tries them again. Raises: Overloaded."""
+    async def execute(self, doomed: Sequence[DoomedImage]) -> Finished:
+        """Raises: Overloaded: the database is down; every row that is left is a purger's work."""
         left = await self.objects.delete([image.object_name for image in doomed])
         async with self.work.begin() as repositories:
             await repositories.images.remove(
                 [image.image_id for image in doomed if image.object_name not in left and not image.is_in_flight]
             )
-            await repositories.erasures.complete_records(self.clock.now())
-        return frozenset(image.image_id for image in doomed if image.object_name in left)
+            completed = await repositories.erasures.complete_records(self.clock.now())
+        return Finished(frozenset(image.image_id for image in doomed if image.object_name in left), completed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +78,15 @@ class PurgeOverdue:
         now = self.clock.now()
         async with self.work.begin() as repositories:
             due = await repositories.images.doom_due(now, now + TAKE_OVER_AFTER, self.batch_size)
-            swept = await repositories.erasures.complete_records(now)
+            completed = await repositories.erasures.complete_records(now)
             await repositories.erasures.sweep(now)
-        left = await self.finish.execute(due.images) if due.images else frozenset()
+        finished = await self.finish.execute(due.images) if due.images else Finished(frozenset(), 0)
         return PurgeReport(
             expired=due.expired,
             interrupted=due.interrupted,
-            removed=len(due.images) - len(left),
-            left_for_later=len(left),
-            erasures_completed=swept,
+            removed=len(due.images) - len(finished.left),
+            left_for_later=len(finished.left),
+            erasures_completed=completed + finished.erasures_completed,
         )
 
     async def execute(self) -> PurgeReport:

@@ -6,9 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from application.photo_ports import PhotoProcessor, PreparedPhoto
-from application.ports import Clock, ObjectStore, PublishOutcome, RandomSource, Repositories, UnitOfWork
+from application.ports import (
+    Clock,
+    DoomedImage,
+    ObjectStore,
+    PublishOutcome,
+    RandomSource,
+    Repositories,
+    UnitOfWork,
+)
 from application.preview_link import LinkedImage, PreviewLinks
-from application.purge import TAKE_OVER_AFTER
+from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import Account
 from domain.customer import Customer
 from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
@@ -47,6 +55,7 @@ class UploadPhoto:
     processor: PhotoProcessor
     objects: ObjectStore
     work: UnitOfWork
+    finish: FinishDeletion
     links: PreviewLinks
     clock: Clock
     random: RandomSource
@@ -60,7 +69,7 @@ class UploadPhoto:
         if replayed is not None:
             return await self.links.link(replayed)
         prepared = await self._prepare(image, command)
-        return await self.links.link(await self._keep(image, prepared, command.warnings))
+        return await self._keep(image, prepared, command.warnings)
 
     def _image(self, command: UploadCommand) -> UploadedImage:
         return UploadedImage(
@@ -91,10 +100,10 @@ class UploadPhoto:
         earlier = await repositories.images.find_by_idempotency_key(image.account_id, record.key_digest)
         if earlier is None or earlier.idempotency is None:
             return None
-        is_over = now >= earlier.created_at + (
-            UploadedImage.PENDING_LEASE if earlier.state is ImageState.PENDING else IdempotencyRecord.LIFETIME
-        )
-        if is_over or (earlier.state is ImageState.STORED and not earlier.is_readable(now)):
+        if earlier.state is ImageState.PENDING and now >= earlier.created_at + UploadedImage.PENDING_LEASE:
+            await repositories.images.doom_upload(earlier.image_id, now)  # it died; were it alive, we would store twice
+            return None
+        if now >= earlier.created_at + IdempotencyRecord.LIFETIME or earlier.is_over(now):
             await repositories.images.release_idempotency_key(earlier.image_id)
             return None
         if earlier.idempotency.fingerprint != record.fingerprint:
@@ -118,7 +127,7 @@ class UploadPhoto:
 
     async def _keep(
         self, image: UploadedImage, prepared: PreparedPhoto, warnings: tuple[PhotoWarning, ...]
-    ) -> UploadedImage:
+    ) -> LinkedImage:
         photo = StoredPhoto(
             size=prepared.size,
             size_bytes=len(prepared.jpeg),
@@ -128,28 +137,35 @@ class UploadPhoto:
             person=prepared.person,
             warnings=prepared.warnings + warnings,
         )
-        await self._put(image, prepared.jpeg)
-        async with self.work.begin() as repositories:
-            outcome = await repositories.images.publish(image, photo)
-        if outcome is not PublishOutcome.PUBLISHED:
-            await asyncio.shield(self._undo(image))
-            raise CustomerErased if outcome is PublishOutcome.ERASED else Overloaded
-        return replace(image, state=ImageState.STORED, photo=photo)
-
-    async def _put(self, image: UploadedImage, jpeg: bytes) -> None:
         try:
-            await self.objects.put(image.object_name, jpeg)
+            await self.objects.put(image.object_name, prepared.jpeg)
+            # Before the image is published: a photo that nobody was told of must not be kept.
+            linked = await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
+            outcome = await self._publish(image, photo)
         except BaseException:
             await asyncio.shield(self._give_up(image))
             raise
+        if outcome is not PublishOutcome.PUBLISHED:
+            await asyncio.shield(self._undo(image))
+            raise CustomerErased if outcome is PublishOutcome.ERASED else Overloaded
+        return linked
+
+    async def _publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
+        async with self.work.begin() as repositories:
+            outcome = await repositories.images.publish(image, photo)
+            if outcome is PublishOutcome.LAPSED:  # this upload outlived its lease: a purger may have ended the row
+                await repositories.images.readmit(image, self.clock.now() + TAKE_OVER_AFTER)
+        return outcome
 
     async def _give_up(self, image: UploadedImage) -> None:
-        """A put that failed may still arrive: the purger looks for the object after a while, then ends the row."""
+        """What failed may still happen: the put may arrive, and the purger looks for the object once it cannot any
+        more; the commit may have gone through, and then the image is stored and stays.
+        """
         with suppress(Overloaded):  # as above
             async with self.work.begin() as repositories:
-                await repositories.images.doom_upload(image.image_id, self.clock.now() + TAKE_OVER_AFTER)
+                retry_at = self.clock.now() + UploadedImage.PENDING_LEASE
+                await repositories.images.doom_upload(image.image_id, retry_at)
 
     async def _undo(self, image: UploadedImage) -> None:
-        if not await self.objects.delete([image.object_name]):
-            async with self.work.begin() as repositories:
-                await repositories.images.remove([image.image_id])
+        with suppress(Overloaded):  # the row is `deleting`: a purger does what is left to do
+            await self.finish.execute((DoomedImage(image.image_id, image.object_name),))

@@ -142,6 +142,12 @@ class ValidationFailed(DomainError):
         self.problems = problems
 
 
+class ReconcileRefused(DomainError):
+    """For the operator: a comparison that would take everything there is for wrong."""
+
+    code = "RECONCILE_REFUSED"
+
+
 class AccountExists(DomainError):
     """For the operator."""
 

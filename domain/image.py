@@ -16,6 +16,7 @@ from domain.retention import RetentionPolicy
 ImageId = NewType("ImageId", str)
 ErasureId = NewType("ErasureId", str)
 
+OBJECT_NAME = re.compile(r"ttl-(?P<days>[137])d/(?P<image_id>img_[A-Za-z0-9_-]+)\.jpg")
 _EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -89,7 +90,11 @@ class UploadedImage:
 
     def is_readable(self, now: datetime) -> bool:
         """From `expires_at` on nobody reads it, whether or not a purger has come by."""
-        return self.state is ImageState.STORED and now < self.expires_at
+        return self.state is ImageState.STORED and not self.is_over(now)
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is up, in whatever state it is."""
+        return now >= self.expires_at
 
     def link_expires_at(self, now: datetime, lifetime: timedelta) -> datetime:
         """A signed URL never outlives the photo it shows. Whole seconds, as signatures carry them."""
@@ -99,3 +104,9 @@ class UploadedImage:
 def object_name(image_id: ImageId, retention: RetentionPolicy) -> str:
     """`ttl-7d/img_….jpg`: no personal data, retention class first."""
     return f"ttl-{retention.keep_for_days}d/{image_id}.jpg"
+
+
+def image_id_in(name: str) -> ImageId | None:
+    """Whose bytes lie under an object name; None for what is not one of our images' objects."""
+    matched = OBJECT_NAME.fullmatch(name)
+    return ImageId(matched["image_id"]) if matched else None

@@ -6,27 +6,25 @@ from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 
 from adapters.clock import SystemClock
-from adapters.object_storage.folder import FolderObjectStore
-from adapters.object_storage.hmac_links import HmacLinks
 from adapters.random_source import SystemRandomSource
-from adapters.sql.migrate import Migrator
+from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
+from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
 from application.manage_accounts import CreateAccount, CreateKey, ListAccounts, RevokeKey
 from application.preview_link import OpenPreview, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue
 from application.read_image import ReadImage
+from application.reconcile import Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.photo_processing import build_processor
 from entrypoints.settings import Settings
-from entrypoints.signing_key import signing_key
-
-PREVIEWS_PATH = "/tryon/v1/previews"
+from entrypoints.storage import Storage
 
 
 def _seconds(number: int) -> timedelta:
@@ -35,10 +33,6 @@ def _seconds(number: int) -> timedelta:
 
 def _days(number: int) -> timedelta:
     return timedelta(days=number)
-
-
-def _preview_base(settings: Settings) -> str:
-    return settings.base_url + PREVIEWS_PATH
 
 
 def _dev_key_digest(settings: Settings) -> bytes | None:
@@ -52,18 +46,29 @@ class Container(DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     random = providers.Singleton(SystemRandomSource)
-    engine = providers.Singleton(create_engine, settings.provided.resolved_database_url)
-    migrator = providers.Singleton(Migrator, engine)
-    work = providers.Singleton(SqlUnitOfWork, engine)
-    objects = providers.Singleton(FolderObjectStore, settings.provided.storage_folder)
-    hmac_links = providers.Singleton(
-        HmacLinks, providers.Callable(_preview_base, settings), providers.Callable(signing_key, settings)
+    engine = providers.Singleton(
+        create_engine,
+        settings.provided.resolved_database_url,
+        pool_size=settings.provided.database_pool_size,
+        statement_seconds=settings.provided.database_statement_seconds,
     )
+    migrator = providers.Singleton(
+        Migrator,
+        providers.Singleton(
+            create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
+        ),
+    )
+    work = providers.Singleton(SqlUnitOfWork, engine)
+    storage = providers.Singleton(Storage, settings)
+    objects = providers.Singleton(Storage.objects, storage)
+    link_signer = providers.Singleton(Storage.link_signer, storage)
+    hmac_links = providers.Singleton(Storage.own_links, storage)
+    storage_rules = providers.Singleton(Storage.rules, storage)
     processor = providers.Singleton(build_processor, settings)
 
     links = providers.Factory(
         PreviewLinks,
-        signer=hmac_links,
+        signer=link_signer,
         clock=clock,
         lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds),
     )
@@ -73,17 +78,31 @@ class Container(DeclarativeContainer):
     read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
     finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
     delete_image = providers.Factory(DeleteImage, work=work, finish=finish_deletion, clock=clock)
+    backup_retention = providers.Callable(_days, settings.provided.backup_retention_days)
     erase_customer = providers.Factory(
         EraseCustomer,
         work=work,
         finish=finish_deletion,
         clock=clock,
         random=random,
-        backup_retention=providers.Callable(_days, settings.provided.backup_retention_days),
+        backup_retention=backup_retention,
     )
+    verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
+    list_erasures = providers.Factory(ListErasures, work=work)
+    replay_erasure = providers.Factory(
+        ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention
+    )
+    reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
     purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
     upload_photo = providers.Factory(
-        UploadPhoto, processor=processor, objects=objects, work=work, links=links, clock=clock, random=random
+        UploadPhoto,
+        processor=processor,
+        objects=objects,
+        work=work,
+        finish=finish_deletion,
+        links=links,
+        clock=clock,
+        random=random,
     )
     authenticate = providers.Factory(
         Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)

@@ -2,9 +2,9 @@
 
 import difflib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Where rows and objects are kept.
     data_dir: Path = Path("data")
     database_url: Annotated[str, Meta(pattern=r"^(sqlite\+aiosqlite:///|postgresql\+asyncpg://)")] | None = None
-    storage_url: Annotated[str, Meta(pattern=r"^file:///.")] | None = None
+    database_pool_size: Positive = 5  # connections of each server process; PostgreSQL only, like the next
+    database_statement_seconds: Positive = 10
+    storage_url: Annotated[str, Meta(pattern=r"^(file:///.|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/|$))")] | None = None
     backup_retention_days: Count = 30
 
     # Keys. A signing key that is not set is generated and kept in the data folder.
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_pixels: Positive = 64_000_000
     max_edge: Annotated[int, Meta(ge=64, le=8192)] = 2000
     url_ttl_seconds: Positive = 15 * 60
+    preview_links: Literal["storage", "service"] | None = None  # who serves them; a bucket, if there is one
     purge_interval_seconds: Positive = 60
     rate_limit_per_minute: Count = 100
 
@@ -57,6 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The public URL without a slash at its end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
+    def share(self, number: int) -> int:
+        """What one server process gets of something that all of them share; at least one."""
+        return -(-number // self.server_processes)
+
     @property
     def shows_playground(self) -> bool:
         """As the setting says; without it, only when nobody but this machine can reach us."""
@@ -70,6 +77,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def keeps_files(self) -> bool:
         """Whether objects are kept in a local folder."""
         return self.storage_url is None or self.storage_url.startswith("file://")
+
+    @property
+    def serves_previews(self) -> bool:
+        """Whether preview links lead to a route of ours, and so have to be signed with a key of ours."""
+        return self.keeps_files or self.preview_links == "service"
 
     @property
     def storage_folder(self) -> Path:
@@ -106,7 +118,17 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: {_in_words(str(error))}{shown}.")
     if problems:
         raise ConfigurationError(problems)
-    return Settings(**values)
+    settings = Settings(**values)
+    if contradictions := list(_contradictions(settings)):
+        raise ConfigurationError(contradictions)
+    return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    if settings.keeps_files and settings.preview_links == "storage":
+        yield "TRYON_PREVIEW_LINKS: a folder cannot serve links; leave it out, or set TRYON_STORAGE_URL=gs://…."
+    if not settings.keeps_files and settings.serves_previews and settings.signing_key is None:
+        yield "TRYON_SIGNING_KEY is needed with TRYON_PREVIEW_LINKS=service: all replicas have to share it."
 
 
 def masked(settings: Settings) -> dict[str, str]:
@@ -142,7 +164,7 @@ def _in_words(problem: str) -> str:
     accepted = {
         "^https?": "expected a URL like https://photos.example.com",
         "^(sqlite": "expected sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database",
-        "^file": "expected file:///absolute/folder",
+        "^(file": "expected file:///absolute/folder or gs://bucket/prefix",
     }
     return next((words for start, words in accepted.items() if start in problem), problem)
 

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from application.ports import DoomedImage, DueBatch, PublishOutcome
+from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, PublishOutcome
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import IdempotencyKeyInUse
+from domain.errors import AccountExists, IdempotencyKeyInUse
 from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
+from domain.retention import RetentionPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Tables:
     images: dict[ImageId, ImageRow] = field(default_factory=dict)
     tombstones: dict[ErasureId, Tombstone] = field(default_factory=dict)
     records: dict[ErasureId, ErasureRecord] = field(default_factory=dict)
-    erased: dict[ImageId, datetime] = field(default_factory=dict)
+    erased: dict[tuple[ErasureId, ImageId], datetime] = field(default_factory=dict)
 
     def snapshot(self) -> "Tables":
         return Tables(*(copy.copy(getattr(self, name)) for name in self.__slots__))
@@ -100,6 +101,10 @@ class InMemoryImageRepository:
         self._rows[image.image_id] = ImageRow(stored, image.expires_at)
         return PublishOutcome.PUBLISHED
 
+    async def readmit(self, image: UploadedImage, retry_at: datetime) -> None:
+        doomed = replace(image, state=ImageState.DELETING, customer=None, idempotency=None)
+        self._rows.setdefault(image.image_id, ImageRow(doomed, retry_at))
+
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         row = self._rows.get(image_id)
         return row.image if row and row.image.account_id == account_id else None
@@ -139,17 +144,15 @@ class InMemoryImageRepository:
     async def doom_known(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
         return tuple(self._doom(self._rows[i], retry_at) for i in image_ids if i in self._rows)
 
+    async def doom_stored(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
+        rows = [self._rows[image_id] for image_id in image_ids if image_id in self._rows]
+        return tuple(self._doom(row, retry_at) for row in rows if row.image.state is ImageState.STORED)
+
     async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = sorted((row for row in self._rows.values() if row.due_at <= now), key=lambda row: row.due_at)[:limit]
         states = [row.image.state for row in due]
         doomed = tuple(self._doom(row, retry_at) for row in due)
         return DueBatch(doomed, states.count(ImageState.STORED), states.count(ImageState.PENDING))
-
-    async def postpone(self, image_ids: Iterable[ImageId], retry_at: datetime) -> None:
-        for image_id in image_ids:
-            row = self._rows.get(image_id)
-            if row and row.image.state is ImageState.DELETING:
-                self._rows[image_id] = replace(row, due_at=retry_at)
 
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
         for image_id in image_ids:
@@ -157,16 +160,20 @@ class InMemoryImageRepository:
             if row and row.image.state is not ImageState.STORED:
                 del self._rows[image_id]
 
-    async def count_of_customer(self, customer: Customer) -> int:
-        return sum(row.is_of(customer) for row in self._rows.values())
+    async def traces_of(self, customer: Customer) -> CustomerTraces:
+        rows = [row for row in self._rows.values() if row.is_of(customer)]
+        return CustomerTraces(len(rows), sum(row.image.idempotency is not None for row in rows))
+
+    async def count(self) -> int:
+        return len(self._rows)
 
     async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
         return frozenset(image_ids) & self._rows.keys()
 
-    async def stored_after(self, image_id: str, limit: int) -> tuple[UploadedImage, ...]:
-        stored = [row.image for row in self._rows.values() if row.image.state is ImageState.STORED]
-        later = sorted((image for image in stored if image.image_id > image_id), key=lambda image: image.image_id)
-        return tuple(later[:limit])
+    async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
+        images = [row.image for row in self._rows.values() if row.image.retention == retention]
+        later = sorted((image for image in images if image.image_id > image_id), key=lambda image: image.image_id)
+        return tuple(KnownImage(image.image_id, image.state is ImageState.STORED) for image in later[:limit])
 
     def _doom(
         self, row: ImageRow, retry_at: datetime, erasure_id: ErasureId | None = None, *, is_in_flight: bool = False
@@ -182,6 +189,8 @@ class InMemoryAccountRepository:
         self._tables = tables
 
     async def add(self, account: Account) -> None:
+        if await self.find_by_name(account.name):
+            raise AccountExists(account.name)
         self._tables.accounts[account.account_id] = account
 
     async def find(self, account_id: AccountId) -> Account | None:
@@ -229,31 +238,47 @@ class InMemoryErasureRepository:
     async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
         return any(stone.covers(customer) and stone.epoch > epoch for stone in self._tables.tombstones.values())
 
-    async def count_tombstones(self, customer: Customer, now: datetime) -> int:
-        return sum(stone.covers(customer) and stone.expires_at > now for stone in self._tables.tombstones.values())
+    async def marked_until(self, customer: Customer) -> datetime | None:
+        stones = self._tables.tombstones.values()
+        return max((stone.expires_at for stone in stones if stone.covers(customer)), default=None)
 
     async def sweep(self, now: datetime) -> int:
         over = [stone.erasure_id for stone in self._tables.tombstones.values() if stone.expires_at <= now]
         for erasure_id in over:
             del self._tables.tombstones[erasure_id]
-        for image_id in [image_id for image_id, forget_at in self._tables.erased.items() if forget_at <= now]:
-            del self._tables.erased[image_id]
+        erased = self._tables.erased
+        for key in [key for key, forget_at in erased.items() if forget_at <= now and key[1] not in self._tables.images]:
+            del erased[key]
         return len(over)
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
         self._tables.records[record.erasure_id] = record
-        self._tables.erased.update(dict.fromkeys(erased, forget_ids_at))
+        self._tables.erased.update({(record.erasure_id, image_id): forget_ids_at for image_id in erased})
+
+    async def knows_record(self, erasure_id: ErasureId) -> bool:
+        return erasure_id in self._tables.records
 
     async def complete_records(self, now: datetime) -> int:
-        unfinished = {row.erasure_id for row in self._tables.images.values()}
+        unfinished = {erasure_id for erasure_id, image_id in self._tables.erased if image_id in self._tables.images}
         done = [r for r in self._tables.records.values() if not r.completed_at and r.erasure_id not in unfinished]
         for record in done:
             self._tables.records[record.erasure_id] = replace(record, completed_at=now)
         return len(done)
 
-    async def list_records(self, account_id: AccountId | None, limit: int) -> tuple[ErasureRecord, ...]:
-        records = [r for r in self._tables.records.values() if account_id is None or r.account_id == account_id]
-        return tuple(sorted(records, key=lambda record: record.requested_at, reverse=True)[:limit])
+    async def list_records(
+        self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None
+    ) -> tuple[ErasureRecord, ...]:
+        records = [
+            record
+            for record in self._tables.records.values()
+            if (account_id is None or record.account_id == account_id)
+            and (older_than is None or _age(record) < _age(older_than))
+        ]
+        return tuple(sorted(records, key=_age, reverse=True)[:limit])
 
-    async def erased_ids(self, after: str, limit: int) -> tuple[ImageId, ...]:
-        return tuple(sorted(image_id for image_id in self._tables.erased if image_id > after)[:limit])
+    async def images_of(self, erasure_id: ErasureId) -> tuple[ImageId, ...]:
+        return tuple(sorted(image_id for by, image_id in self._tables.erased if by == erasure_id))
+
+
+def _age(record: ErasureRecord) -> tuple[datetime, ErasureId]:
+    return record.requested_at, record.erasure_id

@@ -7,12 +7,15 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from domain.errors import Overloaded
 
 ABANDONED_AFTER = timedelta(minutes=10)
 """A file that is still unfinished by then was left by a process that was killed."""
+INCOMING = "incoming"
+NAMES_AT_ONCE = 1000
 OUT_OF_REACH = "Storage is not reachable. Try again shortly."
 
 
@@ -21,10 +24,15 @@ class FolderObjectStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._incoming = root / "incoming"
+        self._incoming = root / INCOMING
 
     async def put(self, name: str, data: bytes) -> None:
-        await asyncio.to_thread(self._put, self._path(name), data)
+        writing = asyncio.ensure_future(asyncio.to_thread(self._put, self._path(name), data))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:  # a thread cannot be stopped: whoever cleans up has to come after it
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
 
     async def get(self, name: str) -> bytes | None:
         return await asyncio.to_thread(self._get, self._path(name))
@@ -33,16 +41,16 @@ class FolderObjectStore:
         return await asyncio.to_thread(self._delete, list(names))
 
     async def names(self, after: str = "") -> AsyncIterator[str]:
-        listing = self._names()
-        while (name := await asyncio.to_thread(next, listing, None)) is not None:
-            if name > after:
+        listing = self._names(after)
+        while page := await asyncio.to_thread(list, islice(listing, NAMES_AT_ONCE)):
+            for name in page:
                 yield name
 
     async def sweep(self) -> None:
         await asyncio.to_thread(self._sweep)
 
     async def check(self) -> None:
-        probe = f"probe-{secrets.token_hex(8)}"
+        probe = f"{INCOMING}/probe-{secrets.token_hex(8)}"  # where `sweep` finds it, should this process be killed now
         await self.put(probe, b"")
         if await self.delete([probe]):
             raise Overloaded(OUT_OF_REACH)
@@ -56,8 +64,8 @@ class FolderObjectStore:
     def _put(self, path: Path, data: bytes) -> None:
         part = self._incoming / secrets.token_hex(16)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._incoming.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
+            _make_folder(self._incoming)
             try:
                 _write_through(part, data)
                 part.rename(path)
@@ -83,9 +91,8 @@ class FolderObjectStore:
             by_folder[self._path(name).parent].append(name)
         left: set[str] = set()
         for folder, inside in by_folder.items():
+            left.update(name for name in inside if not _unlink(self._path(name)))
             try:
-                for name in inside:
-                    self._path(name).unlink(missing_ok=True)
                 if folder.exists():
                     _flush_folder(folder)
             except OSError:
@@ -100,11 +107,14 @@ class FolderObjectStore:
         except OSError as error:
             raise Overloaded(OUT_OF_REACH) from error
 
-    def _names(self) -> Iterator[str]:
+    def _names(self, after: str) -> Iterator[str]:
         try:
-            for folder in sorted(self._root.glob("ttl-*d")):
-                for path in sorted(folder.iterdir()):
-                    yield f"{folder.name}/{path.name}"
+            for folder in sorted(path.name for path in self._root.glob("ttl-*d")):
+                if folder < after.partition("/")[0]:
+                    continue
+                for file in sorted(os.listdir(self._root / folder)):  # noqa: PTH208 - a million paths take 400 MB
+                    if (name := f"{folder}/{file}") > after:
+                        yield name
         except OSError as error:
             raise Overloaded(OUT_OF_REACH) from error
 
@@ -114,6 +124,23 @@ def _write_through(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Like `mkdir -p`, and each new folder survives a power cut as its files do."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -3,10 +3,12 @@
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 
 
@@ -17,16 +19,18 @@ class SqlAccountRepository:
         self._connection = connection
 
     async def add(self, account: Account) -> None:
-        await self._connection.execute(
-            insert(accounts).values(
-                id=account.account_id,
-                name=account.name,
-                default_keep_for_days=account.default_retention.keep_for_days,
-                is_active=account.is_active,
-                erasure_epoch=account.erasure_epoch,
-                created_at=account.created_at,
-            )
+        row = insert(accounts).values(
+            id=account.account_id,
+            name=account.name,
+            default_keep_for_days=account.default_retention.keep_for_days,
+            is_active=account.is_active,
+            erasure_epoch=account.erasure_epoch,
+            created_at=account.created_at,
         )
+        try:
+            await self._connection.execute(row)
+        except IntegrityError as error:  # two at once: both found the name free, the constraint let one in
+            raise AccountExists(account.name) from error
 
     async def find(self, account_id: AccountId) -> Account | None:
         return await self._find(accounts.c.id == account_id)

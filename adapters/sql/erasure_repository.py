@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.sql.tables import accounts, erased_images, erasures, images, tombstones
@@ -51,13 +51,14 @@ class SqlErasureRepository:
     async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
         return any(stone.covers(customer) for stone in await self._tombstones(customer.account_id, epoch))
 
-    async def count_tombstones(self, customer: Customer, now: datetime) -> int:
+    async def marked_until(self, customer: Customer) -> datetime | None:
         stones = await self._tombstones(customer.account_id, -1)
-        return sum(stone.covers(customer) and stone.expires_at > now for stone in stones)
+        return max((stone.expires_at for stone in stones if stone.covers(customer)), default=None)
 
     async def sweep(self, now: datetime) -> int:
         swept = await self._connection.execute(delete(tombstones).where(tombstones.c.expires_at <= now))
-        await self._connection.execute(delete(erased_images).where(erased_images.c.forget_at <= now))
+        still_there = exists().where(images.c.id == erased_images.c.image_id)
+        await self._connection.execute(delete(erased_images).where(erased_images.c.forget_at <= now, ~still_there))
         return swept.rowcount
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
@@ -74,21 +75,34 @@ class SqlErasureRepository:
             {"image_id": image_id, "erasure_id": record.erasure_id, "forget_at": forget_ids_at} for image_id in erased
         ]
         if rows:
-            await self._connection.execute(delete(erased_images).where(erased_images.c.image_id.in_([*erased])))
             await self._connection.execute(insert(erased_images), rows)
 
+    async def knows_record(self, erasure_id: ErasureId) -> bool:
+        return await self._connection.scalar(select(erasures.c.id).where(erasures.c.id == erasure_id)) is not None
+
     async def complete_records(self, now: datetime) -> int:
+        # By the list of its images, not by the mark on their rows: an image that two erasures took is left in both.
+        left = exists().where(erased_images.c.erasure_id == erasures.c.id, images.c.id == erased_images.c.image_id)
+        done = (
+            select(erasures.c.id)
+            .where(erasures.c.completed_at.is_(None), ~left)
+            .order_by(erasures.c.id)
+            .with_for_update(skip_locked=True)
+        )
         completed = await self._connection.execute(
-            update(erasures)
-            .where(erasures.c.completed_at.is_(None), ~exists().where(images.c.erasure_id == erasures.c.id))
-            .values(completed_at=now)
+            update(erasures).where(erasures.c.id.in_(done)).values(completed_at=now)
         )
         return completed.rowcount
 
-    async def list_records(self, account_id: AccountId | None, limit: int) -> tuple[ErasureRecord, ...]:
-        query = select(erasures).order_by(erasures.c.requested_at.desc()).limit(limit)
+    async def list_records(
+        self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None
+    ) -> tuple[ErasureRecord, ...]:
+        age = tuple_(erasures.c.requested_at, erasures.c.id)
+        query = select(erasures).order_by(erasures.c.requested_at.desc(), erasures.c.id.desc()).limit(limit)
         if account_id is not None:
             query = query.where(erasures.c.account_id == account_id)
+        if older_than is not None:
+            query = query.where(age < tuple_(older_than.requested_at, older_than.erasure_id))
         return tuple(
             ErasureRecord(
                 erasure_id=row.id,
@@ -100,12 +114,11 @@ class SqlErasureRepository:
             for row in await self._connection.execute(query)
         )
 
-    async def erased_ids(self, after: str, limit: int) -> tuple[ImageId, ...]:
+    async def images_of(self, erasure_id: ErasureId) -> tuple[ImageId, ...]:
         query = (
             select(erased_images.c.image_id)
-            .where(erased_images.c.image_id > after)
+            .where(erased_images.c.erasure_id == erasure_id)
             .order_by(erased_images.c.image_id)
-            .limit(limit)
         )
         return tuple(await self._connection.scalars(query))
 

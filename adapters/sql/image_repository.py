@@ -1,6 +1,6 @@
 """Images as rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.sql.tables import images
-from application.ports import DoomedImage, DueBatch, PublishOutcome
+from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, PublishOutcome
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse
@@ -26,6 +26,8 @@ from domain.image import (
 from domain.retention import RetentionPolicy
 
 PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
+IDS_AT_ONCE = 500
+"""Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
 
 
 class SqlImageRepository:
@@ -65,6 +67,20 @@ class SqlImageRepository:
         erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
         return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
 
+    async def readmit(self, image: UploadedImage, retry_at: datetime) -> None:
+        if await self._connection.scalar(select(images.c.id).where(images.c.id == image.image_id)):
+            return  # nobody but the image's own upload, which is asking, ever inserts its row
+        await self._connection.execute(
+            insert(images).values(
+                id=image.image_id,
+                account_id=image.account_id,
+                state=ImageState.DELETING,
+                keep_for_days=image.retention.keep_for_days,
+                created_at=image.created_at,
+                due_at=retry_at,
+            )
+        )
+
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         return await self._find(images.c.id == image_id, images.c.account_id == account_id)
 
@@ -101,7 +117,11 @@ class SqlImageRepository:
         return (*uploads, *await self._doom(settled, retry_at, erasure_id=erasure_id))
 
     async def doom_known(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
-        return await self._doom([images.c.id.in_(image_ids)], retry_at)
+        batches = [await self._doom([images.c.id.in_(some)], retry_at) for some in _batches(image_ids)]
+        return tuple(doomed for batch in batches for doomed in batch)
+
+    async def doom_stored(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
+        return await self._doom([images.c.id.in_(image_ids), images.c.state == ImageState.STORED], retry_at)
 
     async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = (
@@ -116,36 +136,34 @@ class SqlImageRepository:
         doomed = await self._doom([images.c.id.in_([row.id for row in found])], retry_at) if found else ()
         return DueBatch(doomed, states.count(ImageState.STORED), states.count(ImageState.PENDING))
 
-    async def postpone(self, image_ids: Iterable[ImageId], retry_at: datetime) -> None:
-        await self._connection.execute(
-            update(images)
-            .where(images.c.id.in_(list(image_ids)), images.c.state == ImageState.DELETING)
-            .values(due_at=retry_at)
-        )
-
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
-        await self._connection.execute(
-            delete(images).where(images.c.id.in_(list(image_ids)), images.c.state != ImageState.STORED)
-        )
+        for some in _batches(sorted(image_ids)):  # in one order for all: two that remove the same rows wait in line
+            await self._connection.execute(
+                delete(images).where(images.c.id.in_(some), images.c.state != ImageState.STORED)
+            )
 
-    async def count_of_customer(self, customer: Customer) -> int:
-        count = select(func.count()).where(
+    async def traces_of(self, customer: Customer) -> CustomerTraces:
+        counts = select(func.count(), func.count(images.c.key_digest)).where(
             images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id
         )
-        return int(await self._connection.scalar(count) or 0)
+        return CustomerTraces(*(await self._connection.execute(counts)).one())
+
+    async def count(self) -> int:
+        return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)
 
     async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
         known = await self._connection.scalars(select(images.c.id).where(images.c.id.in_(image_ids)))
         return frozenset(known)
 
-    async def stored_after(self, image_id: str, limit: int) -> tuple[UploadedImage, ...]:
+    async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         query = (
-            select(images)
-            .where(images.c.id > image_id, images.c.state == ImageState.STORED)
+            select(images.c.id, images.c.state)
+            .where(images.c.keep_for_days == retention.keep_for_days, images.c.id > image_id)
             .order_by(images.c.id)
             .limit(limit)
         )
-        return tuple(_image(row) for row in await self._connection.execute(query))
+        rows = await self._connection.execute(query)
+        return tuple(KnownImage(row.id, row.state == ImageState.STORED) for row in rows)
 
     async def _find(self, *conditions: Any) -> UploadedImage | None:
         row = (await self._connection.execute(select(images).where(*conditions))).one_or_none()
@@ -161,6 +179,10 @@ class SqlImageRepository:
             .returning(images.c.id, images.c.keep_for_days)
         )
         return tuple(_doomed(row) for row in doomed)
+
+
+def _batches(image_ids: Sequence[ImageId]) -> Iterator[Sequence[ImageId]]:
+    return (image_ids[start : start + IDS_AT_ONCE] for start in range(0, len(image_ids), IDS_AT_ONCE))
 
 
 def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> DoomedImage:

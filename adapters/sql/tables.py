@@ -39,6 +39,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+# Ordered by their bytes, as object names are, whatever the database's own language: `reconcile` merges the two.
+ImageIdColumn = String(40).with_variant(String(40, collation="C"), "postgresql")
+
 metadata = MetaData()
 
 accounts = Table(
@@ -66,7 +69,7 @@ api_keys = Table(
 images = Table(
     "images",
     metadata,
-    Column("id", String(40), primary_key=True),
+    Column("id", ImageIdColumn, primary_key=True),
     Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
     Column("customer_id", String(256)),
     Column("state", String(10), nullable=False),
@@ -94,12 +97,6 @@ images = Table(
         unique=True,
         sqlite_where=text("key_digest IS NOT NULL"),
         postgresql_where=text("key_digest IS NOT NULL"),
-    ),
-    Index(
-        "ix_images_erasure",
-        "erasure_id",
-        sqlite_where=text("erasure_id IS NOT NULL"),
-        postgresql_where=text("erasure_id IS NOT NULL"),
     ),
 )
 
@@ -134,7 +131,7 @@ erasures = Table(
 erased_images = Table(
     "erased_images",
     metadata,
-    Column("image_id", String(40), primary_key=True),
-    Column("erasure_id", String(40), ForeignKey("erasures.id"), nullable=False, index=True),
+    Column("erasure_id", String(40), ForeignKey("erasures.id"), primary_key=True),
+    Column("image_id", ImageIdColumn, primary_key=True),
     Column("forget_at", UtcDateTime, nullable=False, index=True),
 )

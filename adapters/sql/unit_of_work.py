@@ -1,29 +1,54 @@
 """Transactions on SQLite or PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
 from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.image_repository import SqlImageRepository
-from adapters.sql.migrate import is_at_head
+from adapters.sql.migrate import is_new_enough
+from adapters.sql.outages import outages_as_overloaded
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
+CONNECT_SECONDS = 5
+POOL_RECYCLE_SECONDS = 30 * 60
+"""Load balancers and cloud proxies drop what has been idle or open for longer."""
 READ_ONLY = "tryon_read_only"
 
 
-def create_engine(database_url: str) -> AsyncEngine:
-    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`."""
+def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: int = 10) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+
+    The limits are for PostgreSQL: at most `pool_size` connections, and no statement, nor a wait for a lock or a
+    connection, for longer than `statement_seconds`.
+    """
     if make_url(database_url).get_backend_name() != "sqlite":
-        return create_async_engine(database_url, pool_pre_ping=True)
+        return create_async_engine(
+            database_url,
+            pool_pre_ping=True,
+            # An erasure's lock works only if every statement after it sees what was committed before it was granted.
+            isolation_level="READ COMMITTED",
+            pool_size=pool_size,
+            max_overflow=0,  # so that replicas x processes x pool_size is all that a server ever has to admit
+            pool_timeout=statement_seconds,
+            pool_recycle=POOL_RECYCLE_SECONDS,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                # The driver's own limit too: a server that has vanished never says that time is up.
+                "command_timeout": statement_seconds + CONNECT_SECONDS,
+                "server_settings": {
+                    "application_name": "tryon-images",
+                    "statement_timeout": f"{statement_seconds}s",
+                    "idle_in_transaction_session_timeout": f"{2 * statement_seconds}s",
+                },
+            },
+        )
     engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -60,18 +85,22 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        is_embedded = engine.dialect.name == "sqlite"
+        # PostgreSQL: a statement sees what is committed when it begins, in a transaction (READ COMMITTED) or without
+        # one; without one, BEGIN and COMMIT need no round trips of their own.
+        self._reading: dict[str, Any] = {READ_ONLY: True} if is_embedded else {"isolation_level": "AUTOCOMMIT"}
 
     def begin(self) -> AbstractAsyncContextManager[SqlRepositories]:
         return self._transaction({})
 
     def read(self) -> AbstractAsyncContextManager[SqlRepositories]:
-        return self._transaction({READ_ONLY: True})
+        return self._transaction(self._reading)
 
     async def check(self) -> None:
-        with _outages_as_overloaded():
+        with outages_as_overloaded():
             self._expect_a_database()
             async with self._engine.connect() as connection:
-                if not await connection.run_sync(is_at_head):
+                if not await connection.run_sync(is_new_enough):
                     raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
 
     def _expect_a_database(self) -> None:
@@ -82,18 +111,9 @@ class SqlUnitOfWork:
 
     @asynccontextmanager
     async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[SqlRepositories]:
-        with _outages_as_overloaded():
+        with outages_as_overloaded():
             self._expect_a_database()
             async with self._engine.connect() as connection:
                 await connection.execution_options(**options)
                 async with connection.begin():
                     yield SqlRepositories(connection)
-
-
-@contextmanager
-def _outages_as_overloaded() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout, OSError) as error:
-        # OSError: a refused asyncpg connection arrives bare
-        raise Overloaded("The database is not reachable. Try again shortly.") from error

@@ -185,22 +185,29 @@ class WorkerPool(PhotoProcessor):
 
     async def _replace(self, again: _Job | None) -> WorkerConnection:
         pause = _FIRST_PAUSE_SECONDS
+        failures = 0
         while True:
             try:
                 worker = await self._fork_server.hire()
             except WorkerStartFailed as failure:
+                failures += 1
                 # The reason says it all; a traceback would only show the way here.
                 log.error("photo_worker_start_failed", reason=str(failure))  # noqa: TRY400
-                if again is not None:
-                    again.fail(Overloaded())
-                if self.workers_alive == 0:
-                    self._out_of_order = True
-                    self._refuse_waiting()
+                if failures > 1:  # once may be the kernel that ran out of memory, and passes
+                    self._give_up_for_now(again)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE_SECONDS)
             else:
                 self.restarts += 1
                 return worker
+
+    def _give_up_for_now(self, again: _Job | None) -> None:
+        """Nobody waits for a worker that may not come, and nobody queues until there is one."""
+        if again is not None:
+            again.fail(Overloaded())
+        if self.workers_alive == 0:
+            self._out_of_order = True
+            self._refuse_waiting()
 
     async def _employ(self, worker: WorkerConnection, first: _Job | None) -> _Job | None:
         """Give a worker photo after photo until it has to go; a photo that another one should try is returned."""

@@ -29,7 +29,7 @@ API_KEY_HEADER = "x-api-key"
 def create_app(container: Container) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
-    admission = Admission(settings.max_uploads)
+    admission = Admission(settings.share(settings.max_uploads))
     api = Router(
         "/tryon/v1",
         route_handlers=[
@@ -42,8 +42,9 @@ def create_app(container: Container) -> Litestar:
         security=[{API_KEY_SCHEME: []}],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
+    link_routes = [previews.read_preview] if settings.serves_previews else []
     return Litestar(
-        route_handlers=[api, previews.read_preview, health.live, health.ready, *pages],
+        route_handlers=[api, *link_routes, health.live, health.ready, *pages],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),

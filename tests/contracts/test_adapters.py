@@ -1,18 +1,24 @@
 """Every adapter of a port keeps the same contract."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.folder import FolderObjectStore
+from adapters.object_storage.gcs import GcsObjectStore
+from adapters.object_storage.gcs_bucket import GcsBucket
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import ACME, OTHER, a_database_with_accounts, an_account
 from tests.contracts.object_store import ObjectStoreContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
+from tests.object_storage.bucket_server import BUCKET, bucket_server
+from tests.object_storage.emulator import storage_emulator
 
 
 class TestInMemoryUnitOfWork(UnitOfWorkContract):
@@ -21,16 +27,28 @@ class TestInMemoryUnitOfWork(UnitOfWorkContract):
         return await a_database_with_accounts()
 
 
+async def with_accounts(engine: AsyncEngine) -> SqlUnitOfWork:
+    work = SqlUnitOfWork(engine)
+    async with work.begin() as repositories:
+        await repositories.accounts.add(an_account(ACME))
+        await repositories.accounts.add(an_account(OTHER))
+    return work
+
+
 class TestSqlUnitOfWorkOnSqlite(UnitOfWorkContract):
     @pytest.fixture
     async def work(self, tmp_path: Path) -> AsyncIterator[SqlUnitOfWork]:
         engine = create_engine(f"sqlite+aiosqlite:///{tmp_path}/tryon.db")
         await Migrator(engine).upgrade()
-        work = SqlUnitOfWork(engine)
-        async with work.begin() as repositories:
-            await repositories.accounts.add(an_account(ACME))
-            await repositories.accounts.add(an_account(OTHER))
-        yield work
+        yield await with_accounts(engine)
+        await engine.dispose()
+
+
+class TestSqlUnitOfWorkOnPostgres(UnitOfWorkContract):
+    @pytest.fixture
+    async def work(self, postgres_url: str) -> AsyncIterator[SqlUnitOfWork]:
+        engine = create_engine(postgres_url)
+        yield await with_accounts(engine)
         await engine.dispose()
 
 
@@ -44,3 +62,24 @@ class TestFolderObjectStore(ObjectStoreContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> FolderObjectStore:
         return FolderObjectStore(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    with storage_emulator("photos") as url:
+        yield url
+
+
+class TestGcsObjectStoreOnAnEmulator(ObjectStoreContract):
+    @pytest.fixture(params=["", "shop/"])
+    def store(self, emulator: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GcsObjectStore:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
+        return GcsObjectStore(GcsBucket(f"gs://photos/{request.param}{secrets.token_hex(4)}"))
+
+
+class TestGcsObjectStoreOnABucketThatKeepsConditions(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsObjectStore]:
+        with bucket_server() as (_state, url):
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+            yield GcsObjectStore(GcsBucket(f"gs://{BUCKET}"))

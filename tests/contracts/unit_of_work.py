@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports import DoomedImage, PublishOutcome, UnitOfWork
-from domain.account import ApiKey, KeyId
+from application.ports import CustomerTraces, DoomedImage, PublishOutcome, UnitOfWork
+from domain.account import AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import IdempotencyKeyInUse
+from domain.errors import AccountExists, IdempotencyKeyInUse
 from domain.geometry import Box
 from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, UploadedImage
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, WarningCode
+from domain.retention import RetentionPolicy
 from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
 SOON = NOON + timedelta(minutes=1)
@@ -200,9 +201,42 @@ class UnitOfWorkContract:
         await given_stored(work, an_image(customer=a_customer()))
         async with work.begin() as repositories:
             await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
-            assert await repositories.images.count_of_customer(a_customer()) == 1
+            assert await repositories.images.traces_of(a_customer()) == CustomerTraces(1, 0)
             await repositories.images.remove([ImageId("img_1")])
-            assert await repositories.images.count_of_customer(a_customer()) == 0
+            assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
+
+    async def test_the_traces_of_a_customer_include_idempotency_records(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1", customer=a_customer(), idempotency=RECORD))
+        await given_pending(work, an_image("img_2", customer=a_customer()))
+        await given_stored(work, an_image("img_3", customer=a_customer("somebody else")))
+        async with work.read() as repositories:
+            assert await repositories.images.traces_of(a_customer()) == CustomerTraces(2, 1)
+
+    async def test_an_upload_whose_row_was_removed_gets_one_again_that_names_nobody(self, work: UnitOfWork) -> None:
+        image = an_image(customer=a_customer(), idempotency=RECORD)
+        async with work.begin() as repositories:
+            assert await repositories.images.publish(image, a_stored_photo()) is PublishOutcome.LAPSED
+            await repositories.images.readmit(image, SOON)
+        assert await state_of(work, image) is ImageState.DELETING
+        async with work.begin() as repositories:
+            assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
+            assert await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest) is None
+            assert (await repositories.images.doom_due(NOON, SOON, 10)).images == ()
+            assert ids((await repositories.images.doom_due(SOON, SOON, 10)).images) == ["img_1"]
+
+    async def test_a_row_that_is_there_is_not_readmitted(self, work: UnitOfWork) -> None:
+        image = await given_stored(work, an_image())
+        async with work.begin() as repositories:
+            await repositories.images.readmit(image, SOON)
+        assert await state_of(work, image) is ImageState.STORED
+
+    async def test_more_images_than_a_statement_has_parameters_are_doomed_and_removed(self, work: UnitOfWork) -> None:
+        many = [ImageId(f"img_{number:05}") for number in range(40_000)]
+        async with work.begin() as repositories:
+            await repositories.images.reserve(an_image(many[-1]))
+            assert ids(await repositories.images.doom_known(many, SOON)) == [many[-1]]
+            await repositories.images.remove(many)
+            assert await repositories.images.count() == 0
 
     async def test_an_epoch_tells_which_came_first(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:
@@ -241,10 +275,53 @@ class UnitOfWorkContract:
         record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=2)
         async with work.begin() as repositories:
             await repositories.erasures.open_record(record, [ImageId("img_2"), ImageId("img_1")], A_WEEK_LATER)
-            assert await repositories.erasures.erased_ids("", 10) == ("img_1", "img_2")
-            assert await repositories.erasures.erased_ids("img_1", 10) == ("img_2",)
+            assert await repositories.erasures.images_of(ERA) == ("img_1", "img_2")
+            await repositories.erasures.sweep(A_WEEK_LATER - timedelta(seconds=1))
+            assert await repositories.erasures.images_of(ERA) == ("img_1", "img_2")
             await repositories.erasures.sweep(A_WEEK_LATER)
-            assert await repositories.erasures.erased_ids("", 10) == ()
+            assert await repositories.erasures.images_of(ERA) == ()
+
+    async def test_erased_ids_are_remembered_as_long_as_their_rows_are_left(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1", customer=a_customer()))
+        record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=1)
+        async with work.begin() as repositories:
+            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.erasures.open_record(record, [ImageId("img_1")], NOON)
+            await repositories.erasures.sweep(SOON)
+            assert await repositories.erasures.complete_records(SOON) == 0
+
+    async def test_two_erasures_of_the_same_images_are_both_complete_when_these_are_gone(
+        self, work: UnitOfWork
+    ) -> None:
+        await given_stored(work, an_image("img_1", customer=a_customer()))
+        async with work.begin() as repositories:
+            for erasure_id in (ErasureId("era_1"), ErasureId("era_2")):
+                await repositories.images.doom_customer(a_customer(), erasure_id, NOON, SOON)
+                record = ErasureRecord(erasure_id=erasure_id, account_id=ACME, requested_at=NOON, image_count=1)
+                await repositories.erasures.open_record(record, [ImageId("img_1")], A_WEEK_LATER)
+            assert await repositories.erasures.complete_records(SOON) == 0
+            await repositories.images.remove([ImageId("img_1")])
+            assert await repositories.erasures.complete_records(SOON) == 2
+
+    async def test_records_are_listed_newest_first_from_any_record_on(self, work: UnitOfWork) -> None:
+        records = [
+            ErasureRecord(erasure_id=ErasureId(f"era_{n}"), account_id=ACME, requested_at=NOON, image_count=0)
+            for n in range(3)
+        ]
+        async with work.begin() as repositories:
+            for record in records:
+                await repositories.erasures.open_record(record, [], A_WEEK_LATER)
+            newest = await repositories.erasures.list_records(None, 2)
+            rest = await repositories.erasures.list_records(None, 2, older_than=newest[-1])
+            assert [record.erasure_id for record in (*newest, *rest)] == ["era_2", "era_1", "era_0"]
+            assert await repositories.erasures.knows_record(ErasureId("era_1"))
+            assert not await repositories.erasures.knows_record(ErasureId("era_9"))
+
+    async def test_a_tombstone_says_until_when_it_stands(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
+            assert await repositories.erasures.marked_until(a_customer()) == NOON + Tombstone.LIFETIME
+            assert await repositories.erasures.marked_until(a_customer("somebody else")) is None
 
     async def test_a_key_is_found_with_its_account_and_can_be_revoked(self, work: UnitOfWork) -> None:
         key = ApiKey(key_id=KeyId("abc"), account_id=ACME, digest=b"d" * 32, label="kiosk", created_at=NOON)
@@ -258,20 +335,39 @@ class UnitOfWorkContract:
             assert await repositories.accounts.list_keys(OTHER) == ()
             assert await repositories.accounts.find_key(KeyId("unknown")) is None
 
+    async def test_a_name_belongs_to_one_account(self, work: UnitOfWork) -> None:
+        async def add_a_second_acme() -> None:
+            async with work.begin() as repositories:
+                await repositories.accounts.add(an_account(AccountId("acc_second"), name=ACME))
+
+        with pytest.raises(AccountExists):
+            await add_a_second_acme()
+        async with work.read() as repositories:
+            assert await repositories.accounts.find_by_name(ACME) == an_account(ACME)
+
     async def test_accounts_are_found_by_name_and_listed_in_order(self, work: UnitOfWork) -> None:
         async with work.read() as repositories:
             assert await repositories.accounts.find_by_name(ACME) == an_account(ACME)
             assert await repositories.accounts.find_by_name("nobody") is None
             assert [account.account_id for account in await repositories.accounts.list()] == [ACME, OTHER]
 
-    async def test_stored_images_are_walked_in_the_order_of_their_ids(self, work: UnitOfWork) -> None:
-        for image_id in ("img_3", "img_1", "img_2"):
+    async def test_rows_are_walked_in_the_order_of_their_ids_bytes(self, work: UnitOfWork) -> None:
+        for image_id in ("img_b", "img_B", "img_-", "img__"):
             await given_stored(work, an_image(image_id))
-        await given_pending(work, an_image("img_4"))
+        await given_pending(work, an_image("img_a"))
+        await given_stored(work, an_image("img_other", keep_for_days=1))
         async with work.read() as repositories:
-            first = await repositories.images.stored_after("", 2)
-            rest = await repositories.images.stored_after("img_2", 2)
-            known = await repositories.images.known_among([ImageId("img_4"), ImageId("img_9")])
-        assert [image.image_id for image in first] == ["img_1", "img_2"]
-        assert [image.image_id for image in rest] == ["img_3"]
-        assert known == {"img_4"}
+            first = await repositories.images.known_after(RetentionPolicy(7), "", 3)
+            rest = await repositories.images.known_after(RetentionPolicy(7), "img__", 3)
+            known = await repositories.images.known_among([ImageId("img_a"), ImageId("img_9")])
+            assert await repositories.images.count() == 6
+        assert [image.image_id for image in first] == ["img_-", "img_B", "img__"]
+        assert [(image.image_id, image.is_stored) for image in rest] == [("img_a", False), ("img_b", True)]
+        assert known == {"img_a"}
+
+    async def test_only_what_is_stored_is_doomed_as_stored(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1"))
+        await given_pending(work, an_image("img_2"))
+        async with work.begin() as repositories:
+            doomed = await repositories.images.doom_stored([ImageId("img_1"), ImageId("img_2")], SOON)
+        assert ids(doomed) == ["img_1"]

@@ -9,6 +9,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Create everything."""
+    image_id = sa.String(length=40).with_variant(sa.String(length=40, collation="C"), "postgresql")
 
     op.create_table(
         "accounts",
@@ -60,7 +61,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_erasures_requested_at"), "erasures", ["requested_at"], unique=False)
     op.create_table(
         "images",
-        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("id", image_id, nullable=False),
         sa.Column("account_id", sa.String(length=40), nullable=False),
         sa.Column("customer_id", sa.String(length=256), nullable=True),
         sa.Column("state", sa.String(length=10), nullable=False),
@@ -87,14 +88,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_images_due_at", "images", ["due_at"], unique=False)
     op.create_index(
-        "ix_images_erasure",
-        "images",
-        ["erasure_id"],
-        unique=False,
-        sqlite_where=sa.text("erasure_id IS NOT NULL"),
-        postgresql_where=sa.text("erasure_id IS NOT NULL"),
-    )
-    op.create_index(
         "uq_images_idempotency",
         "images",
         ["account_id", "key_digest"],
@@ -120,14 +113,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_tombstones_expires_at"), "tombstones", ["expires_at"], unique=False)
     op.create_table(
         "erased_images",
-        sa.Column("image_id", sa.String(length=40), nullable=False),
         sa.Column("erasure_id", sa.String(length=40), nullable=False),
+        sa.Column("image_id", image_id, nullable=False),
         sa.Column("forget_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["erasure_id"],
             ["erasures.id"],
         ),
-        sa.PrimaryKeyConstraint("image_id"),
+        sa.PrimaryKeyConstraint("erasure_id", "image_id"),
     )
-    op.create_index(op.f("ix_erased_images_erasure_id"), "erased_images", ["erasure_id"], unique=False)
     op.create_index(op.f("ix_erased_images_forget_at"), "erased_images", ["forget_at"], unique=False)

