@@ -67,6 +67,19 @@ def _refuse_if_closed(connection: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError
 
 
+def _readers_of(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for statements that each stand by themselves."""
+    if engine.dialect.name != "sqlite":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    readers = engine.execution_options(**{READ_ONLY: True})
+    event.listen(readers.sync_engine, "engine_connect", _read_at_once)
+    return readers
+
+
+def _read_at_once(connection: Any) -> None:
+    connection.connection.driver_connection.reads_at_once = True
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver's own BEGIN comes too late: see _begin_sqlite
     cursor = connection.cursor()
@@ -103,6 +116,7 @@ class SqlUnitOfWork:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._is_embedded = engine.dialect.name == "sqlite"
+        self._readers = _readers_of(engine)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlRepositories]:
@@ -116,14 +130,7 @@ class SqlUnitOfWork:
         """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""
         with outages_as_overloaded():
             self._expect_a_database()
-            async with self._engine.connect() as connection:
-                if not self._is_embedded:
-                    await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    yield SqlRepositories(connection)
-                    return
-                await connection.execution_options(**{READ_ONLY: True})
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                driver.reads_at_once = True
+            async with self._readers.connect() as connection:
                 yield SqlRepositories(connection)
 
     async def check(self) -> None:
