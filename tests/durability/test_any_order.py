@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -212,7 +211,7 @@ class AnyOrder(RuleBasedStateMachine):
             waiting.cancel()
             if not task.done():
                 task.cancel()
-        (result,) = await asyncio.gather(task, return_exceptions=True)
+        result: Any = (await asyncio.gather(task, return_exceptions=True))[0]
         expected = (IdempotencyKeyReused, IdempotencyKeyInUse, ReconcileRefused, CustomerErased)
         assert plan.happened or isinstance(result, expected) or not isinstance(result, BaseException), repr(result)
         assert isinstance(result, (DomainError, ProcessDied, asyncio.CancelledError)) or not isinstance(
