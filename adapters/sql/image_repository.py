@@ -192,7 +192,7 @@ def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> DoomedImage:
     return DoomedImage(row.id, _object_name(row), is_in_flight)
 
 
-def _object_name(row: Row[Any]) -> str:
+def _object_name(row: Any) -> str:
     return object_name(row.id, RetentionPolicy(row.keep_for_days))
 
 
