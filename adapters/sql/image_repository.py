@@ -157,9 +157,12 @@ class SqlImageRepository:
     async def count(self) -> int:
         return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)
 
-    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
-        known = await self._connection.scalars(select(images.c.id).where(images.c.id.in_(image_ids)))
-        return frozenset(known)
+    async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
+        names: set[str] = set()
+        for some in _batches(image_ids):
+            query = select(images.c.id, images.c.keep_for_days).where(images.c.id.in_(some))
+            names.update(_object_name(row) for row in await self._connection.execute(query))
+        return frozenset(names)
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         query = (
@@ -192,7 +195,11 @@ def _batches(image_ids: Sequence[ImageId]) -> Iterator[Sequence[ImageId]]:
 
 
 def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> DoomedImage:
-    return DoomedImage(row.id, object_name(row.id, RetentionPolicy(row.keep_for_days)), is_in_flight)
+    return DoomedImage(row.id, _object_name(row), is_in_flight)
+
+
+def _object_name(row: Any) -> str:
+    return object_name(row.id, RetentionPolicy(row.keep_for_days))
 
 
 def _image(row: Row[Any]) -> UploadedImage:

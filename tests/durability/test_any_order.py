@@ -204,14 +204,14 @@ class AnyOrder(RuleBasedStateMachine):
     @staticmethod
     async def outcome(operation: Any, plan: Plan) -> Any:
         """The result, or how it failed. Whoever waits for something that hangs gives up."""
-        task: asyncio.Future[Any] = asyncio.ensure_future(operation)
+        task = asyncio.ensure_future(operation)
         if plan.fault in HANGS:
             waiting = asyncio.ensure_future(plan.waiting.wait())
             await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             if not task.done():
                 task.cancel()
-        result = (await asyncio.gather(task, return_exceptions=True))[0]
+        result: Any = (await asyncio.gather(task, return_exceptions=True))[0]
         expected = (IdempotencyKeyReused, IdempotencyKeyInUse, ReconcileRefused, CustomerErased)
         assert plan.happened or isinstance(result, expected) or not isinstance(result, BaseException), repr(result)
         assert isinstance(result, (DomainError, ProcessDied, asyncio.CancelledError)) or not isinstance(
