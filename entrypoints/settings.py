@@ -55,6 +55,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upload_timeout_seconds: Positive = 60
     allow_unsandboxed: bool = False
 
+    # Try-on: who renders, and what it needs.
+    engine: Literal["preview", "vertex", "http"] = "preview"
+    engine_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
+    engine_timeout_seconds: Positive = 120
+    vertex_project: Annotated[str, Meta(min_length=1)] | None = None
+    vertex_region: Annotated[str, Meta(pattern="^[a-z0-9-]+$")] = "us-central1"
+    vertex_model: Annotated[str, Meta(pattern="^[a-z0-9@._-]+$")] = "virtual-try-on-001"
+    generations_at_once: Annotated[int, Meta(ge=0, le=64)] = (
+        2  # in each server process; 0 leaves them to `tryon-images worker`
+    )
+    result_url_ttl_seconds: Positive = 24 * 60 * 60
+    fetch_timeout_seconds: Positive = 10
+    fetch_http: bool = False
+
     @property
     def base_url(self) -> str:
         """The public URL without a slash at its end."""
@@ -129,6 +143,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "TRYON_PREVIEW_LINKS: a folder cannot serve links; leave it out, or set TRYON_STORAGE_URL=gs://…."
     if not settings.keeps_files and settings.serves_previews and settings.signing_key is None:
         yield "TRYON_SIGNING_KEY is needed with TRYON_PREVIEW_LINKS=service: all replicas have to share it."
+    if settings.engine == "http" and settings.engine_url is None:
+        yield "TRYON_ENGINE_URL is needed with TRYON_ENGINE=http: where the model answers."
+    if settings.engine == "vertex" and settings.vertex_project is None:
+        yield "TRYON_VERTEX_PROJECT is needed with TRYON_ENGINE=vertex: the Google Cloud project that is billed."
 
 
 def masked(settings: Settings) -> dict[str, str]:

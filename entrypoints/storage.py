@@ -6,11 +6,13 @@ from adapters.object_storage.folder import FolderObjectStore
 from adapters.object_storage.hmac_links import HmacLinks
 from application.ports import LinkSigner, ObjectStore
 from application.storage_rules import StorageRules
+from application.try_on_ports import LinkReader
 from entrypoints.settings import Settings
 from entrypoints.signing_key import signing_key
 
 if TYPE_CHECKING:
     from adapters.object_storage.gcs_bucket import GcsBucket
+    from adapters.object_storage.gcs_links import GcsLinks
 
 PREVIEWS_PATH = "/tryon/v1/previews"
 
@@ -30,15 +32,21 @@ class Storage:
         return GcsObjectStore(self._bucket)
 
     def link_signer(self) -> LinkSigner:
+        return self._links()
+
+    def link_reader(self) -> LinkReader:
+        return self._links()
+
+    def own_links(self) -> HmacLinks:
+        """Links to our own preview route."""
+        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, signing_key(self._settings))
+
+    def _links(self) -> "HmacLinks | GcsLinks":
         if self._bucket is None or self._settings.serves_previews:
             return self.own_links()
         from adapters.object_storage.gcs_links import GcsLinks  # noqa: PLC0415 - see above
 
         return GcsLinks(self._bucket)
-
-    def own_links(self) -> HmacLinks:
-        """Links to our own preview route."""
-        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, signing_key(self._settings))
 
     def rules(self) -> StorageRules | None:
         """None for a folder, which has none: what is deleted there is gone."""

@@ -1,8 +1,9 @@
 """V4 signed URLs: Google serves the object itself, to whoever holds the link, until it ends."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from threading import Lock
+from urllib.parse import parse_qs
 
 import requests
 from google.auth.credentials import Credentials, Signing
@@ -12,8 +13,10 @@ from google.auth.transport.requests import Request
 from google.cloud.storage import Bucket
 
 from adapters.object_storage.gcs_bucket import GcsBucket
-from domain.image import UploadedImage
+from domain.image import ImageId, UploadedImage, image_id_in
 
+ENDPOINT = "https://storage.googleapis.com"
+"""Where the library's signed URLs lead."""
 SIGN_SECONDS = 5
 """For one call of IAM, which usually answers within 50 ms."""
 
@@ -31,6 +34,22 @@ class GcsLinks:
 
     async def sign(self, image: UploadedImage, expires_at: datetime) -> str:
         return await self._bucket.call(partial(self._sign, self._bucket.full_name(image.object_name), expires_at))
+
+    def image_shown_by(self, url: str, now: datetime) -> ImageId | None:
+        """The image of a link into our bucket; None for any other URL, and for a link that is over.
+
+        The signature is not looked at: whoever names an image has to own it anyway, and its id says as much as the
+        link does.
+        """
+        path, _, query = url.partition("?")
+        given = parse_qs(query)
+        name = path.removeprefix(f"{ENDPOINT}/{self._bucket.address.bucket}/{self._bucket.address.prefix}")
+        try:
+            begin = datetime.strptime(given["X-Goog-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            end = begin + timedelta(seconds=int(given["X-Goog-Expires"][0]))
+        except (KeyError, ValueError, OverflowError):
+            return None
+        return image_id_in(name) if name != path and now < end else None
 
     async def check(self) -> None:
         """Raises: Overloaded when links cannot be signed."""

@@ -140,7 +140,7 @@ class GcsStorageRules:
 
 def wanted_rules(prefix: str) -> list[Rule]:
     """One for each retention class, by the first part of the objects' names, and one for stray probes."""
-    ages = {f"{prefix}ttl-{days}d/": days + GRACE_DAYS for days in RetentionPolicy.ALLOWED_DAYS}
+    ages = {f"{prefix}ttl-{days}d/": days + GRACE_DAYS for days in RetentionPolicy.ALL_DAYS}
     ages[prefix + PROBES] = GRACE_DAYS
     return [
         {"action": {"type": "Delete"}, "condition": {"age": age, "matchesPrefix": [name]}} for name, age in ages.items()

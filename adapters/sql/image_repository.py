@@ -90,6 +90,11 @@ class SqlImageRepository:
         row = found.one_or_none()
         return _image(row) if row else None
 
+    async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        query = select(images).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
+        row = (await self._connection.execute(query)).one_or_none()
+        return _image(row) if row else None
+
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
         return await self._find(images.c.account_id == account_id, images.c.key_digest == key_digest)
 

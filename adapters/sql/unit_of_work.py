@@ -12,9 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from adapters.sql.account_repository import SqlAccountRepository
 from adapters.sql.erasure_repository import SqlErasureRepository
+from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import outages_as_overloaded
+from adapters.sql.product_repository import SqlProductRepository
 from adapters.sql.sqlite_connection import connect
 from domain.errors import Overloaded
 
@@ -108,6 +110,8 @@ class SqlRepositories:
         self.images = SqlImageRepository(connection)
         self.accounts = SqlAccountRepository(connection)
         self.erasures = SqlErasureRepository(connection)
+        self.products = SqlProductRepository(connection)
+        self.generations = SqlGenerationRepository(connection)
 
 
 class SqlUnitOfWork:

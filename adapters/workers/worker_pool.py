@@ -5,6 +5,7 @@ lock that a dead process holds, and a worker never sees a photo that was not mea
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -24,13 +25,14 @@ from adapters.workers.messages import (
     Invalid,
     OutOfMemory,
     Prepared,
+    Refused,
     Reply,
     TooLarge,
     Unsupported,
 )
 from adapters.workers.worker import PhotoPreparerFactory, Workplace
 from application.photo_ports import PhotoProcessor, PreparedPhoto
-from domain.errors import ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
+from domain.errors import DomainError, ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
 
 log = structlog.get_logger()
 
@@ -80,6 +82,7 @@ class WorkerPool(PhotoProcessor):
 
     At most `max_queued` photos wait while all workers are busy. `readable_paths` (the models) is all of the file system
     that a worker may read besides code. Without a seccomp filter the pool does not start unless `allow_unsandboxed`.
+    `refusals`, by their codes, is what the work may raise besides the errors of a photo.
     """
 
     factory: PhotoPreparerFactory
@@ -88,6 +91,7 @@ class WorkerPool(PhotoProcessor):
     readable_paths: tuple[str, ...] = ()
     allow_unsandboxed: bool = False
     limits: WorkerLimits = field(default_factory=WorkerLimits)
+    refusals: Mapping[str, Callable[[], DomainError]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.workers_alive = 0
@@ -105,6 +109,11 @@ class WorkerPool(PhotoProcessor):
     @property
     def fork_server_process_id(self) -> int | None:
         return self._fork_server.process_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was started and not closed yet."""
+        return self._open
 
     async def start(self) -> None:
         """Return when every worker has loaded its libraries and models. Raises: WorkerStartFailed, with the reason."""
@@ -272,6 +281,8 @@ class WorkerPool(PhotoProcessor):
                 job.fail(InvalidImage(message))
             case TooLarge(pixels, limit):
                 job.fail(ImageTooLarge(pixels, limit))
+            case Refused(code) if code in self.refusals:
+                job.fail(self.refusals[code]())
             case OutOfMemory():
                 return self._after_death(worker, job, InvalidImage(_TOO_HUNGRY))
             case Broken(error, where):

@@ -13,6 +13,7 @@ from entrypoints.cli.models import models
 from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import serve
 from entrypoints.cli.storage import storage
+from entrypoints.cli.worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,5 +33,21 @@ def main() -> None:
     """
 
 
-for command in (serve, crop, accounts, keys, images, customers, purge, reconcile, audit, db, models, doctor, storage):
+COMMANDS = (
+    serve,
+    worker,
+    crop,
+    accounts,
+    keys,
+    images,
+    customers,
+    purge,
+    reconcile,
+    audit,
+    db,
+    models,
+    doctor,
+    storage,
+)
+for command in COMMANDS:
     main.add_command(command)

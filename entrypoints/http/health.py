@@ -2,6 +2,7 @@
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from msgspec import UNSET
 
 from application.check_readiness import CheckReadiness
 from entrypoints.http.reference_operations import LiveOperation, ReadyOperation
@@ -15,9 +16,15 @@ def live() -> LivenessBody:
 
 
 @get("/health/ready", operation_id="ready", operation_class=ReadyOperation)
-async def ready(check_readiness: NamedDependency[CheckReadiness]) -> Response[ReadinessBody]:
-    """Database, schema, storage and photo workers are there."""
+async def ready(
+    check_readiness: NamedDependency[CheckReadiness], check_engine: NamedDependency[CheckReadiness]
+) -> Response[ReadinessBody]:
+    """Database, schema, storage and photo workers are there.
+
+    A try-on engine that needs its operator is reported, too, but uploads go on without it.
+    """
     failing = await check_readiness.execute()
     if failing:
         return Response(ReadinessBody(status="not ready", failing=sorted(failing)), status_code=503)
-    return Response(ReadinessBody(status="ready"))
+    degraded = await check_engine.execute()
+    return Response(ReadinessBody(status="ready", degraded=sorted(degraded) if degraded else UNSET))

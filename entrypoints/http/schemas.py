@@ -7,6 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from application.preview_link import LinkedImage
+from application.read_generation import GenerationReport
+from application.start_try_on import StartedTryOn
 from domain.geometry import Box
 from domain.image import StoredPhoto
 from domain.person import Framing, PersonReport
@@ -118,6 +120,54 @@ class ImageBody(Body, frozen=True, kw_only=True):
         )
 
 
+class StartedTryOnBody(Body, frozen=True, kw_only=True):
+    """A try-on that was accepted; `generationId` is what to poll for."""
+
+    generation_id: str
+    status: str
+    product_external_id: str
+
+    @classmethod
+    def of(cls, started: StartedTryOn) -> Self:
+        generation = started.generation
+        return cls(
+            generation_id=generation.generation_id,
+            status=generation.status,
+            product_external_id=started.product_id,
+        )
+
+
+class GenerationBody(Body, frozen=True, kw_only=True):
+    """How far a try-on is. `engine` says who made, or tries to make, the result: a `preview` is a drawing."""
+
+    generation_id: str
+    status: str
+    result_image_id: str | UnsetType = UNSET
+    result_image_url: str | UnsetType = UNSET
+    result_image_url_expires_at: datetime | UnsetType = UNSET
+    error_code: str | UnsetType = UNSET
+    error_message: str | UnsetType = UNSET
+    engine: str | UnsetType = UNSET
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, report: GenerationReport) -> Self:
+        generation, result, failure = report.generation, report.result, report.generation.failure
+        return cls(
+            generation_id=generation.generation_id,
+            status=generation.status,
+            result_image_id=result.image.image_id if result else UNSET,
+            result_image_url=result.url if result else UNSET,
+            result_image_url_expires_at=result.url_expires_at if result else UNSET,
+            error_code=failure.code if failure else UNSET,
+            error_message=failure.message if failure else UNSET,
+            engine=generation.engine or UNSET,
+            created_at=generation.created_at.replace(microsecond=0),
+            updated_at=generation.updated_at.replace(microsecond=0),
+        )
+
+
 class ProblemBody(Body, frozen=True, kw_only=True):
     """One malformed field."""
 
@@ -147,3 +197,6 @@ class ReadinessBody(Body, frozen=True, kw_only=True):
 
     status: Annotated[str, Meta(description="`ready` or `not ready`.")]
     failing: Annotated[list[str] | UnsetType, Meta(description="The parts that fail, when any does.")] = UNSET
+    degraded: Annotated[
+        list[str] | UnsetType, Meta(description="`engine`, when only the operator can make it work again.")
+    ] = UNSET

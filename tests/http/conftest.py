@@ -81,7 +81,7 @@ def an_in_process_processor() -> InProcessPhotoProcessor:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, public_url="http://photos.test")
+    return Settings(data_dir=tmp_path, public_url="http://photos.test", generations_at_once=0)
 
 
 @pytest.fixture
