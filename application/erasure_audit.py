@@ -87,7 +87,7 @@ class ReplayErasure:
     async def count(self, entry: AuditEntry) -> int:
         """Returns: how many of the images are there again. Raises: Overloaded."""
         async with self.work.read() as repositories:
-            return len(await repositories.images.known_among(entry.image_ids))
+            return len(await repositories.images.objects_of(entry.image_ids))
 
     async def execute(self, entry: AuditEntry) -> int:
         """Restores the record too, if it was lost with the database.

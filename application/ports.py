@@ -214,8 +214,8 @@ class ImageRepository(Protocol):
         """Rows in any state."""
         ...
 
-    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
-        """Those that have a row, in any state."""
+    async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
+        """Object names of those that have a row, in any state."""
         ...
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:

@@ -148,10 +148,10 @@ class Reconcile:
         )
 
     async def _without_row(self, names: list[str]) -> list[str]:
-        by_id = {image_id: name for name in names if (image_id := image_id_in(name))}
+        ids = {image_id for name in names if (image_id := image_id_in(name))}
         async with self.work.read() as repositories:
-            known = await repositories.images.known_among(list(by_id))
-        return [name for image_id, name in by_id.items() if image_id not in known]
+            known = await repositories.images.objects_of(list(ids))
+        return [name for name in names if name not in known]
 
     async def _remove(self, names: list[str]) -> int:
         return len(names) - len(await self.objects.delete(names))

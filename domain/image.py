@@ -18,6 +18,12 @@ ErasureId = NewType("ErasureId", str)
 
 _DAYS = "|".join(map(str, RetentionPolicy.ALL_DAYS))
 OBJECT_NAME = re.compile(rf"ttl-(?P<days>{_DAYS})d/(?P<image_id>img_[A-Za-z0-9_-]+)\.jpg")
+_EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_image_id(text: str) -> bool:
+    """Whether an image can have this id. Others need no lookup, and some of them no database would take (NUL)."""
+    return _EVER_GIVEN.fullmatch(text) is not None
 
 
 class ImageState(StrEnum):

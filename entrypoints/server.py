@@ -11,11 +11,17 @@ SHUTDOWN_SECONDS = 30
 """What an upload in flight may still take after SIGTERM; Kubernetes' default grace period."""
 
 
-def main() -> None:
-    """Serve until told to stop."""
+APPLICATION = "entrypoints.http.app:from_environment"
+
+
+def main(application: str = APPLICATION) -> None:
+    """Serve until told to stop. On SIGTERM uploads in flight are finished, new connections refused.
+
+    Args: application: `module:function`, called in each server process.
+    """
     settings = load_settings(os.environ)
     Granian(
-        "entrypoints.http.app:from_environment",
+        application,
         factory=True,
         interface=Interfaces.ASGI,
         address=settings.host,

@@ -177,7 +177,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _in_words(problem: str) -> str:
-    if "pattern" not in problem:
+    if "matching regex" not in problem:
         return problem
     accepted = {
         "^https?": "expected a URL like https://photos.example.com",

@@ -177,8 +177,8 @@ class InMemoryImageRepository:
     async def count(self) -> int:
         return len(self._rows)
 
-    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
-        return frozenset(image_ids) & self._rows.keys()
+    async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
+        return frozenset(self._rows[image_id].image.object_name for image_id in image_ids if image_id in self._rows)
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         images = [row.image for row in self._rows.values() if row.image.retention == retention]

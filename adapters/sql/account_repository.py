@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,6 +10,20 @@ from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
+
+FIND_KEY = (
+    select(
+        accounts,
+        api_keys.c.id.label("key_id"),
+        api_keys.c.digest,
+        api_keys.c.label.label("key_label"),
+        api_keys.c.created_at.label("key_created_at"),
+        api_keys.c.revoked_at,
+    )
+    .join(api_keys, api_keys.c.account_id == accounts.c.id)
+    .where(api_keys.c.id == bindparam("key"))
+)
+"""Built once: every request begins with it."""
 
 
 class SqlAccountRepository:
@@ -55,18 +69,7 @@ class SqlAccountRepository:
         )
 
     async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
-        found = await self._connection.execute(
-            select(
-                accounts,
-                api_keys.c.id.label("key_id"),
-                api_keys.c.digest,
-                api_keys.c.label.label("key_label"),
-                api_keys.c.created_at.label("key_created_at"),
-                api_keys.c.revoked_at,
-            )
-            .join(api_keys, api_keys.c.account_id == accounts.c.id)
-            .where(api_keys.c.id == key_id)
-        )
+        found = await self._connection.execute(FIND_KEY, {"key": key_id})
         row = found.one_or_none()
         if row is None:
             return None

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +28,10 @@ from domain.retention import RetentionPolicy
 PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
 IDS_AT_ONCE = 500
 """Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
+
+
+FIND = select(images).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
+"""Built once: it is the statement that clients wait for most."""
 
 
 class SqlImageRepository:
@@ -82,7 +86,9 @@ class SqlImageRepository:
         )
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        return await self._find(images.c.id == image_id, images.c.account_id == account_id)
+        found = await self._connection.execute(FIND, {"image": image_id, "account": account_id})
+        row = found.one_or_none()
+        return _image(row) if row else None
 
     async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         query = select(images).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
@@ -156,9 +162,12 @@ class SqlImageRepository:
     async def count(self) -> int:
         return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)
 
-    async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
-        known = await self._connection.scalars(select(images.c.id).where(images.c.id.in_(image_ids)))
-        return frozenset(known)
+    async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
+        names: set[str] = set()
+        for some in _batches(image_ids):
+            query = select(images.c.id, images.c.keep_for_days).where(images.c.id.in_(some))
+            names.update(_object_name(row) for row in await self._connection.execute(query))
+        return frozenset(names)
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         query = (
@@ -191,7 +200,11 @@ def _batches(image_ids: Sequence[ImageId]) -> Iterator[Sequence[ImageId]]:
 
 
 def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> DoomedImage:
-    return DoomedImage(row.id, object_name(row.id, RetentionPolicy(row.keep_for_days)), is_in_flight)
+    return DoomedImage(row.id, _object_name(row), is_in_flight)
+
+
+def _object_name(row: Any) -> str:
+    return object_name(row.id, RetentionPolicy(row.keep_for_days))
 
 
 def _image(row: Row[Any]) -> UploadedImage:

@@ -1,11 +1,13 @@
 """Transactions on SQLite or PostgreSQL."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
@@ -15,6 +17,7 @@ from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import outages_as_overloaded
 from adapters.sql.product_repository import SqlProductRepository
+from adapters.sql.sqlite_connection import connect
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -31,9 +34,8 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
     connection, for longer than `statement_seconds`.
     """
     if make_url(database_url).get_backend_name() != "sqlite":
-        return create_async_engine(
+        engine = create_async_engine(
             database_url,
-            pool_pre_ping=True,
             # An erasure's lock works only if every statement after it sees what was committed before it was granted.
             isolation_level="READ COMMITTED",
             pool_size=pool_size,
@@ -51,10 +53,33 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
                 },
             },
         )
-    engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
+        return engine
+    path = make_url(database_url).database or ":memory:"
+    engine = create_async_engine(database_url, async_creator=partial(connect, path, SQLITE_BUSY_SECONDS))
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "checkout", _read_on_the_thread)
     return engine
+
+
+def _refuse_if_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """The pool then opens another. The driver has heard of a restart by itself; asking would cost three round trips."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _readers_of(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for statements that each stand by themselves."""
+    if engine.dialect.name != "sqlite":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    readers = engine.execution_options(**{READ_ONLY: True})
+    event.listen(readers.sync_engine, "engine_connect", _read_at_once)
+    return readers
+
+
+def _read_at_once(connection: Any) -> None:
+    connection.connection.driver_connection.reads_at_once = True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -67,10 +92,15 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def _read_on_the_thread(connection: Any, _record: object, _proxy: object) -> None:
+    """Whoever used it before, until the one who takes it now says otherwise."""
+    connection.driver_connection.reads_at_once = False
+
+
 def _begin_sqlite(connection: Any) -> None:
     """Writers queue up at BEGIN; one that began as a reader could not become a writer without a conflict."""
-    deferred = connection.get_execution_options().get(READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get(READ_ONLY, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class SqlRepositories:
@@ -89,16 +119,23 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        is_embedded = engine.dialect.name == "sqlite"
-        # PostgreSQL: a statement sees what is committed when it begins, in a transaction (READ COMMITTED) or without
-        # one; without one, BEGIN and COMMIT need no round trips of their own.
-        self._reading: dict[str, Any] = {READ_ONLY: True} if is_embedded else {"isolation_level": "AUTOCOMMIT"}
+        self._is_embedded = engine.dialect.name == "sqlite"
+        self._readers = _readers_of(engine)
 
-    def begin(self) -> AbstractAsyncContextManager[SqlRepositories]:
-        return self._transaction({})
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlRepositories]:
+        with outages_as_overloaded():
+            self._expect_a_database()
+            async with self._engine.begin() as connection:
+                yield SqlRepositories(connection)
 
-    def read(self) -> AbstractAsyncContextManager[SqlRepositories]:
-        return self._transaction(self._reading)
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlRepositories]:
+        """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""
+        with outages_as_overloaded():
+            self._expect_a_database()
+            async with self._readers.connect() as connection:
+                yield SqlRepositories(connection)
 
     async def check(self) -> None:
         with outages_as_overloaded():
@@ -110,14 +147,5 @@ class SqlUnitOfWork:
     def _expect_a_database(self) -> None:
         """SQLite would make an empty file of any name, so that a wrong path would look like a lost database."""
         path = self._engine.url.database
-        if self._engine.dialect.name == "sqlite" and path and path != ":memory:" and not Path(path).exists():
+        if self._is_embedded and path and path != ":memory:" and not Path(path).exists():
             raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")
-
-    @asynccontextmanager
-    async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[SqlRepositories]:
-        with outages_as_overloaded():
-            self._expect_a_database()
-            async with self._engine.connect() as connection:
-                await connection.execution_options(**options)
-                async with connection.begin():
-                    yield SqlRepositories(connection)

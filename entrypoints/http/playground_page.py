@@ -34,7 +34,7 @@ def playground_router(settings: Settings) -> Router:
 def _policy(settings: Settings) -> str:
     """Pictures come from where links lead to, which need not be the host that the page was asked from."""
     public = urlsplit(settings.base_url)
-    pictures = f"{public.scheme}://{public.netloc}" if settings.keeps_files else CLOUD_STORAGE
+    pictures = f"{public.scheme}://{public.netloc}" if settings.serves_previews else CLOUD_STORAGE
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: {pictures}; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

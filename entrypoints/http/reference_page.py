@@ -14,7 +14,7 @@ PATH: Final = "/docs"
 OWN_FILES: Final = Path(__file__).parent / "reference_page_files"
 PAGE: Final = "page.html"
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Swagger UI styles its elements in place and draws its icons from data URLs."""

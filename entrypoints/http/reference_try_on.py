@@ -10,7 +10,18 @@ from domain.retention import RetentionPolicy
 from entrypoints.http.try_on_request import MAX_GARMENTS, MAX_ID_CHARS, MAX_URL_CHARS
 
 _NO_NUL: Final = r"^[^\x00]*$"
-_ID: Final = {"type": OpenAPIType.STRING, "min_length": 1, "max_length": MAX_EXTERNAL_ID_CHARS, "pattern": _NO_NUL}
+
+
+def _own_id(description: str) -> Schema:
+    return Schema(
+        type=OpenAPIType.STRING,
+        min_length=1,
+        max_length=MAX_EXTERNAL_ID_CHARS,
+        pattern=_NO_NUL,
+        description=description,
+    )
+
+
 _SOURCE: Final = Schema(
     type=OpenAPIType.OBJECT,
     description="Exactly one of the three.",
@@ -45,7 +56,7 @@ _PRODUCT: Final = Schema(
     type=OpenAPIType.OBJECT,
     description="May come by its `externalId` alone within 15 days of its last use.",
     properties={
-        "externalId": Schema(**_ID, description="Your own id of the product. One is made for you without it."),
+        "externalId": _own_id("Your own id of the product. One is made for you without it."),
         "title": Schema(type=OpenAPIType.STRING),
         "description": Schema(type=OpenAPIType.STRING),
         "images": Schema(
@@ -62,7 +73,7 @@ _REQUEST: Final = Schema(
     properties={
         "products": Schema(type=OpenAPIType.ARRAY, items=_PRODUCT, min_items=1, max_items=1),
         "person": Schema(type=OpenAPIType.OBJECT, required=["image"], properties={"image": _IMAGE}),
-        "externalUserId": Schema(**_ID, description="Your own opaque id of the end user; erases the result, too."),
+        "externalUserId": _own_id("Your own opaque id of the end user; erases the result, too."),
         "output": Schema(
             type=OpenAPIType.OBJECT,
             properties={

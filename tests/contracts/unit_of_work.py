@@ -359,11 +359,11 @@ class UnitOfWorkContract:
         async with work.read() as repositories:
             first = await repositories.images.known_after(RetentionPolicy(7), "", 3)
             rest = await repositories.images.known_after(RetentionPolicy(7), "img__", 3)
-            known = await repositories.images.known_among([ImageId("img_a"), ImageId("img_9")])
+            known = await repositories.images.objects_of([ImageId("img_a"), ImageId("img_9")])
             assert await repositories.images.count() == 6
         assert [image.image_id for image in first] == ["img_-", "img_B", "img__"]
         assert [(image.image_id, image.is_stored) for image in rest] == [("img_a", False), ("img_b", True)]
-        assert known == {"img_a"}
+        assert known == {"ttl-7d/img_a.jpg"}
 
     async def test_only_what_is_stored_is_doomed_as_stored(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1"))

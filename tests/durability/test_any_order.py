@@ -211,7 +211,7 @@ class AnyOrder(RuleBasedStateMachine):
             waiting.cancel()
             if not task.done():
                 task.cancel()
-        (result,) = await asyncio.gather(task, return_exceptions=True)
+        result: Any = (await asyncio.gather(task, return_exceptions=True))[0]
         expected = (IdempotencyKeyReused, IdempotencyKeyInUse, ReconcileRefused, CustomerErased)
         assert plan.happened or isinstance(result, expected) or not isinstance(result, BaseException), repr(result)
         assert isinstance(result, (DomainError, ProcessDied, asyncio.CancelledError)) or not isinstance(

@@ -8,13 +8,13 @@ from adapters.object_storage.hmac_links import HmacLinks
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.photo_ports import PreparedPhoto
-from application.ports import ObjectStore, UnitOfWork
+from application.ports import ObjectStore, RandomSource, UnitOfWork
 from application.preview_link import LinkedImage, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue, PurgeReport
 from application.reconcile import Comparison, Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.upload_photo import UploadCommand, UploadPhoto
-from domain.account import AccountId
+from domain.account import Account
 from domain.customer import Customer
 from domain.errors import ImageNotFound
 from domain.image import ImageId, ImageState, UploadedImage
@@ -49,22 +49,20 @@ class World:
     work: UnitOfWork
     objects: ObjectStore
     clock: MovableClock = field(default_factory=MovableClock)
-    random: CountingRandom = field(default_factory=CountingRandom)
+    random: RandomSource = field(default_factory=CountingRandom)
 
     async def upload(
         self,
         photo: bytes,
         plan: Plan | None = None,
         *,
-        account_id: AccountId = ACME,
+        account: Account | None = None,
         customer: Customer | None = None,
         keep_for_days: int = 7,
         key: str | None = None,
     ) -> LinkedImage:
-        """The whole request: it begins when the account is looked up."""
-        async with self.work.read() as repositories:
-            account = await repositories.accounts.find(account_id)
-        assert account is not None
+        """The whole request: it begins when the account is looked up, if it did not begin before."""
+        account = account or await self.account()
         work, objects, finish = self._ports(plan)
         links = PreviewLinks(
             self._faulty(HmacLinks("http://photos.test", b"k" * 32), plan), self.clock, timedelta(minutes=15)
@@ -82,6 +80,13 @@ class World:
         return await upload_photo.execute(
             UploadCommand(account=account, photo=photo, customer=customer, retention=retention, idempotency_key=key)
         )
+
+    async def account(self) -> Account:
+        """As it is when a request begins."""
+        async with self.work.read() as repositories:
+            account = await repositories.accounts.find(ACME)
+        assert account is not None
+        return account
 
     async def delete(self, image_id: ImageId, plan: Plan | None = None) -> None:
         work, _, finish = self._ports(plan)

@@ -66,7 +66,7 @@ def test_requests_that_break_the_document_are_refused_as_it_says(service: Descri
 def hold_to_the_document(service: Described, operation_id: str, mode: GenerationMode) -> None:
     operation = service.document.find_operation_by_id(operation_id)
     # Deletion is idempotent: an id that no image can have is as gone as one that an image had.
-    excluded = [negative_data_rejection] if operation_id == "deleteImage" else []
+    excluded: list[Any] = [negative_data_rejection] if operation_id == "deleteImage" else []
 
     numbers = itertools.count()
 
@@ -74,7 +74,7 @@ def hold_to_the_document(service: Described, operation_id: str, mode: Generation
         max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
     @given(operation.as_strategy(generation_mode=mode))
-    def holds(case: schemathesis.Case) -> None:
+    def holds(case: Any) -> None:
         if operation_id == "uploadImage" and mode is GenerationMode.POSITIVE:
             drop_contradictions(case.body)
             case.headers["Idempotency-Key"] = str(next(numbers))  # a key made up twice would be refused for its request

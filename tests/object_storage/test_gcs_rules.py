@@ -84,7 +84,7 @@ def test_a_bucket_as_google_makes_it_would_keep_what_was_erased(bucket: Bucket) 
 def test_a_bucket_that_was_set_up_passes(bucket: Bucket) -> None:
     bucket.set()
     code, report = bucket.run("setup")
-    assert (code, report["changed"], len(report["changes"])) == (0, True, 4)
+    assert (code, report["changed"], len(report["changes"])) == (0, True, 5)
     assert bucket.rules == OURS
     assert bucket.run("check")[0] == 0
     assert bucket.run("setup")[1] == {"changed": False, "changes": []}

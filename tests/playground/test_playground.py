@@ -236,6 +236,28 @@ def test_a_network_that_is_down(playground: Playground) -> None:
     playground.image_id()
 
 
+def test_a_cancelled_upload_leaves_the_page_as_it_was(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    page.route("**/images/upload", lambda _route: None, times=1)  # never answered
+    playground.choose(the_photo())
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled.")).to_be_visible()
+    expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Photo", exact=True)).to_be_focused()
+
+
+def test_an_erasure_that_waits_for_storage_is_told_so(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    page.route("**/customers/*", lambda route: route.fulfill(status=202, headers={"retry-after": "60"}))
+    page.get_by_label("Whose photo is it?").fill(CUSTOMER)
+    page.get_by_role("button", name="Erase this customer").click()
+    page.get_by_role("button", name="Erase everything").click()
+    expect(page.get_by_text("their bytes go when it is back")).to_be_visible()
+
+
 def test_the_keyboard_alone_gets_through(playground: Playground) -> None:
     page = playground.page
     for focused in ("Skip to the upload", "API reference"):

@@ -17,7 +17,7 @@ from adapters.object_storage.gcs import GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
 from adapters.sql.unit_of_work import create_engine
 from tests.object_storage.emulator import storage_emulator
-from tests.replicas.server import API, Replica, serving
+from tests.replicas.server import API, Replica, serving, starting, wait_until_ready
 
 CUSTOMER = "gid://shopify/Customer/1"
 ESCAPED = "/customers/gid:%2F%2Fshopify%2FCustomer%2F1"
@@ -83,12 +83,16 @@ async def cluster(
         "TRYON_PURGE_INTERVAL_SECONDS": "1",
     }
     engine = create_engine(postgres_url)
-    with serving(tmp_path / "a", settings) as a, serving(tmp_path / "b", settings) as b:
+    of_two_processes = {**settings, "TRYON_SERVER_PROCESSES": "2", "TRYON_WORKERS": "2"}
+    with starting(tmp_path / "a", settings) as a, starting(tmp_path / "b", of_two_processes) as b:
+        for replica in (a, b):
+            wait_until_ready(replica)
         yield Cluster(a, b, engine, GcsObjectStore(GcsBucket("gs://photos/shop")))
     await engine.dispose()
 
 
 async def test_two_replicas_are_one_service_and_one_survives_the_other(cluster: Cluster) -> None:
+    assert [len(replica.photo_workers()) for replica in (cluster.a, cluster.b)] == [1, 2]
     async with cluster.a.client() as a, cluster.b.client() as b:
         await what_one_keeps_the_other_shows_and_erases(cluster, a, b)
         await a_request_that_comes_to_both_is_carried_out_once(cluster, a, b)
@@ -177,14 +181,8 @@ async def what_expires_is_purged_by_whoever_is_left(cluster: Cluster) -> None:
     await eventually(everything_is_gone)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-async def test_processes_of_one_machine_share_the_key_and_the_database(
-    database: str, postgres_url: str, tmp_path: Path
-) -> None:
-    settings = {"TRYON_SERVER_PROCESSES": "2", "TRYON_WORKERS": "2"}
-    if database == "postgresql":
-        settings["TRYON_DATABASE_URL"] = postgres_url
-    with serving(tmp_path / "one", settings) as replica:
+async def test_processes_of_one_machine_share_the_key_and_the_database(tmp_path: Path) -> None:
+    with serving(tmp_path / "one", {"TRYON_SERVER_PROCESSES": "2", "TRYON_WORKERS": "2"}) as replica:
         async with replica.client() as client:
             link = (await upload(client)).json()["imageUrl"]
         for _ in range(16):  # each on a connection of its own, so that the kernel may choose another process

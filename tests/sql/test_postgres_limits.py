@@ -82,7 +82,7 @@ async def test_a_restart_of_the_server_is_not_even_noticed(engine: AsyncEngine, 
     async with engine.connect() as killer:
         await killer.execute(
             text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )

@@ -10,9 +10,18 @@ export class Problem extends Error {
   }
 }
 
-export const readImage = (imageId) => call("GET", `/images/${encodeURIComponent(imageId)}`);
+export async function readImage(imageId) {
+  const { body } = await call("GET", `/images/${encodeURIComponent(imageId)}`);
+  return body;
+}
+
 export const deleteImage = (imageId) => call("DELETE", `/images/${encodeURIComponent(imageId)}`);
-export const eraseCustomer = (customerId) => call("DELETE", `/customers/${encodeURIComponent(customerId)}`);
+
+/** Resolves to whether the bytes are gone already; the images are unreachable in any case. */
+export async function eraseCustomer(customerId) {
+  const { status } = await call("DELETE", `/customers/${encodeURIComponent(customerId)}`);
+  return status !== 202;
+}
 
 /** Resolves when the key opens an account; rejects with a Problem when it does not. */
 export async function checkKey(key) {
@@ -42,7 +51,7 @@ export function uploadImage(form, { onProgress, signal }) {
   request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
   request.onload = () => {
     try {
-      resolve(read(request.status, request.responseText, (name) => request.getResponseHeader(name)));
+      resolve(read(request.status, request.responseText, (name) => request.getResponseHeader(name)).body);
     } catch (problem) {
       reject(problem);
     }
@@ -56,7 +65,7 @@ export function uploadImage(form, { onProgress, signal }) {
 
 function read(status, text, header) {
   const body = parsed(text);
-  if (status < 400) return body;
+  if (status < 400) return { status, body };
   throw new Problem({
     code: body?.code ?? "UNEXPECTED",
     status,

@@ -43,6 +43,7 @@ function leave(imageId) {
 }
 
 function fail(problem, again) {
+  if (problem.code === "CANCELLED") return;
   if (problem.code === "INVALID_API_KEY") askForKey();
   showProblem(problem, again);
 }
@@ -85,9 +86,10 @@ element("erase").addEventListener("click", async () => {
   const words = `Every image that was ever uploaded for “${customer}” in this account is gone at once.`;
   if (!(await confirmed({ title: "Erase this customer?", words, yes: "Erase everything" }))) return;
   await attempt(null, async () => {
-    await eraseCustomer(customer);
+    const isFinished = await eraseCustomer(customer);
     (await gallery.refresh()).forEach(leave);
-    announce("The customer is erased.");
+    const later = "Storage is down: the pictures cannot be reached any more, and their bytes go when it is back.";
+    announce(isFinished ? "The customer is erased." : later);
     element("photo-heading").focus();
   });
 });

@@ -9,7 +9,6 @@ let onRetry = null;
 let waiting = null;
 
 export function showProblem(problem, again = null) {
-  if (problem.code === "CANCELLED") return;
   const { title, advice, details, reference, waitSeconds, passes } = inWords(problem);
   element("problem-title").textContent = title;
   element("problem-advice").textContent = advice;

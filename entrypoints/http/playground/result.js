@@ -31,7 +31,10 @@ export function hide() {
   for (const id of ["source-picture", "stored-picture"]) element(id).removeAttribute("src");
 }
 
-export const focusResult = () => element("result-heading").focus();
+export function focusResult() {
+  element("result-heading").focus({ preventScroll: true });
+  section.scrollIntoView({ block: "start" });
+}
 
 let objectUrl = null;
 

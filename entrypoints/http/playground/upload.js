@@ -1,4 +1,5 @@
 // Sends one photo with the chosen options and shows how far it got.
+import { announce } from "./announce.js";
 import { uploadImage } from "./api.js";
 
 const panel = document.getElementById("progress");
@@ -51,4 +52,8 @@ function show(share) {
   words.textContent = "Looking for people and developing the picture …";
 }
 
-document.getElementById("cancel").addEventListener("click", () => running?.abort());
+document.getElementById("cancel").addEventListener("click", () => {
+  running?.abort();
+  document.getElementById("photo-heading").focus();
+  announce("Cancelled. Nothing was kept.");
+});

@@ -1,0 +1,133 @@
+"""The operator's commands around erasure and recovery, on a database and a folder as they are in service."""
+
+import asyncio
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from application.authenticate import DEFAULT_ACCOUNT
+from domain.customer import Customer
+from domain.retention import RetentionPolicy
+from entrypoints.cli.main import main
+from entrypoints.container import Container
+from entrypoints.settings import Settings
+from tests.builders import MovableClock
+from tests.durability.world import World
+
+PERSON = "gid://shopify/Customer/1"
+
+
+class Shop:
+    """A data folder, and the commands on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, **options: Any) -> Result:
+        environment = {"TRYON_DATA_DIR": str(self.folder)}
+        return CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False, **options)
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def upload(self, *photos: bytes) -> list[str]:
+        return asyncio.run(self._upload(photos))
+
+    async def _upload(self, photos: tuple[bytes, ...]) -> list[str]:
+        container = Container(settings=Settings(data_dir=self.folder))
+        world = World(container.work(), container.objects(), MovableClock(datetime.now(UTC)), container.random())
+        async with world.work.read() as repositories:
+            account = await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
+        assert account is not None
+        customer = Customer(account.account_id, PERSON)
+        names = [(await world.upload(photo, account=account, customer=customer)).image.object_name for photo in photos]
+        await container.engine().dispose()
+        return names
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    async def prepare() -> None:
+        container = Container(settings=Settings(data_dir=tmp_path))
+        await container.migrator().upgrade()
+        await container.create_account().execute(DEFAULT_ACCOUNT, RetentionPolicy(7))
+        await container.engine().dispose()
+
+    asyncio.run(prepare())
+    return Shop(tmp_path)
+
+
+def test_an_erasure_is_proved_and_the_mark_that_stays_is_admitted(shop: Shop) -> None:
+    shop.upload(b"one", b"two")
+    proof = shop.json("customers", "erase", PERSON, "--yes", "--verify")
+    assert (proof["images"], proof["bytesLeft"]) == (2, 0)
+    assert (proof["rowsLeft"], proof["idempotencyRecordsLeft"], proof["objectsLeft"]) == (0, 0, 0)
+    assert proof["markedUntil"] > datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert list((shop.folder / "objects" / "ttl-7d").iterdir()) == []
+
+
+def test_the_audit_trail_holds_no_trace_of_the_person(shop: Shop) -> None:
+    names = shop.upload(b"one")
+    shop.json("customers", "erase", PERSON, "--yes")
+    (record,) = shop.json("audit")
+    assert record["images"] == 1
+    assert names == [f"ttl-7d/{image_id}.jpg" for image_id in record["imageIds"]]
+    assert record["completedAt"] is not None
+    assert PERSON not in shop.run("audit").output + json.dumps(record)
+
+
+def test_an_erasure_holds_after_the_database_was_restored(shop: Shop, tmp_path: Path) -> None:
+    shop.upload(b"one", b"two")
+    backup = shop.folder / "backup.db"
+    shutil.copyfile(shop.folder / "tryon.db", backup)
+    shutil.copytree(shop.folder / "objects", shop.folder / "objects.backup")
+    erasure_id = shop.json("customers", "erase", PERSON, "--yes")["erasureId"]
+    export = tmp_path / "erasures.json"
+    export.write_text(shop.run("audit", "--json").stdout)
+
+    shutil.copyfile(backup, shop.folder / "tryon.db")
+    shutil.rmtree(shop.folder / "objects")
+    (shop.folder / "objects.backup").rename(shop.folder / "objects")
+    assert shop.json("audit") == []
+
+    replay = ("customers", "replay-erasures", "--from", str(export))
+    assert shop.json(*replay, "--dry-run") == {"erasures": 1, "imagesThatCameBack": 2}
+    assert shop.json(*replay) == {"erasures": 1, "imagesThatCameBack": 2}
+    assert shop.json(*replay) == {"erasures": 1, "imagesThatCameBack": 0}
+    assert [record["erasureId"] for record in shop.json("audit")] == [erasure_id]
+    assert shop.json("reconcile")["compared"] == 0
+    assert shop.json("customers", "erase", PERSON, "--dry-run") == {"wouldErase": 0}
+
+
+def test_a_file_that_is_no_audit_trail_is_refused(shop: Shop, tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.json"
+    nonsense.write_text('{"a": 1}')
+    done = shop.run("customers", "replay-erasures", "--from", str(nonsense))
+    assert done.exit_code == 1
+    assert "audit --json" in done.stderr
+
+
+def test_reconcile_says_what_differs_and_mends_it_only_when_told(shop: Shop) -> None:
+    (name, other) = shop.upload(b"one", b"two")
+    (shop.folder / "objects" / name).rename(shop.folder / "objects" / "ttl-7d" / "img_stray.jpg")
+    found = shop.run("reconcile")
+    assert found.exit_code == 1
+    assert f"stored image without an object: {name}" in found.stdout
+    assert "object without a row: ttl-7d/img_stray.jpg" in found.stdout
+    assert found.stderr == ""
+    assert shop.json("reconcile", "--apply")["mended"] == 2
+    assert shop.json("reconcile") == {
+        "compared": 1,
+        "objectsWithoutRow": 0,
+        "imagesWithoutObject": 0,
+        "foreignObjects": 0,
+        "mended": 0,
+        "last": other,
+    }

@@ -1,0 +1,87 @@
+"""Bucket and database compared both ways, after disasters that are not supposed to happen."""
+
+import pytest
+
+from application.purge import FinishDeletion
+from application.reconcile import PAGE, Comparison, Kind, Reconcile
+from domain.errors import ReconcileRefused
+from domain.image import ImageId
+from tests.durability.conftest import MakeWorld
+from tests.durability.faults import Fault, Plan, ProcessDied
+from tests.durability.world import World
+
+ORPHAN = "ttl-3d/img_0000.jpg"
+
+
+async def a_disaster(world: World) -> tuple[ImageId, ImageId]:
+    """One object lost its row, one image lost its object. Returns: an image that is well, and the lost one."""
+    well = (await world.upload(b"well")).image
+    lost = (await world.upload(b"lost", keep_for_days=1)).image
+    await world.objects.delete([lost.object_name])
+    await world.objects.put(ORPHAN, b"orphan")
+    return well.image_id, lost.image_id
+
+
+async def test_a_dry_run_finds_both_and_touches_neither(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        _, lost = await a_disaster(world)
+        done = await world.reconcile(mend=False)
+        assert (done.compared, done.orphans, done.missing, done.mended, done.left) == (3, 1, 1, 0, 2)
+        assert {(found.kind, found.object_name) for found in done.found} == {
+            (Kind.ORPHAN, ORPHAN),
+            (Kind.MISSING, f"ttl-1d/{lost}.jpg"),
+        }
+        assert await world.objects.get(ORPHAN) == b"orphan"
+
+
+async def test_mending_leaves_what_is_well(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        well, _ = await a_disaster(world)
+        done = await world.reconcile(mend=True)
+        assert (done.orphans, done.missing, done.mended, done.left) == (1, 1, 2, 0)
+        assert await world.assert_nothing_is_left_behind() == {well}
+
+
+async def test_an_upload_in_flight_is_no_difference(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        await world.upload(b"well")
+        plan = Plan(Fault.CRASHES_AFTER, call=".put")
+        with pytest.raises(ProcessDied):
+            await world.upload(b"in flight", plan)
+        assert (await world.reconcile(mend=True)).left == 0
+        assert len([name async for name in world.objects.names()]) == 2
+
+
+async def test_what_is_not_ours_is_named_and_left_alone(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        await world.upload(b"well")
+        await world.objects.put("ttl-7d/notes.txt", b"a person's own")
+        done = await world.reconcile(mend=True)
+        assert (done.foreign, done.left) == (1, 0)
+        assert await world.objects.get("ttl-7d/notes.txt") == b"a person's own"
+
+
+async def test_storage_that_is_not_mounted_is_not_taken_for_empty(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        image = (await world.upload(b"well")).image
+        await world.objects.delete([image.object_name])
+        with pytest.raises(ReconcileRefused, match="mounted"):
+            await world.reconcile(mend=True)
+
+
+async def test_a_comparison_goes_on_where_it_was_stopped(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        for days in (1, 3, 7):
+            for _ in range(PAGE // 4):
+                await world.upload(b"well", keep_for_days=days)
+        for days in (1, 3, 7):
+            await world.objects.put(f"ttl-{days}d/img_9999.jpg", b"orphan")
+        for number in range(PAGE):
+            await world.objects.put(f"ttl-7d/img_{number + 5000}.jpg", b"orphan")
+        finish = FinishDeletion(world.objects, world.work, world.clock)
+        use_case = Reconcile(world.work, world.objects, finish, world.clock)
+        steps: list[Comparison] = [done async for done in use_case.execute(mend=False)]
+        assert len(steps) > 1
+        rest = [done async for done in use_case.execute(mend=False, after=steps[0].last)]
+        assert steps[0].orphans + rest[-1].orphans == steps[-1].orphans == PAGE + 3
+        assert steps[0].compared + rest[-1].compared == steps[-1].compared
