@@ -106,3 +106,17 @@ async def test_bytes_that_arrive_after_their_row_was_removed_get_a_row_until_the
             assert (await repositories.images.traces_of(CUSTOMER)).images == 0
         await world.recover()
         assert await world.assert_nothing_is_left_behind() == set()
+
+
+async def test_an_upload_that_dies_after_its_customer_was_erased_leaves_no_bytes(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        plan = Plan(Fault.PAUSES_BEFORE, call=".put")
+
+        async def erased_and_then_the_process_dies(world: World) -> None:
+            await erased(world)
+            plan.fault, plan.call, plan.happened = Fault.CRASHES_BEFORE, ".sign", False
+
+        assert isinstance(await stand_still(world, plan, erased_and_then_the_process_dies), ProcessDied)
+        assert len([name async for name in world.objects.names()]) == 1
+        await world.recover()
+        assert await world.assert_nothing_is_left_behind() == set()
