@@ -3,6 +3,7 @@
 import secrets
 
 from domain.account import AccountId
+from domain.generation import GenerationId, LeaseId
 from domain.image import ErasureId, ImageId
 
 ID_BYTES = 18
@@ -20,6 +21,15 @@ class SystemRandomSource:
 
     def account_id(self) -> AccountId:
         return AccountId("acc_" + secrets.token_urlsafe(ID_BYTES))
+
+    def generation_id(self) -> GenerationId:
+        return GenerationId("gen_" + secrets.token_urlsafe(ID_BYTES))
+
+    def lease_id(self) -> LeaseId:
+        return LeaseId("lea_" + secrets.token_urlsafe(ID_BYTES))
+
+    def product_id(self) -> str:
+        return "prd_" + secrets.token_urlsafe(ID_BYTES)
 
     def api_key(self) -> str:
         return f"gk_{secrets.token_hex(6)}_{secrets.token_urlsafe(24)}"

@@ -6,7 +6,7 @@ from application.ports import Clock, UnitOfWork
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import AccountId
 from domain.errors import Overloaded
-from domain.image import ImageId
+from domain.image import ImageId, is_image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class DeleteImage:
 
     async def execute(self, image_id: ImageId, account_id: AccountId) -> None:
         """Raises: Overloaded: the image is unreachable (if the database was there) but its bytes may still exist."""
+        if not is_image_id(image_id):
+            return
         async with self.work.begin() as repositories:
             doomed = await repositories.images.doom(image_id, account_id, self.clock.now() + TAKE_OVER_AFTER)
         if doomed is not None and (await self.finish.execute((doomed,))).left:

@@ -7,7 +7,8 @@ from application.ports import Clock, DoomedImage, RandomSource, UnitOfWork
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import Overloaded
+from domain.errors import ImageNotFound, Overloaded
+from domain.generation import Failure
 from domain.image import ErasureId
 
 AT_ONCE = 500
@@ -48,6 +49,8 @@ class EraseCustomer:
             await repositories.erasures.add_tombstone(
                 Tombstone.of(customer, erasure_id=erasure_id, epoch=epoch, salt=self.random.salt(), now=now)
             )
+            gone = Failure(ImageNotFound.code, str(ImageNotFound()))
+            await repositories.generations.fail_customer(customer, gone, now)
             doomed = await repositories.images.doom_customer(customer, erasure_id, now, now + TAKE_OVER_AFTER)
             record = ErasureRecord(
                 erasure_id=erasure_id,

@@ -7,9 +7,11 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
 
+from application.try_on_ports import GenerationRepository, ProductRepository
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
+from domain.generation import GenerationId, LeaseId
 from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
 from domain.retention import RetentionPolicy
 
@@ -28,6 +30,14 @@ class RandomSource(Protocol):
     def erasure_id(self) -> ErasureId: ...
 
     def account_id(self) -> AccountId: ...
+
+    def generation_id(self) -> GenerationId: ...
+
+    def lease_id(self) -> LeaseId: ...
+
+    def product_id(self) -> str:
+        """A name for a product that came without one."""
+        ...
 
     def api_key(self) -> str:
         """A whole key as the client will send it: `gk_<key id>_<secret>`; shown once and never kept."""
@@ -150,6 +160,10 @@ class ImageRepository(Protocol):
         """In whatever state; None when unknown or another account's."""
         ...
 
+    async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        """As `find`; what is found does not change until the transaction ends."""
+        ...
+
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None: ...
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
@@ -212,7 +226,9 @@ class ImageRepository(Protocol):
 class AccountRepository(Protocol):
     """Accounts and what is kept of their API keys."""
 
-    async def add(self, account: Account) -> None: ...
+    async def add(self, account: Account) -> None:
+        """Raises: AccountExists when the name is taken."""
+        ...
 
     async def find(self, account_id: AccountId) -> Account | None: ...
 
@@ -286,6 +302,12 @@ class Repositories(Protocol):
 
     @property
     def erasures(self) -> ErasureRepository: ...
+
+    @property
+    def products(self) -> ProductRepository: ...
+
+    @property
+    def generations(self) -> GenerationRepository: ...
 
 
 class UnitOfWork(Protocol):

@@ -80,6 +80,8 @@ class PurgeOverdue:
             due = await repositories.images.doom_due(now, now + TAKE_OVER_AFTER, self.batch_size)
             completed = await repositories.erasures.complete_records(now)
             await repositories.erasures.sweep(now)
+            await repositories.products.sweep(now)
+            await repositories.generations.sweep(now)
         finished = await self.finish.execute(due.images) if due.images else Finished(frozenset(), 0)
         return PurgeReport(
             expired=due.expired,

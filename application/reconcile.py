@@ -165,8 +165,7 @@ class Reconcile:
 
     async def _rows(self, after: str) -> AsyncIterator[_Row]:
         folder, _, file = after.partition("/")
-        for retention in (RetentionPolicy(days) for days in RetentionPolicy.ALLOWED_DAYS):
-            here = object_name(ImageId(""), retention).partition("/")[0]
+        for here, retention in _classes():
             if here < folder:
                 continue
             last = ImageId(file.removesuffix(".jpg")) if here == folder else ImageId("")
@@ -186,3 +185,10 @@ class Reconcile:
             raise ReconcileRefused("The database has no accounts: is it the right one? Nothing was touched.")
         if images and await anext(self.objects.names(), None) is None:
             raise ReconcileRefused("The storage is empty and the database is not: is it mounted? Nothing was touched.")
+
+
+def _classes() -> list[tuple[str, RetentionPolicy]]:
+    """Folders and their retention, in the order in which storage lists them: `ttl-30d` comes before `ttl-3d`."""
+    policies = map(RetentionPolicy, RetentionPolicy.ALL_DAYS)
+    folders = {object_name(ImageId(""), retention).partition("/")[0]: retention for retention in policies}
+    return sorted(folders.items(), key=lambda entry: f"{entry[0]}/")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.ports import Clock, ObjectStore, UnitOfWork
 from domain.account import AccountId
 from domain.errors import ImageNotFound
-from domain.image import ImageId, UploadedImage
+from domain.image import ImageId, UploadedImage, is_image_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,8 @@ class ResolveImage:
 
     async def execute(self, image_id: ImageId, account_id: AccountId) -> UploadedImage:
         """Raises: ImageNotFound: unknown, expired, deleted, or another account's; Overloaded."""
+        if not is_image_id(image_id):
+            raise ImageNotFound
         async with self.work.read() as repositories:
             image = await repositories.images.find(image_id, account_id)
         if image is None or not image.is_readable(self.clock.now()):

@@ -17,6 +17,12 @@ ImageId = NewType("ImageId", str)
 ErasureId = NewType("ErasureId", str)
 
 OBJECT_NAME = re.compile(r"ttl-(?P<days>[137])d/(?P<image_id>img_[A-Za-z0-9_-]+)\.jpg")
+_EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def is_image_id(text: str) -> bool:
+    """Whether an image can have this id. Others need no lookup, and some of them no database would take (NUL)."""
+    return _EVER_GIVEN.fullmatch(text) is not None
 
 
 class ImageState(StrEnum):

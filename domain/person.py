@@ -12,6 +12,10 @@ LIKELY: Final = 0.5
 """A landmark counts as visible when the detector finds that more likely than not."""
 
 
+BELOW_A_JOINT: Final = 0.02
+"""A visible ankle has at least this share of the visible body below it: the foot is some 4 % of a person's height."""
+
+
 class Framing(StrEnum):
     """How much of the main person the photo shows."""
 
@@ -70,10 +74,6 @@ class SeenPerson:
     silhouette: float
     landmarks: Mapping[BodyPart, Landmark] = field(default_factory=dict)
 
-    def sees(self, *parts: BodyPart) -> bool:
-        """Whether any of these parts is more likely seen than not, inside the box of what is visible."""
-        return any(self._is_visible(part) for part in parts)
-
     def visible_landmarks(self) -> dict[BodyPart, Landmark]:
         return {part: mark for part, mark in self.landmarks.items() if self._is_visible(part)}
 
@@ -88,14 +88,19 @@ class SeenPerson:
 
     @property
     def framing(self) -> Framing:
-        """The lowest part of the body that the photo shows; a seated person whose feet show counts as full-body."""
-        if self.sees(BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE, BodyPart.LEFT_FOOT, BodyPart.RIGHT_FOOT):
+        """The lowest joint that the photo shows; a seated person whose ankles show counts as full-body."""
+        if self._shows_below(BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE):
             return Framing.FULL_BODY
-        if self.sees(BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE):
+        if self._shows_below(BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE):
             return Framing.THREE_QUARTER
-        if self.sees(BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP):
+        if self._shows_below(BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP):
             return Framing.HALF_BODY
         return Framing.CLOSE_UP
+
+    def _shows_below(self, *joints: BodyPart) -> bool:
+        """Whether a joint is seen with some of the body under it: at the very edge its place is a guess."""
+        lowest = self.box.bottom - BELOW_A_JOINT * self.box.height
+        return any(mark.y <= lowest for part, mark in self.visible_landmarks().items() if part in joints)
 
 
 def main_person(people: Sequence[SeenPerson], source: Size) -> SeenPerson | None:

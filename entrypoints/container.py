@@ -6,11 +6,11 @@ from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 
 from adapters.clock import SystemClock
-from adapters.object_storage.folder import FolderObjectStore
-from adapters.object_storage.hmac_links import HmacLinks
 from adapters.random_source import SystemRandomSource
-from adapters.sql.migrate import Migrator
+from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.url_fetching.url_fetcher import UrlFetcher
+from adapters.workers.started_on_demand import StartedOnDemand
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
@@ -19,16 +19,19 @@ from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
 from application.manage_accounts import CreateAccount, CreateKey, ListAccounts, RevokeKey
 from application.preview_link import OpenPreview, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue
+from application.read_generation import ReadGeneration
 from application.read_image import ReadImage
 from application.reconcile import Reconcile
 from application.resolve_image import OpenImage, ResolveImage
+from application.run_generation import RunNextGeneration
+from application.start_try_on import CopyPicture, StartTryOn
+from application.store_picture import StorePicture
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.photo_processing import build_processor
 from entrypoints.settings import Settings
-from entrypoints.signing_key import signing_key
-
-PREVIEWS_PATH = "/tryon/v1/previews"
+from entrypoints.storage import Storage
+from entrypoints.try_on_engine import build_engine
 
 
 def _seconds(number: int) -> timedelta:
@@ -37,10 +40,6 @@ def _seconds(number: int) -> timedelta:
 
 def _days(number: int) -> timedelta:
     return timedelta(days=number)
-
-
-def _preview_base(settings: Settings) -> str:
-    return settings.base_url + PREVIEWS_PATH
 
 
 def _dev_key_digest(settings: Settings) -> bytes | None:
@@ -54,18 +53,30 @@ class Container(DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     random = providers.Singleton(SystemRandomSource)
-    engine = providers.Singleton(create_engine, settings.provided.resolved_database_url)
-    migrator = providers.Singleton(Migrator, engine)
-    work = providers.Singleton(SqlUnitOfWork, engine)
-    objects = providers.Singleton(FolderObjectStore, settings.provided.storage_folder)
-    hmac_links = providers.Singleton(
-        HmacLinks, providers.Callable(_preview_base, settings), providers.Callable(signing_key, settings)
+    engine = providers.Singleton(
+        create_engine,
+        settings.provided.resolved_database_url,
+        pool_size=settings.provided.database_pool_size,
+        statement_seconds=settings.provided.database_statement_seconds,
     )
+    migrator = providers.Singleton(
+        Migrator,
+        providers.Singleton(
+            create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
+        ),
+    )
+    work = providers.Singleton(SqlUnitOfWork, engine)
+    storage = providers.Singleton(Storage, settings)
+    objects = providers.Singleton(Storage.objects, storage)
+    link_signer = providers.Singleton(Storage.link_signer, storage)
+    link_reader = providers.Singleton(Storage.link_reader, storage)
+    hmac_links = providers.Singleton(Storage.own_links, storage)
+    storage_rules = providers.Singleton(Storage.rules, storage)
     processor = providers.Singleton(build_processor, settings)
 
     links = providers.Factory(
         PreviewLinks,
-        signer=hmac_links,
+        signer=link_signer,
         clock=clock,
         lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds),
     )
@@ -101,6 +112,49 @@ class Container(DeclarativeContainer):
         clock=clock,
         random=random,
     )
+    store_picture = providers.Factory(StorePicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
+    fetcher = providers.Singleton(
+        UrlFetcher,
+        max_bytes=settings.provided.max_file_bytes,
+        seconds=settings.provided.fetch_timeout_seconds,
+        allow_http=settings.provided.fetch_http,
+    )
+    start_try_on = providers.Factory(
+        StartTryOn,
+        upload_photo=upload_photo,
+        resolve_image=resolve_image,
+        copy_picture=providers.Factory(
+            CopyPicture, store_picture=store_picture, objects=objects, clock=clock, random=random
+        ),
+        delete_image=delete_image,
+        fetcher=fetcher,
+        links=link_reader,
+        work=work,
+        clock=clock,
+        random=random,
+    )
+    read_generation = providers.Factory(
+        ReadGeneration,
+        work=work,
+        links=providers.Factory(
+            PreviewLinks,
+            signer=link_signer,
+            clock=clock,
+            lifetime=providers.Callable(_seconds, settings.provided.result_url_ttl_seconds),
+        ),
+        clock=clock,
+    )
+    try_on_engine = providers.Singleton(build_engine, settings, providers.Singleton(StartedOnDemand, processor))
+    run_next_generation = providers.Factory(
+        RunNextGeneration,
+        engine=try_on_engine,
+        open_image=open_image,
+        store_picture=store_picture,
+        work=work,
+        clock=clock,
+        random=random,
+        engine_time=providers.Callable(_seconds, settings.provided.engine_timeout_seconds),
+    )
     authenticate = providers.Factory(
         Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)
     )
@@ -114,3 +168,4 @@ class Container(DeclarativeContainer):
             database=work.provided.check, storage=objects.provided.check, workers=processor.provided.check
         ),
     )
+    check_engine = providers.Factory(CheckReadiness, probes=providers.Dict(engine=try_on_engine.provided.check))

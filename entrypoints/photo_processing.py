@@ -1,6 +1,5 @@
 """The pool of photo workers as the settings want it, and what the machine has to bring along for it."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,18 +9,26 @@ from typing import Self
 
 from adapters.vision.models import ModelInstallationFailed, install, missing
 from adapters.vision.system_libraries import missing_library_advice
+from adapters.workers import syscall_filter
+from adapters.workers.syscall_filter import SandboxUnavailable
 from adapters.workers.worker_pool import WorkerLimits, WorkerPool
 from application.prepare_photo import PreparePhoto
+from entrypoints.cores import usable_cores
 from entrypoints.settings import Settings
 
 __all__ = [
     "ModelInstallationFailed",
+    "SandboxUnavailable",
     "build_processor",
     "install_models",
     "missing_models",
     "missing_system_libraries",
     "sandbox_problem",
 ]
+
+
+REPORT_BYTES = 1_000_000
+"""More than all that is said about a photo besides its three bytes a pixel at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,33 @@ def preparer_factory(settings: Settings) -> PreparerFactory:
 
 
 def build_processor(settings: Settings) -> WorkerPool:
-    """As many workers as there are cores for this process, unless the settings say otherwise."""
+    """As many workers as there are cores, unless the settings say otherwise; shared out among the server processes."""
+    workers = settings.workers or usable_cores()
     return WorkerPool(
         factory=preparer_factory(settings),
-        workers=settings.workers or len(os.sched_getaffinity(0)),
-        max_queued=settings.max_uploads,
+        workers=settings.share(workers),
+        max_queued=settings.share(settings.max_uploads),
         readable_paths=(str(model_dir(settings)),),
         allow_unsandboxed=settings.allow_unsandboxed,
-        limits=WorkerLimits(photo_seconds=settings.photo_timeout_seconds),
+        limits=WorkerLimits(
+            photo_seconds=settings.photo_timeout_seconds,
+            max_reply_bytes=3 * settings.max_edge**2 + REPORT_BYTES,
+        ),
     )
+
+
+def offline_preparer(settings: Settings) -> PreparePhoto:
+    """The very same pipeline in this process, for an operator's own photos."""
+    return preparer_factory(settings)()
+
+
+def without_network(settings: Settings) -> None:
+    """From now on this process has no network: MediaPipe would report its use. Raises: SandboxUnavailable."""
+    try:
+        syscall_filter.install(syscall_filter.FORK_SERVER_DENIALS)
+    except SandboxUnavailable:
+        if not settings.allow_unsandboxed:
+            raise
 
 
 def model_dir(settings: Settings) -> Path:

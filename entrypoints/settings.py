@@ -1,9 +1,10 @@
 """The one reader of the environment: every setting, what it accepts, and what it means."""
 
 import difflib
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -23,11 +24,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[int, Meta(ge=1, le=65535)] = 8000
     public_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
     server_processes: Positive = 1
+    playground: bool | None = None  # a page at / to try the service on; on by itself only where no stranger gets to
 
     # Where rows and objects are kept.
     data_dir: Path = Path("data")
     database_url: Annotated[str, Meta(pattern=r"^(sqlite\+aiosqlite:///|postgresql\+asyncpg://)")] | None = None
-    storage_url: Annotated[str, Meta(pattern=r"^file:///.")] | None = None
+    database_pool_size: Positive = 5  # connections of each server process; PostgreSQL only, like the next
+    database_statement_seconds: Positive = 10
+    storage_url: Annotated[str, Meta(pattern=r"^(file:///.|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/|$))")] | None = None
     backup_retention_days: Count = 30
 
     # Keys. A signing key that is not set is generated and kept in the data folder.
@@ -39,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_pixels: Positive = 64_000_000
     max_edge: Annotated[int, Meta(ge=64, le=8192)] = 2000
     url_ttl_seconds: Positive = 15 * 60
+    preview_links: Literal["storage", "service"] | None = None  # who serves them; a bucket, if there is one
     purge_interval_seconds: Positive = 60
     rate_limit_per_minute: Count = 100
 
@@ -50,10 +55,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upload_timeout_seconds: Positive = 60
     allow_unsandboxed: bool = False
 
+    # Try-on: who renders, and what it needs.
+    engine: Literal["preview", "vertex", "http"] = "preview"
+    engine_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
+    engine_timeout_seconds: Positive = 120
+    vertex_project: Annotated[str, Meta(min_length=1)] | None = None
+    vertex_region: Annotated[str, Meta(pattern="^[a-z0-9-]+$")] = "us-central1"
+    vertex_model: Annotated[str, Meta(pattern="^[a-z0-9@._-]+$")] = "virtual-try-on-001"
+    generations_at_once: Annotated[int, Meta(ge=0, le=64)] = (
+        2  # in each server process; 0 leaves them to `tryon-images worker`
+    )
+    result_url_ttl_seconds: Positive = 24 * 60 * 60
+    fetch_timeout_seconds: Positive = 10
+    fetch_http: bool = False
+
     @property
     def base_url(self) -> str:
         """The public URL without a slash at its end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def share(self, number: int) -> int:
+        """What one server process gets of something that all of them share; at least one."""
+        return -(-number // self.server_processes)
+
+    @property
+    def shows_playground(self) -> bool:
+        """As the setting says; without it, only when nobody but this machine can reach us."""
+        return _is_loopback(self.host) if self.playground is None else self.playground
 
     @property
     def resolved_database_url(self) -> str:
@@ -63,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def keeps_files(self) -> bool:
         """Whether objects are kept in a local folder."""
         return self.storage_url is None or self.storage_url.startswith("file://")
+
+    @property
+    def serves_previews(self) -> bool:
+        """Whether preview links lead to a route of ours, and so have to be signed with a key of ours."""
+        return self.keeps_files or self.preview_links == "service"
 
     @property
     def storage_folder(self) -> Path:
@@ -99,7 +132,21 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             problems.append(f"{name}: {_in_words(str(error))}{shown}.")
     if problems:
         raise ConfigurationError(problems)
-    return Settings(**values)
+    settings = Settings(**values)
+    if contradictions := list(_contradictions(settings)):
+        raise ConfigurationError(contradictions)
+    return settings
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    if settings.keeps_files and settings.preview_links == "storage":
+        yield "TRYON_PREVIEW_LINKS: a folder cannot serve links; leave it out, or set TRYON_STORAGE_URL=gs://…."
+    if not settings.keeps_files and settings.serves_previews and settings.signing_key is None:
+        yield "TRYON_SIGNING_KEY is needed with TRYON_PREVIEW_LINKS=service: all replicas have to share it."
+    if settings.engine == "http" and settings.engine_url is None:
+        yield "TRYON_ENGINE_URL is needed with TRYON_ENGINE=http: where the model answers."
+    if settings.engine == "vertex" and settings.vertex_project is None:
+        yield "TRYON_VERTEX_PROJECT is needed with TRYON_ENGINE=vertex: the Google Cloud project that is billed."
 
 
 def masked(settings: Settings) -> dict[str, str]:
@@ -113,7 +160,7 @@ def masked(settings: Settings) -> dict[str, str]:
 def _parse(text: str, wanted: Any) -> Any:
     if wanted is Path:
         return Path(text).expanduser()
-    if wanted is bool:
+    if wanted in {bool, bool | None}:
         if text.lower() not in {"0", "1", "true", "false", "on", "off", "yes", "no"}:
             raise ValueError("Expected 1 or 0, true or false, on or off")
         return text.lower() in {"1", "true", "on", "yes"}
@@ -122,13 +169,20 @@ def _parse(text: str, wanted: Any) -> Any:
     return msgspec.convert(text, wanted, strict=False)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _in_words(problem: str) -> str:
-    if "pattern" not in problem:
+    if "matching regex" not in problem:
         return problem
     accepted = {
         "^https?": "expected a URL like https://photos.example.com",
         "^(sqlite": "expected sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database",
-        "^file": "expected file:///absolute/folder",
+        "^(file": "expected file:///absolute/folder or gs://bucket/prefix",
     }
     return next((words for start, words in accepted.items() if start in problem), problem)
 

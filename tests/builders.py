@@ -8,6 +8,7 @@ from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from domain.account import Account, AccountId
 from domain.customer import Customer
+from domain.generation import GenerationId, LeaseId
 from domain.geometry import Size
 from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
 from domain.photo import SourceFormat
@@ -45,6 +46,15 @@ class CountingRandom:
 
     def account_id(self) -> AccountId:
         return AccountId(f"acc_{next(self.numbers):04}")
+
+    def generation_id(self) -> GenerationId:
+        return GenerationId(f"gen_{next(self.numbers):04}")
+
+    def lease_id(self) -> LeaseId:
+        return LeaseId(f"lea_{next(self.numbers):04}")
+
+    def product_id(self) -> str:
+        return f"prd_{next(self.numbers):04}"
 
     def api_key(self) -> str:
         return f"gk_{next(self.numbers):06}_secret"

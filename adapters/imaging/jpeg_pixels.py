@@ -20,30 +20,39 @@ _CHANNELS: Final = {1: Channels.GRAY, 3: Channels.RGB, 4: Channels.CMYK}
 _COLORSPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}  # the decoder's names
 
 
-def decode_jpeg(photo: ScannedJpeg) -> Raster:
-    """Raises: InvalidImage when the decoder had anything to complain about."""
+def decode_jpeg(photo: ScannedJpeg, reduction: int = 1) -> Raster:
+    """The pixels, or with a reduction of 2 half as many in each direction, which libjpeg makes from the coefficients.
+
+    Raises: InvalidImage when the decoder had anything to complain about.
+    """
     channels = _CHANNELS[photo.components]
     try:
-        pixels = _decode(photo, _COLORSPACES[channels])
+        pixels = _decode(photo, _COLORSPACES[channels], reduction)
     except (ValueError, OSError, SyntaxError) as error:
         raise InvalidImage from error
     if channels is Channels.GRAY:
-        return Raster(pixels.reshape(pixels.shape[:2]), channels)
-    if channels is Channels.CMYK:
-        return Raster(
-            np.subtract(255, pixels, out=pixels), channels
-        )  # inverted, as Adobe writes them and all read them
-    return Raster(pixels, channels)
+        pixels = pixels.reshape(pixels.shape[:2])
+    if channels is Channels.CMYK:  # inverted, as Adobe writes them and every reader expects them
+        pixels = np.subtract(255, pixels, out=pixels)
+    return Raster(pixels, channels, 1 if pixels.shape[:2] == _shape(photo) else reduction)
 
 
-def _decode(photo: ScannedJpeg, colorspace: str) -> Pixels:
+def _shape(photo: ScannedJpeg) -> tuple[int, int]:
+    return photo.stored_size.height, photo.stored_size.width
+
+
+def _decode(photo: ScannedJpeg, colorspace: str, reduction: int) -> Pixels:
     """Samples as stored. Raises: ValueError, OSError, SyntaxError."""
+    wish = {}
+    if reduction > 1:  # the factor alone is not acted on: the decoder reduces down to a size that it is given
+        height, width = _shape(photo)
+        wish = {"min_height": -(-height // reduction), "min_width": -(-width // reduction), "min_factor": reduction}
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace=colorspace, strict=True)
+        pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=True, **wish)
     except ValueError as error:
         complaint = str(error)
         if _HARMLESS_COMPLAINT in complaint:
-            pixels = simplejpeg.decode_jpeg(photo.stream, colorspace=colorspace, strict=False)
+            pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=False, **wish)
         elif _UNNAMED_SUBSAMPLING in complaint and photo.had_end:
             pixels = _decode_by_pillow(photo.stream, photo.components)
         else:

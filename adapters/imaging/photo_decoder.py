@@ -1,7 +1,7 @@
 """Strangers' photos: headers first, pixels when asked for, and the picture that is kept."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -9,17 +9,17 @@ import numpy as np
 from adapters.imaging.color_conversion import conversion_to_srgb
 from adapters.imaging.heif_headers import ScannedHeif, scan_heif
 from adapters.imaging.heif_pixels import decode_heif
-from adapters.imaging.jpeg_headers import scan_jpeg
+from adapters.imaging.jpeg_headers import ScannedJpeg, scan_jpeg
 from adapters.imaging.jpeg_output import encode_jpeg
 from adapters.imaging.jpeg_pixels import decode_jpeg
-from adapters.imaging.png_headers import scan_png
+from adapters.imaging.png_headers import ScannedPng, scan_png
 from adapters.imaging.png_pixels import decode_png
 from adapters.imaging.raster import Channels, Pixels, Raster
 from adapters.imaging.resizing import roughly_scaled_down, scaled_down
 from adapters.imaging.scanned_photo import ScannedPhoto
 from adapters.imaging.sniffing import sniff
 from adapters.imaging.turning import stored_box, turned_upright
-from adapters.imaging.webp_headers import scan_webp
+from adapters.imaging.webp_headers import ScannedWebp, scan_webp
 from adapters.imaging.webp_pixels import decode_webp
 from application.photo_ports import DevelopedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
@@ -29,18 +29,13 @@ from domain.photo import PhotoWarning, SourceFormat
 cv2.setNumThreads(1)  # the worker processes share the cores among themselves
 
 _MAX_PIXELS: Final = 64_000_000  # HTTP contract, IMAGE_TOO_LARGE
+_KEPT_EDGE: Final = 2000  # HTTP contract, "longest edge at most 2000"
 
 _SCANNERS: Final[dict[SourceFormat, Callable[[bytes], ScannedPhoto]]] = {
     SourceFormat.JPEG: scan_jpeg,
     SourceFormat.PNG: scan_png,
     SourceFormat.WEBP: scan_webp,
     SourceFormat.HEIC: scan_heif,
-}
-_DECODERS: Final[dict[SourceFormat, Callable[[Any], Raster]]] = {
-    SourceFormat.JPEG: decode_jpeg,
-    SourceFormat.PNG: decode_png,
-    SourceFormat.WEBP: decode_webp,
-    SourceFormat.HEIC: decode_heif,
 }
 
 
@@ -80,38 +75,75 @@ class _ScannedOpenPhoto(OpenPhoto):
         return self._scanned.upright_size
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
-        upright, _ = self._srgb(window, longest_edge, roughly_scaled_down)
+        raster = self._decoded or self._decode(_sufficient_reduction(_largest_portrait(self.upright_size), _KEPT_EDGE))
+        upright, _ = self._srgb(window, longest_edge, roughly_scaled_down, raster)
         height, width = upright.shape[:2]
         return RgbPixels(Size(width, height), np.ascontiguousarray(upright).data.cast("B"))
 
     def develop(self, window: Box | None, longest_edge: int) -> DevelopedPhoto:
-        upright, warnings = self._srgb(window, longest_edge, scaled_down)
+        raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
+        upright, warnings = self._srgb(window, longest_edge, scaled_down, raster)
         height, width = upright.shape[:2]
         return DevelopedPhoto(encode_jpeg(upright), Size(width, height), warnings)
 
     def _srgb(
-        self, window: Box | None, longest_edge: int, resize: Callable[[Pixels, Size], Pixels]
+        self, window: Box | None, longest_edge: int, resize: Callable[[Pixels, Size], Pixels], raster: Raster
     ) -> tuple[Pixels, tuple[PhotoWarning, ...]]:
         """The window: cut, scaled, in sRGB, without transparency, upright. In this order most steps see few pixels."""
-        stored, orientation = self._scanned.stored_size, self._scanned.orientation
-        part = stored_box(window or Box.covering(self.upright_size), orientation, stored)
-        if not part.is_inside(stored):
-            raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
-        raster = self._raster()
-        cut = raster.pixels[part.y : part.bottom, part.x : part.right]
-        size = part.size.limited_to(longest_edge)
+        part = self._stored_part(window)
+        cut = _cut(raster, part)
+        size = part.size.limited_to(min(longest_edge, max(cut.shape[:2])))
         channels = Channels.RGB if raster.channels is Channels.RGBA else raster.channels
         convert, warnings = conversion_to_srgb(self._scanned, channels)
         if raster.channels is Channels.RGBA:
             rgb = _flattened(resize(_premultiplied(cut), size), convert)
         else:
             rgb = convert(resize(cut, size))
-        return turned_upright(rgb, orientation), warnings
+        return turned_upright(rgb, self._scanned.orientation), warnings
 
-    def _raster(self) -> Raster:
-        if self._decoded is None:
-            self._decoded = _DECODERS[self._scanned.source_format](self._scanned)
+    def _stored_part(self, window: Box | None) -> Box:
+        stored = self._scanned.stored_size
+        part = stored_box(window or Box.covering(self.upright_size), self._scanned.orientation, stored)
+        if not part.is_inside(stored):
+            raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
+        return part
+
+    def _decode(self, reduction: int) -> Raster:
+        """Decode, or take what was decoded before if it is detailed enough."""
+        if self._decoded is None or self._decoded.reduction > reduction:
+            self._decoded = None  # before the next one is made: two of them would not fit into a worker
+            self._decoded = _decoded(self._scanned, reduction)
         return self._decoded
+
+
+def _decoded(scanned: ScannedPhoto, reduction: int) -> Raster:
+    match scanned:
+        case ScannedJpeg():
+            return decode_jpeg(scanned, reduction)
+        case ScannedPng():
+            return decode_png(scanned)
+        case ScannedWebp():
+            return decode_webp(scanned)
+        case ScannedHeif():
+            return decode_heif(scanned)
+        case _:
+            raise TypeError(f"no decoder for {type(scanned).__name__}")
+
+
+def _largest_portrait(size: Size) -> Size:
+    """The largest 4:5 window: what is kept of most photos."""
+    height = min(size.height, size.width * 5 // 4)
+    return Size(max(1, height * 4 // 5), max(1, height))
+
+
+def _sufficient_reduction(part: Size, longest_edge: int) -> int:
+    """2 when half of the pixels in each direction are still enough for a result of this size, else 1."""
+    return 2 if part.longest_edge // 2 >= longest_edge else 1
+
+
+def _cut(raster: Raster, part: Box) -> Pixels:
+    step = raster.reduction
+    return raster.pixels[part.y // step : -(-part.bottom // step), part.x // step : -(-part.right // step)]
 
 
 def _premultiplied(rgba: Pixels) -> Pixels:

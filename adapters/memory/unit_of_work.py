@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from adapters.memory.try_on_repositories import GenerationRow, InMemoryGenerationRepository, InMemoryProductRepository
 from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, PublishOutcome
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import IdempotencyKeyInUse
+from domain.errors import AccountExists, IdempotencyKeyInUse
+from domain.generation import GenerationId
 from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
+from domain.product import Product
 from domain.retention import RetentionPolicy
 
 
@@ -45,6 +48,8 @@ class Tables:
     tombstones: dict[ErasureId, Tombstone] = field(default_factory=dict)
     records: dict[ErasureId, ErasureRecord] = field(default_factory=dict)
     erased: dict[tuple[ErasureId, ImageId], datetime] = field(default_factory=dict)
+    products: dict[tuple[AccountId, str], Product] = field(default_factory=dict)
+    generations: dict[GenerationId, GenerationRow] = field(default_factory=dict)
 
     def snapshot(self) -> "Tables":
         return Tables(*(copy.copy(getattr(self, name)) for name in self.__slots__))
@@ -79,6 +84,8 @@ class InMemoryRepositories:
         self.images = InMemoryImageRepository(tables)
         self.accounts = InMemoryAccountRepository(tables)
         self.erasures = InMemoryErasureRepository(tables)
+        self.products = InMemoryProductRepository(tables.products)
+        self.generations = InMemoryGenerationRepository(tables.generations)
 
 
 class InMemoryImageRepository:
@@ -108,6 +115,9 @@ class InMemoryImageRepository:
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         row = self._rows.get(image_id)
         return row.image if row and row.image.account_id == account_id else None
+
+    async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        return await self.find(image_id, account_id)
 
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
         for row in self._rows.values():
@@ -189,6 +199,8 @@ class InMemoryAccountRepository:
         self._tables = tables
 
     async def add(self, account: Account) -> None:
+        if await self.find_by_name(account.name):
+            raise AccountExists(account.name)
         self._tables.accounts[account.account_id] = account
 
     async def find(self, account_id: AccountId) -> Account | None:

@@ -4,10 +4,14 @@ import base64
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from domain.account import AccountId
 from domain.image import ImageId, UploadedImage
+
+PARAMETERS = ("account", "expires", "signature")
+MAX_EXPIRES = 2**37
+"""Some 4,000 years: a larger number is no date."""
 
 
 class HmacLinks:
@@ -28,6 +32,19 @@ class HmacLinks:
         expected = self._signature(image_id, account_id, expires)
         is_ours = hmac.compare_digest(expected.encode(), signature.encode())
         return is_ours and now < datetime.fromtimestamp(expires, UTC)
+
+    def image_shown_by(self, url: str, now: datetime) -> ImageId | None:
+        """The image of one of our own links; None for any other URL, and for a link that is over or was changed."""
+        path, _, query = url.partition("?")
+        base_url, _, image_id = path.rpartition("/")
+        given = parse_qs(query)
+        if base_url != self._base_url or any(len(given.get(name, ())) != 1 for name in PARAMETERS):
+            return None
+        account, expires, signature = (given[name][0] for name in PARAMETERS)
+        if not (expires.isascii() and expires.isdigit() and int(expires) <= MAX_EXPIRES):
+            return None
+        is_live = self.is_valid(ImageId(image_id), AccountId(account), int(expires), signature, now)
+        return ImageId(image_id) if is_live else None
 
     def _signature(self, image_id: ImageId, account_id: AccountId, expires: int) -> str:
         message = f"preview\0{image_id}\0{account_id}\0{expires}".encode()

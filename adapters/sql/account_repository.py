@@ -2,12 +2,28 @@
 
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
+
+FIND_KEY = (
+    select(
+        accounts,
+        api_keys.c.id.label("key_id"),
+        api_keys.c.digest,
+        api_keys.c.label.label("key_label"),
+        api_keys.c.created_at.label("key_created_at"),
+        api_keys.c.revoked_at,
+    )
+    .join(api_keys, api_keys.c.account_id == accounts.c.id)
+    .where(api_keys.c.id == bindparam("key"))
+)
+"""Built once: every request begins with it."""
 
 
 class SqlAccountRepository:
@@ -17,16 +33,18 @@ class SqlAccountRepository:
         self._connection = connection
 
     async def add(self, account: Account) -> None:
-        await self._connection.execute(
-            insert(accounts).values(
-                id=account.account_id,
-                name=account.name,
-                default_keep_for_days=account.default_retention.keep_for_days,
-                is_active=account.is_active,
-                erasure_epoch=account.erasure_epoch,
-                created_at=account.created_at,
-            )
+        row = insert(accounts).values(
+            id=account.account_id,
+            name=account.name,
+            default_keep_for_days=account.default_retention.keep_for_days,
+            is_active=account.is_active,
+            erasure_epoch=account.erasure_epoch,
+            created_at=account.created_at,
         )
+        try:
+            await self._connection.execute(row)
+        except IntegrityError as error:  # two at once: both found the name free, the constraint let one in
+            raise AccountExists(account.name) from error
 
     async def find(self, account_id: AccountId) -> Account | None:
         return await self._find(accounts.c.id == account_id)
@@ -51,18 +69,7 @@ class SqlAccountRepository:
         )
 
     async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
-        found = await self._connection.execute(
-            select(
-                accounts,
-                api_keys.c.id.label("key_id"),
-                api_keys.c.digest,
-                api_keys.c.label.label("key_label"),
-                api_keys.c.created_at.label("key_created_at"),
-                api_keys.c.revoked_at,
-            )
-            .join(api_keys, api_keys.c.account_id == accounts.c.id)
-            .where(api_keys.c.id == key_id)
-        )
+        found = await self._connection.execute(FIND_KEY, {"key": key_id})
         row = found.one_or_none()
         if row is None:
             return None

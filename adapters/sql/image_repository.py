@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +28,10 @@ from domain.retention import RetentionPolicy
 PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
 IDS_AT_ONCE = 500
 """Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
+
+
+FIND = select(images).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
+"""Built once: it is the statement that clients wait for most."""
 
 
 class SqlImageRepository:
@@ -82,7 +86,14 @@ class SqlImageRepository:
         )
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        return await self._find(images.c.id == image_id, images.c.account_id == account_id)
+        found = await self._connection.execute(FIND, {"image": image_id, "account": account_id})
+        row = found.one_or_none()
+        return _image(row) if row else None
+
+    async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        query = select(images).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
+        row = (await self._connection.execute(query)).one_or_none()
+        return _image(row) if row else None
 
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
         return await self._find(images.c.account_id == account_id, images.c.key_digest == key_digest)

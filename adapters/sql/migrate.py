@@ -10,11 +10,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.outages import outages_as_overloaded
+
 MIGRATION_LOCK = 7_306_100_001
 """Any number that nobody else in the database uses: two replicas that start together migrate one after the other."""
+MIGRATION_SECONDS = 60 * 60
+"""For one statement: hours would be a case for an operator."""
+LOCK_SECONDS = 5
 
 
-def _config() -> Config:
+def alembic_config() -> Config:
+    """Where the migrations are; `attributes["connection"]` has to be set."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("path_separator", "os")
@@ -22,22 +28,35 @@ def _config() -> Config:
 
 
 @cache
-def head() -> str | None:
-    """The newest revision that this code knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def revisions() -> tuple[str, ...]:
+    """All that this code knows, newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
-def is_at_head(connection: Connection) -> bool:
-    """Whether the schema is the one that this code needs."""
-    return MigrationContext.configure(connection).get_current_revision() == head()
+def is_new_enough(connection: Connection) -> bool:
+    """Whether this code can work on the schema.
+
+    It can on a newer one too, whose revision it does not know: migrations only ever add, so that the version before
+    goes on serving while, and after, the next one's migrations run.
+    """
+    current = MigrationContext.configure(connection).get_current_revision()
+    return current is not None and current not in revisions()[1:]
 
 
 def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-    config = _config()
+        # A new index on a large table may take its time, but not while everybody who serves waits behind a lock.
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+    config = alembic_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _newer_revision(connection: Connection) -> str | None:
+    """The schema's revision, if it is one that only a newer version of this code knows."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    return None if current in (None, *revisions()) else current
 
 
 class Migrator:
@@ -51,11 +70,20 @@ class Migrator:
         """SQLite: nobody else uses the database, so a server may upgrade it by itself when it starts."""
         return self._engine.dialect.name == "sqlite"
 
-    async def upgrade(self) -> str | None:
-        """Create or upgrade the schema, in one transaction; a no-op when it is up to date. Returns: the revision."""
+    async def upgrade(self) -> str:
+        """Create or upgrade the schema, in one transaction; a no-op when it is up to date or newer.
+
+        Returns: the revision. Raises: Overloaded, also when a table that it has to change is busy.
+        """
         database = self._engine.url.database
         if self.is_embedded and database:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
-        async with self._engine.begin() as connection:
-            await connection.run_sync(_upgrade)
-        return head()
+        try:
+            with outages_as_overloaded():
+                async with self._engine.begin() as connection:
+                    if current := await connection.run_sync(_newer_revision):
+                        return current
+                    await connection.run_sync(_upgrade)
+        finally:
+            await self._engine.dispose()  # done once and for all: nobody keeps a connection for it
+        return revisions()[0]

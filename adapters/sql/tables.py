@@ -135,3 +135,44 @@ erased_images = Table(
     Column("image_id", ImageIdColumn, primary_key=True),
     Column("forget_at", UtcDateTime, nullable=False, index=True),
 )
+
+products = Table(
+    "products",
+    metadata,
+    Column("account_id", String(40), ForeignKey("accounts.id"), primary_key=True),
+    Column("external_id", String(256), primary_key=True),
+    Column("images", Text, nullable=False),
+    Column("is_one_shot", Boolean, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
+    Column("status", String(10), nullable=False),
+    # Set while the generation waits or runs, and forgotten when it ends: a row that stays is anonymous.
+    Column("customer_id", String(256)),
+    Column("person_image_id", String(40)),
+    Column("garment_image_ids", Text),
+    Column("lease_id", String(40)),
+    Column("keep_for_days", SmallInteger, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("engine", String(20)),
+    Column("result_image_id", String(40)),
+    Column("error_code", String(40)),
+    Column("error_message", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # When a worker may take it on: the next try, the end of a lease; when a purger may forget it, once it has ended.
+    Column("due_at", UtcDateTime, nullable=False),
+    Index("ix_generations_due_at", "due_at"),
+    Index(
+        "ix_generations_customer",
+        "account_id",
+        "customer_id",
+        sqlite_where=text("customer_id IS NOT NULL"),
+        postgresql_where=text("customer_id IS NOT NULL"),
+    ),
+)

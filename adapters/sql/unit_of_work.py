@@ -1,43 +1,85 @@
 """Transactions on SQLite or PostgreSQL."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
 from adapters.sql.erasure_repository import SqlErasureRepository
+from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
-from adapters.sql.migrate import is_at_head
+from adapters.sql.migrate import is_new_enough
+from adapters.sql.outages import outages_as_overloaded
+from adapters.sql.product_repository import SqlProductRepository
+from adapters.sql.sqlite_connection import connect
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
+CONNECT_SECONDS = 5
+POOL_RECYCLE_SECONDS = 30 * 60
+"""Load balancers and cloud proxies drop what has been idle or open for longer."""
 READ_ONLY = "tryon_read_only"
-POSTGRES_CONNECT_SECONDS = 5
-POSTGRES_COMMAND_SECONDS = 30
-POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
-"""SQLSTATEs that say "not now" (PostgreSQL, appendix A): connection lost, read-only, login refused, no such database,
-deadlock, out of disk, memory or connections, lock not granted, shut down by an operator, I/O error."""
 
 
-def create_engine(database_url: str) -> AsyncEngine:
-    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`."""
+def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: int = 10) -> AsyncEngine:
+    """An engine for `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+
+    The limits are for PostgreSQL: at most `pool_size` connections, and no statement, nor a wait for a lock or a
+    connection, for longer than `statement_seconds`.
+    """
     if make_url(database_url).get_backend_name() != "sqlite":
-        return create_async_engine(
+        engine = create_async_engine(
             database_url,
-            pool_pre_ping=True,
             # An erasure's lock works only if every statement after it sees what was committed before it was granted.
             isolation_level="READ COMMITTED",
-            connect_args={"timeout": POSTGRES_CONNECT_SECONDS, "command_timeout": POSTGRES_COMMAND_SECONDS},
+            pool_size=pool_size,
+            max_overflow=0,  # so that replicas x processes x pool_size is all that a server ever has to admit
+            pool_timeout=statement_seconds,
+            pool_recycle=POOL_RECYCLE_SECONDS,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                # The driver's own limit too: a server that has vanished never says that time is up.
+                "command_timeout": statement_seconds + CONNECT_SECONDS,
+                "server_settings": {
+                    "application_name": "tryon-images",
+                    "statement_timeout": f"{statement_seconds}s",
+                    "idle_in_transaction_session_timeout": f"{2 * statement_seconds}s",
+                },
+            },
         )
-    engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+        event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
+        return engine
+    path = make_url(database_url).database or ":memory:"
+    engine = create_async_engine(database_url, async_creator=partial(connect, path, SQLITE_BUSY_SECONDS))
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "checkout", _read_on_the_thread)
     return engine
+
+
+def _refuse_if_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """The pool then opens another. The driver has heard of a restart by itself; asking would cost three round trips."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _readers_of(engine: AsyncEngine) -> AsyncEngine:
+    """The same connections, for statements that each stand by themselves."""
+    if engine.dialect.name != "sqlite":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    readers = engine.execution_options(**{READ_ONLY: True})
+    event.listen(readers.sync_engine, "engine_connect", _read_at_once)
+    return readers
+
+
+def _read_at_once(connection: Any) -> None:
+    connection.connection.driver_connection.reads_at_once = True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -50,10 +92,15 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def _read_on_the_thread(connection: Any, _record: object, _proxy: object) -> None:
+    """Whoever used it before, until the one who takes it now says otherwise."""
+    connection.driver_connection.reads_at_once = False
+
+
 def _begin_sqlite(connection: Any) -> None:
     """Writers queue up at BEGIN; one that began as a reader could not become a writer without a conflict."""
-    deferred = connection.get_execution_options().get(READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get(READ_ONLY, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 class SqlRepositories:
@@ -63,6 +110,8 @@ class SqlRepositories:
         self.images = SqlImageRepository(connection)
         self.accounts = SqlAccountRepository(connection)
         self.erasures = SqlErasureRepository(connection)
+        self.products = SqlProductRepository(connection)
+        self.generations = SqlGenerationRepository(connection)
 
 
 class SqlUnitOfWork:
@@ -70,40 +119,33 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-
-    def begin(self) -> AbstractAsyncContextManager[SqlRepositories]:
-        return self._transaction({})
-
-    def read(self) -> AbstractAsyncContextManager[SqlRepositories]:
-        return self._transaction({READ_ONLY: True})
-
-    async def check(self) -> None:
-        with _outages_as_overloaded():
-            async with self._engine.connect() as connection:
-                if not await connection.run_sync(is_at_head):
-                    raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
+        self._is_embedded = engine.dialect.name == "sqlite"
+        self._readers = _readers_of(engine)
 
     @asynccontextmanager
-    async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[SqlRepositories]:
-        with _outages_as_overloaded():
+    async def begin(self) -> AsyncIterator[SqlRepositories]:
+        with outages_as_overloaded():
+            self._expect_a_database()
+            async with self._engine.begin() as connection:
+                yield SqlRepositories(connection)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlRepositories]:
+        """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""
+        with outages_as_overloaded():
+            self._expect_a_database()
+            async with self._readers.connect() as connection:
+                yield SqlRepositories(connection)
+
+    async def check(self) -> None:
+        with outages_as_overloaded():
+            self._expect_a_database()
             async with self._engine.connect() as connection:
-                await connection.execution_options(**options)
-                async with connection.begin():
-                    yield SqlRepositories(connection)
+                if not await connection.run_sync(is_new_enough):
+                    raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
 
-
-@contextmanager
-def _outages_as_overloaded() -> Iterator[None]:
-    try:
-        yield
-    except (DBAPIError, PoolTimeout, OSError) as error:  # OSError: a refused asyncpg connection arrives bare
-        if isinstance(error, DBAPIError) and not _is_outage(error):
-            raise
-        raise Overloaded("The database is not reachable. Try again shortly.") from error
-
-
-def _is_outage(error: DBAPIError) -> bool:
-    """Whether trying again later may help. SQLite says `OperationalError` when it is locked, full or read-only."""
-    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
-        return True
-    return str(getattr(error.orig, "sqlstate", None)).startswith(POSTGRES_OUTAGES)
+    def _expect_a_database(self) -> None:
+        """SQLite would make an empty file of any name, so that a wrong path would look like a lost database."""
+        path = self._engine.url.database
+        if self._is_embedded and path and path != ":memory:" and not Path(path).exists():
+            raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")

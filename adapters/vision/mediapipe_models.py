@@ -1,7 +1,10 @@
 """MediaPipe's detectors behind plain numbers: pixels in, landmarks, masks and faces in pixels out."""
 
+import ctypes
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -70,6 +73,10 @@ class MediaPipeModels:
     """The three models, loaded once; use them from one thread at a time."""
 
     def __init__(self, poses: Any, faces: Any, segmenter: Any, picture: Any) -> None:
+        for model in (poses, faces, segmenter):
+            # They live as long as the process: closing them while the interpreter shuts down fails loudly, since
+            # MediaPipe's executor is gone by then, and its finalizers would try.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
         self._poses = poses
         self._faces = faces
         self._segmenter = segmenter
@@ -77,9 +84,20 @@ class MediaPipeModels:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Load the models that `models.install` put there; takes about two seconds and 200 MB."""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("GLOG_minloglevel", "3")
+        """Load the models that `models.install` put there and use each once, which is what makes the first use slow.
+
+        Takes about two seconds and 200 MB.
+        """
+        with _quiet_standard_error():
+            loaded = cls._loaded(directory)
+            blank = np.zeros((256, 256, 3), np.uint8)
+            loaded.poses(blank)
+            loaded.faces(blank)
+            loaded.people_mask(blank)
+        return loaded
+
+    @classmethod
+    def _loaded(cls, directory: Path) -> Self:
         import mediapipe as mp  # noqa: PLC0415 - two seconds that only a process which detects should pay
         from mediapipe.tasks.python import BaseOptions, vision  # noqa: PLC0415
 
@@ -96,7 +114,7 @@ class MediaPipeModels:
             )
         )
         faces = vision.FaceDetector.create_from_options(
-            vision.FaceDetectorOptions(base_options=options(models.FACE_FAR), min_detection_confidence=_LEAST_FACE)
+            vision.FaceDetectorOptions(base_options=options(models.FACE), min_detection_confidence=_LEAST_FACE)
         )
         segmenter = vision.ImageSegmenter.create_from_options(
             vision.ImageSegmenterOptions(
@@ -114,7 +132,7 @@ class MediaPipeModels:
                     part: Landmark(marks[index].x * width, marks[index].y * height, marks[index].visibility)
                     for index, part in _PART_OF_INDEX.items()
                 },
-                mask=mask.numpy_view()[..., 0],
+                mask=_copied(mask),
             )
             for marks, mask in zip(seen.pose_landmarks, seen.segmentation_masks or (), strict=True)
         )
@@ -133,5 +151,24 @@ class MediaPipeModels:
 
     def people_mask(self, pixels: Pixels) -> NDArray[np.float32]:
         """How likely each pixel belongs to a person, height x width, 0-1."""
-        mask: NDArray[np.float32] = self._segmenter.segment(self._picture(pixels)).confidence_masks[0].numpy_view()
-        return mask[..., 0]
+        return _copied(self._segmenter.segment(self._picture(pixels)).confidence_masks[0])
+
+
+def _copied(mask: Any) -> NDArray[np.float32]:
+    """A mask's values, height x width; MediaPipe's own view of them is into memory that goes with its image."""
+    return np.array(mask.numpy_view()[..., 0], dtype=np.float32, copy=True)
+
+
+@contextmanager
+def _quiet_standard_error() -> Iterator[None]:
+    """MediaPipe, TFLite and XNNPACK write some fifty lines while they load, past every switch: they get no file to."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

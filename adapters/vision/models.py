@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Final
 
 POSE: Final = "pose_landmarker_full.task"
-FACE_NEAR: Final = "face_detection_short_range.tflite"
-FACE_FAR: Final = "face_detection_full_range_sparse.tflite"
+FACE: Final = "face_detection_full_range_sparse.tflite"
 SEGMENTATION: Final = "selfie_segmentation.tflite"
 
 SHA256: Final = {
     POSE: "88248a9e5616a960b25ee74ad09c1f334a856428229b67d3df2e6f598068bc17",
-    FACE_NEAR: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-    FACE_FAR: "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    FACE: "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
     SEGMENTATION: "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
 }
 """Every file that an installed folder holds."""
@@ -44,8 +42,7 @@ _DOWNLOAD_SECONDS: Final = 600
 _POSE_DETECTOR: Final = "mediapipe/modules/pose_detection/pose_detection.tflite"
 _POSE_LANDMARKS: Final = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
 _COPIED: Final = {
-    FACE_NEAR: "mediapipe/modules/face_detection/face_detection_short_range.tflite",
-    FACE_FAR: "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+    FACE: "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
     SEGMENTATION: "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
 }
 

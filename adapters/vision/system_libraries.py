@@ -1,6 +1,7 @@
 """Checks for the shared libraries that MediaPipe opens but no Python package brings along."""
 
 import ctypes
+from collections.abc import Mapping
 from typing import Final
 
 _PACKAGE_OF: Final = {
@@ -14,7 +15,12 @@ _PACKAGE_OF: Final = {
 
 def missing_library_advice() -> str | None:
     """One line that says what to install; None when everything is there."""
-    packages = [package for library, package in _PACKAGE_OF.items() if not _can_be_loaded(library)]
+    return advice_for(_PACKAGE_OF)
+
+
+def advice_for(package_of: Mapping[str, str]) -> str | None:
+    """The same for any libraries and the packages that hold them."""
+    packages = [package for library, package in package_of.items() if not _can_be_loaded(library)]
     if not packages:
         return None
     return f"Missing system libraries. Install them with: sudo apt-get install -y {' '.join(packages)}"

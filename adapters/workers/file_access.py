@@ -16,7 +16,7 @@ from typing import Final
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on x86_64 and aarch64
 _ASK_FOR_VERSION, _PATH_BENEATH = 1, 1
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 1, 1 << 2, 1 << 3
 _RIGHTS_ON_FILES: Final = {1: 13, 2: 14, 3: 15, 5: 16}  # since version: how many rights there are to withhold
 _SCOPES: Final = 0b11  # no abstract unix sockets and no signals out of the domain, since version 6
 _TCP: Final = 0b11  # neither bind nor connect, since version 4
@@ -78,6 +78,8 @@ def _allow_reading(ruleset: int, path: str) -> None:
         return  # not every distribution has all of them
     try:
         rights = _READ_FILE | (_READ_DIR if Path(path).is_dir() else 0)
+        if path == os.devnull:
+            rights |= _WRITE_FILE  # where libraries' chatter is sent
         rule = struct.pack("=Qi", rights, opened)
         _call(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), rule, ctypes.c_uint32(0))
     finally:

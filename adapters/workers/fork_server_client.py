@@ -221,11 +221,15 @@ class ForkServerClient:
     def _fork(self, control: socket.socket) -> WorkerConnection:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        worker = WorkerConnection(next(self._numbers), ours, self)
         with theirs:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-            worker = WorkerConnection(next(self._numbers), ours, self)
-            socket.send_fds(control, [COMMAND.pack(FORK, worker.number)], [theirs.fileno()])
+            try:
+                socket.send_fds(control, [COMMAND.pack(FORK, worker.number)], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
         self._workers[worker.number] = worker
         return worker
 

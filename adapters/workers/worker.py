@@ -22,13 +22,14 @@ from adapters.workers.messages import (
     OutOfMemory,
     Prepared,
     Ready,
+    Refused,
     Reply,
     TooLarge,
     Unsupported,
     framed,
 )
 from application.photo_ports import PreparedPhoto
-from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
+from domain.errors import DomainError, ImageTooLarge, InvalidImage, UnsupportedImageFormat
 
 
 class PhotoPreparer(Protocol):
@@ -110,6 +111,8 @@ def _answer(connection: socket.socket, size_bytes: int, preparer: PhotoPreparer,
         reply = Invalid(str(error))
     except ImageTooLarge as error:
         reply = TooLarge(error.pixels, error.limit)
+    except DomainError as error:
+        reply = Refused(error.code)
     except MemoryError:
         reply = OutOfMemory()
     except Exception as error:  # a library's own error, or our bug: the server logs it and replaces this worker

@@ -5,6 +5,7 @@ lock that a dead process holds, and a worker never sees a photo that was not mea
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -24,13 +25,14 @@ from adapters.workers.messages import (
     Invalid,
     OutOfMemory,
     Prepared,
+    Refused,
     Reply,
     TooLarge,
     Unsupported,
 )
 from adapters.workers.worker import PhotoPreparerFactory, Workplace
 from application.photo_ports import PhotoProcessor, PreparedPhoto
-from domain.errors import ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
+from domain.errors import DomainError, ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
 
 log = structlog.get_logger()
 
@@ -80,6 +82,7 @@ class WorkerPool(PhotoProcessor):
 
     At most `max_queued` photos wait while all workers are busy. `readable_paths` (the models) is all of the file system
     that a worker may read besides code. Without a seccomp filter the pool does not start unless `allow_unsandboxed`.
+    `refusals`, by their codes, is what the work may raise besides the errors of a photo.
     """
 
     factory: PhotoPreparerFactory
@@ -88,6 +91,7 @@ class WorkerPool(PhotoProcessor):
     readable_paths: tuple[str, ...] = ()
     allow_unsandboxed: bool = False
     limits: WorkerLimits = field(default_factory=WorkerLimits)
+    refusals: Mapping[str, Callable[[], DomainError]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.workers_alive = 0
@@ -105,6 +109,11 @@ class WorkerPool(PhotoProcessor):
     @property
     def fork_server_process_id(self) -> int | None:
         return self._fork_server.process_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was started and not closed yet."""
+        return self._open
 
     async def start(self) -> None:
         """Return when every worker has loaded its libraries and models. Raises: WorkerStartFailed, with the reason."""
@@ -185,22 +194,29 @@ class WorkerPool(PhotoProcessor):
 
     async def _replace(self, again: _Job | None) -> WorkerConnection:
         pause = _FIRST_PAUSE_SECONDS
+        failures = 0
         while True:
             try:
                 worker = await self._fork_server.hire()
             except WorkerStartFailed as failure:
+                failures += 1
                 # The reason says it all; a traceback would only show the way here.
                 log.error("photo_worker_start_failed", reason=str(failure))  # noqa: TRY400
-                if again is not None:
-                    again.fail(Overloaded())
-                if self.workers_alive == 0:
-                    self._out_of_order = True
-                    self._refuse_waiting()
+                if failures > 1:  # once may be the kernel that ran out of memory, and passes
+                    self._give_up_for_now(again)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE_SECONDS)
             else:
                 self.restarts += 1
                 return worker
+
+    def _give_up_for_now(self, again: _Job | None) -> None:
+        """Nobody waits for a worker that may not come, and nobody queues until there is one."""
+        if again is not None:
+            again.fail(Overloaded())
+        if self.workers_alive == 0:
+            self._out_of_order = True
+            self._refuse_waiting()
 
     async def _employ(self, worker: WorkerConnection, first: _Job | None) -> _Job | None:
         """Give a worker photo after photo until it has to go; a photo that another one should try is returned."""
@@ -265,6 +281,8 @@ class WorkerPool(PhotoProcessor):
                 job.fail(InvalidImage(message))
             case TooLarge(pixels, limit):
                 job.fail(ImageTooLarge(pixels, limit))
+            case Refused(code) if code in self.refusals:
+                job.fail(self.refusals[code]())
             case OutOfMemory():
                 return self._after_death(worker, job, InvalidImage(_TOO_HUNGRY))
             case Broken(error, where):

@@ -66,7 +66,10 @@ async def _remote(settings: Settings) -> list[Finding]:
         "storage": container.objects().check,
     }
     try:
-        return [await _probe(name, check) for name, check in checks.items()]
+        findings = [await _probe(name, check) for name, check in checks.items()]
+        rules = container.storage_rules()
+        found = await rules.check() if rules else ()
+        return [*findings, *(Finding(finding.check, ok=finding.is_ok, fix=finding.fix) for finding in found)]
     finally:
         await container.engine().dispose()
 

@@ -4,6 +4,7 @@ import click
 
 from entrypoints.cli.accounts import accounts, keys
 from entrypoints.cli.audit import audit
+from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
@@ -11,6 +12,8 @@ from entrypoints.cli.images import images
 from entrypoints.cli.models import models
 from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import serve
+from entrypoints.cli.storage import storage
+from entrypoints.cli.worker import worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,5 +33,21 @@ def main() -> None:
     """
 
 
-for command in (serve, accounts, keys, images, customers, purge, reconcile, audit, db, models, doctor):
+COMMANDS = (
+    serve,
+    worker,
+    crop,
+    accounts,
+    keys,
+    images,
+    customers,
+    purge,
+    reconcile,
+    audit,
+    db,
+    models,
+    doctor,
+    storage,
+)
+for command in COMMANDS:
     main.add_command(command)

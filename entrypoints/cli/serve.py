@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from application.authenticate import DEFAULT_ACCOUNT
+from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import fail, run, settings_or_fail
 from entrypoints.photo_processing import missing_models, missing_system_libraries
@@ -42,6 +43,9 @@ async def _first_run(container: Any) -> str | None:
         await migrator.upgrade()
     if await container.list_accounts().accounts():
         return None
-    await container.create_account().execute(DEFAULT_ACCOUNT, RetentionPolicy(7))
+    try:
+        await container.create_account().execute(DEFAULT_ACCOUNT, RetentionPolicy(7))
+    except AccountExists:  # another replica that starts just now was faster, and prints the key
+        return None
     made = await container.create_key().execute(DEFAULT_ACCOUNT, "made on the first start")
     return str(made.secret)

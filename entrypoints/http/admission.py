@@ -14,12 +14,12 @@ class Admission:
         self._in_hand = 0
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Raises: Overloaded at once when all slots are taken."""
-        if self._in_hand >= self._max_uploads:
+    async def slot(self, files: int = 1) -> AsyncIterator[None]:
+        """A request that may hold several files takes as many slots. Raises: Overloaded at once when they are taken."""
+        if self._in_hand > 0 and self._in_hand + files > self._max_uploads:
             raise Overloaded("Too many uploads are in hand. Try again shortly.", retry_after_seconds=2)
-        self._in_hand += 1
+        self._in_hand += files
         try:
             yield
         finally:
-            self._in_hand -= 1
+            self._in_hand -= files

@@ -12,12 +12,13 @@ from litestar.di import NamedDependency, Provide
 
 from application.authenticate import Authenticate
 from domain.account import Account
-from entrypoints.background import purging
+from entrypoints.background import generating, purging
 from entrypoints.container import Container
-from entrypoints.http import customers, health, images, previews
+from entrypoints.http import customers, health, images, previews, try_on
 from entrypoints.http.admission import Admission
-from entrypoints.http.api_reference import openapi_config
+from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
 from entrypoints.http.errors import AnyRequest, to_error_response
+from entrypoints.http.playground_page import playground_router
 from entrypoints.http.request_id import stamp
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.settings import load_settings
@@ -28,7 +29,7 @@ API_KEY_HEADER = "x-api-key"
 def create_app(container: Container) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
-    admission = Admission(settings.max_uploads)
+    admission = Admission(settings.share(settings.max_uploads))
     api = Router(
         "/tryon/v1",
         route_handlers=[
@@ -36,11 +37,20 @@ def create_app(container: Container) -> Litestar:
             images.read_image,
             images.delete_image,
             customers.erase_customer,
+            try_on.read_generation,
+            Router(
+                "/",
+                route_handlers=[try_on.start_try_on],
+                request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
+            ),
         ],
         dependencies={"account": Provide(authenticated_account)},
+        security=[{API_KEY_SCHEME: []}],
     )
+    pages = [playground_router(settings)] if settings.shows_playground else []
+    link_routes = [previews.read_preview] if settings.serves_previews else []
     return Litestar(
-        route_handlers=[api, previews.read_preview, health.live, health.ready],
+        route_handlers=[api, *link_routes, health.live, health.ready, *pages],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),
@@ -50,6 +60,9 @@ def create_app(container: Container) -> Litestar:
             "delete_image": _from(container.delete_image),
             "erase_customer": _from(container.erase_customer),
             "open_preview": _from(container.open_preview),
+            "start_try_on": _from(container.start_try_on),
+            "read_generation": _from(container.read_generation),
+            "check_engine": _from(container.check_engine),
             "check_readiness": _from(container.check_readiness),
         },
         exception_handlers={Exception: to_error_response},
@@ -77,10 +90,15 @@ def _running(container: Container) -> Callable[[Litestar], Any]:
         await processor.start()
         try:
             async with asyncio.TaskGroup() as background:
-                purger = background.create_task(purging(container.purge_overdue(), container.settings()))
+                settings = container.settings()
+                crew = [generating(container.run_next_generation()) for _ in range(settings.generations_at_once)]
+                work = (purging(container.purge_overdue(), settings), *crew)
+                tasks = [background.create_task(task) for task in work]
                 yield
-                purger.cancel()
+                for task in tasks:
+                    task.cancel()
         finally:
+            await container.try_on_engine().close()
             await processor.close()
             await container.engine().dispose()
 

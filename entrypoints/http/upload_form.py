@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from typing import TypeVar
 
 from application.upload_photo import UploadCommand
 from domain.account import Account
@@ -12,9 +10,9 @@ from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
 from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFailed
 from domain.photo import PhotoWarning, WarningCode
 from domain.retention import RetentionPolicy
+from entrypoints.http.form_parts import PartLimit, read_parts
 
 FILE = "file"
-MAX_FIELDS = 64
 MAX_FIELD_BYTES = 8 * 1024
 """256 characters of four bytes each, eight times over."""
 FRAMING_BYTES = 256 * 1024
@@ -117,66 +115,22 @@ async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_
 
     Raises: FileTooLarge at the first byte over; ValidationFailed when the body is not multipart/form-data or broken.
     """
-    kind, options = parse_options_header(content_type)
-    if kind != "multipart/form-data" or not options.get("boundary"):
-        raise _not_multipart("must be multipart/form-data with a boundary; send the photo as a form")
     form = UploadForm()
-    try:
-        parser = PushMultipartParser(
-            options["boundary"], max_segment_count=MAX_FIELDS, max_header_size=16 * 1024, max_header_count=16
-        )
-        with parser:
-            part = _Part(form, max_file_bytes)
-            async for chunk in stream:
-                for event in parser.parse(chunk):
-                    part.take(event)
-    except (MultipartError, UnicodeError, LookupError) as error:
-        raise _not_multipart("is not well-formed multipart/form-data, or has too many or too large parts") from error
-    return form
+    files = 0
 
+    def limit_of(name: str) -> PartLimit | None:
+        nonlocal files
+        if name == FILE:
+            files += 1
+            return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes)) if files == 1 else None
+        if name not in KNOWN:
+            return None
+        problem = FieldProblem(name, f"has more than {MAX_FIELD_BYTES:,} bytes")
+        return PartLimit(MAX_FIELD_BYTES, ValidationFailed((problem,)))
 
-def _not_multipart(message: str) -> ValidationFailed:
-    return ValidationFailed((FieldProblem("body", message),))
-
-
-class _Part:
-    """Collects the part that is being read. Unknown fields are read and forgotten."""
-
-    def __init__(self, form: UploadForm, max_file_bytes: int) -> None:
-        self._form = form
-        self._max_file_bytes = max_file_bytes
-        self._target: bytearray | None = None
-        self._name = ""
-
-    def take(self, event: Any) -> None:
-        match event:
-            case MultipartSegment():
-                self._begin(event.name or "")
-            case None:
-                self._end()
-            case data if self._target is not None:
-                self._append(data)
-
-    def _begin(self, name: str) -> None:
-        self._name = name
-        is_first_file = name == FILE and self._form.photo is None
-        self._target = bytearray() if is_first_file or name in KNOWN else None
-
-    def _append(self, data: bytes | bytearray) -> None:
-        target = self._target
-        if target is None:
-            return
-        if self._name == FILE and len(target) + len(data) > self._max_file_bytes:
-            raise FileTooLarge(self._max_file_bytes)
-        if self._name != FILE and len(target) + len(data) > MAX_FIELD_BYTES:
-            raise ValidationFailed((FieldProblem(self._name, f"has more than {MAX_FIELD_BYTES:,} bytes"),))
-        target += data
-
-    def _end(self) -> None:
-        if self._target is None:
-            return
-        if self._name == FILE:
-            self._form.photo = self._target
+    for name, content in await read_parts(content_type, stream, limit_of, advice="send the photo as a form"):
+        if name == FILE:
+            form.photo = content
         else:
-            self._form.fields.setdefault(self._name, []).append(bytes(self._target))
-        self._target = None
+            form.fields.setdefault(name, []).append(bytes(content))
+    return form

@@ -1,6 +1,7 @@
 """Every adapter of a port keeps the same contract."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.folder import FolderObjectStore
+from adapters.object_storage.gcs import GcsObjectStore
+from adapters.object_storage.gcs_bucket import GcsBucket
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import ACME, OTHER, a_database_with_accounts, an_account
 from tests.contracts.object_store import ObjectStoreContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
+from tests.object_storage.bucket_server import BUCKET, bucket_server
+from tests.object_storage.emulator import storage_emulator
 
 
 class TestInMemoryUnitOfWork(UnitOfWorkContract):
@@ -57,3 +62,24 @@ class TestFolderObjectStore(ObjectStoreContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> FolderObjectStore:
         return FolderObjectStore(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[str]:
+    with storage_emulator("photos") as url:
+        yield url
+
+
+class TestGcsObjectStoreOnAnEmulator(ObjectStoreContract):
+    @pytest.fixture(params=["", "shop/"])
+    def store(self, emulator: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GcsObjectStore:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
+        return GcsObjectStore(GcsBucket(f"gs://photos/{request.param}{secrets.token_hex(4)}"))
+
+
+class TestGcsObjectStoreOnABucketThatKeepsConditions(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsObjectStore]:
+        with bucket_server() as (_state, url):
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+            yield GcsObjectStore(GcsBucket(f"gs://{BUCKET}"))

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from application.ports import CustomerTraces, DoomedImage, PublishOutcome, UnitOfWork
-from domain.account import ApiKey, KeyId
+from domain.account import AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import IdempotencyKeyInUse
+from domain.errors import AccountExists, IdempotencyKeyInUse
 from domain.geometry import Box
 from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, UploadedImage
 from domain.person import Framing, PersonReport
@@ -334,6 +334,16 @@ class UnitOfWorkContract:
             assert await repositories.accounts.list_keys(ACME) == (replace(key, revoked_at=SOON),)
             assert await repositories.accounts.list_keys(OTHER) == ()
             assert await repositories.accounts.find_key(KeyId("unknown")) is None
+
+    async def test_a_name_belongs_to_one_account(self, work: UnitOfWork) -> None:
+        async def add_a_second_acme() -> None:
+            async with work.begin() as repositories:
+                await repositories.accounts.add(an_account(AccountId("acc_second"), name=ACME))
+
+        with pytest.raises(AccountExists):
+            await add_a_second_acme()
+        async with work.read() as repositories:
+            assert await repositories.accounts.find_by_name(ACME) == an_account(ACME)
 
     async def test_accounts_are_found_by_name_and_listed_in_order(self, work: UnitOfWork) -> None:
         async with work.read() as repositories:

@@ -65,9 +65,9 @@ class TestAPhotoThatDoesHarm:
             await until(lambda: pool.workers_alive == 2)
 
     async def test_is_stopped_when_its_time_is_up_and_the_time_spent_waiting_does_not_count(self) -> None:
-        limits = WorkerLimits(photo_seconds=0.5)
+        limits = WorkerLimits(photo_seconds=1)
         async with a_pool(limits=limits) as pool:
-            patient = [asyncio.create_task(answer(pool, "sleep 0.3")) for _ in range(3)]
+            patient = [asyncio.create_task(answer(pool, "sleep 0.4")) for _ in range(3)]
             assert await asyncio.gather(*patient) == ["slept"] * 3
             [hanging] = worker_process_ids(pool)
             with pytest.raises(InvalidImage, match="too long"):

@@ -1,0 +1,17 @@
+"""A web in a dictionary."""
+
+from application.try_on_ports import UrlNotFetched
+
+
+class InMemoryPhotoFetcher:
+    """Knows a few URLs and what is behind them; remembers which were asked for."""
+
+    def __init__(self, web: dict[str, bytes]) -> None:
+        self.web = web
+        self.fetched: list[str] = []
+
+    async def fetch(self, url: str) -> bytes:
+        self.fetched.append(url)
+        if url not in self.web:
+            raise UrlNotFetched
+        return self.web[url]

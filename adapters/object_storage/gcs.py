@@ -1,0 +1,129 @@
+"""Objects in a bucket of Google Cloud Storage."""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
+from typing import Final
+
+import google_crc32c
+from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.cloud.storage import Blob, Bucket
+
+from adapters.object_storage.gcs_bucket import ATTEMPT, OUT_OF_REACH, RETRY, RETRY_CREATE, GcsBucket
+from domain.errors import Overloaded
+
+BATCH = 100
+"""Deletions in one request: the JSON API's documented limit."""
+PAGE = 1000
+NO_CACHE: Final = "private, no-store"
+"""A cache that kept the picture would keep it longer than we promised."""
+PROBES: Final = "probes/"
+"""Where readiness is tried; has a lifecycle rule of its own for what a killed process leaves."""
+
+
+class GcsObjectStore:
+    """Strongly consistent; every object is whole or not there, and is created once and never overwritten."""
+
+    def __init__(self, bucket: GcsBucket) -> None:
+        self._bucket = bucket
+
+    async def put(self, name: str, data: bytes) -> None:
+        await self._bucket.call(partial(_create, self._bucket.full_name(name), data))
+
+    async def get(self, name: str) -> bytes | None:
+        return await self._bucket.call(partial(_read, self._bucket.full_name(name)))
+
+    async def delete(self, names: Iterable[str]) -> frozenset[str]:
+        wanted = list(names)
+        batches = (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+        left = await asyncio.gather(*(self._delete(batch) for batch in batches))
+        return frozenset().union(*left)
+
+    async def names(self, after: str = "") -> AsyncIterator[str]:
+        pages = await self._bucket.call(partial(_pages, self._bucket.full_name(""), after))
+        while (page := await self._bucket.call(lambda _bucket: next(pages, None))) is not None:
+            for name in page:
+                if name > after:  # the API's own start is inclusive
+                    yield name
+
+    async def sweep(self) -> None:
+        """An interrupted upload leaves nothing behind."""
+
+    async def check(self) -> None:
+        probe = f"{PROBES}{secrets.token_hex(8)}"
+        await self.put(probe, b"")
+        if await self.delete([probe]):
+            raise Overloaded(OUT_OF_REACH)
+
+    async def _delete(self, names: list[str]) -> frozenset[str]:
+        try:
+            statuses = await self._bucket.call(partial(_delete, [self._bucket.full_name(name) for name in names]))
+        except Overloaded:
+            return frozenset(names)
+        return frozenset(name for name, is_gone in zip(names, statuses, strict=True) if not is_gone)
+
+
+def _create(name: str, data: bytes, bucket: Bucket) -> None:
+    blob = bucket.blob(name)
+    blob.cache_control = NO_CACHE
+    try:
+        blob.upload_from_string(
+            data, "image/jpeg", if_generation_match=0, checksum="crc32c", timeout=ATTEMPT, retry=RETRY_CREATE
+        )
+    except PreconditionFailed:
+        # It is there already. Names are random, so it is ours: an attempt whose answer got lost had landed.
+        if not _holds(bucket, name, data):
+            raise RuntimeError("an object of this name holds something else") from None
+
+
+def _holds(bucket: Bucket, name: str, data: bytes) -> bool:
+    there: Blob | None = bucket.get_blob(name, timeout=ATTEMPT, retry=RETRY)
+    checksum = base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
+    return there is not None and (there.size, there.crc32c) == (len(data), checksum)
+
+
+def _read(name: str, bucket: Bucket) -> bytes | None:
+    try:
+        data: bytes = bucket.blob(name).download_as_bytes(checksum="crc32c", timeout=ATTEMPT, retry=RETRY)
+    except NotFound as error:
+        if is_about_the_bucket(error.message):
+            raise
+        return None
+    return data
+
+
+def _delete(names: list[str], bucket: Bucket) -> list[bool]:
+    """Returns: for each name, whether nothing is there any more."""
+
+    def send() -> list[bool]:
+        with bucket.client.batch(raise_exception=False) as batch:
+            for name in names:
+                bucket.blob(name).delete(timeout=ATTEMPT, retry=None)
+        # The library's documentation reads the answers from here too: it offers no other way.
+        return [
+            answer.ok or (answer.status_code == 404 and not is_about_the_bucket(answer.text))
+            for answer in batch._responses
+        ]
+
+    answers: list[bool] = RETRY(send)()  # deleting twice is the same as deleting once
+    return answers
+
+
+def is_about_the_bucket(message: str) -> bool:
+    """A mistyped bucket answers 404 as well; taking that for "the object is gone" would forget living photos."""
+    return "bucket does not exist" in message
+
+
+def _pages(prefix: str, after: str, bucket: Bucket) -> Iterator[list[str]]:
+    listing = bucket.list_blobs(
+        prefix=f"{prefix}ttl-",
+        start_offset=prefix + after if after else None,
+        fields="items(name),nextPageToken",
+        page_size=PAGE,
+        timeout=ATTEMPT,
+        retry=RETRY,
+    )
+    for page in listing.pages:
+        yield [blob.name.removeprefix(prefix) for blob in page]

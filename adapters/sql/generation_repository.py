@@ -1,0 +1,160 @@
+"""Generations as rows, and those rows as a queue."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.sql.tables import generations
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
+from domain.image import ImageId
+from domain.retention import RetentionPolicy
+
+IDS = msgspec.json.Decoder(tuple[str, ...])
+OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
+FORGOTTEN = {"person_image_id": None, "garment_image_ids": None, "customer_id": None, "lease_id": None}
+
+
+class SqlGenerationRepository:
+    """Works inside the transaction of the connection it is given."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, generation: Generation) -> None:
+        inputs = generation.inputs
+        if inputs is None:
+            raise ValueError("a generation begins with its inputs")
+        await self._connection.execute(
+            insert(generations).values(
+                id=generation.generation_id,
+                account_id=generation.account_id,
+                status=generation.status,
+                customer_id=inputs.customer.external_id if inputs.customer else None,
+                person_image_id=inputs.person,
+                garment_image_ids=msgspec.json.encode(inputs.garments).decode(),
+                keep_for_days=inputs.retention.keep_for_days,
+                attempts=generation.attempts,
+                created_at=generation.created_at,
+                updated_at=generation.updated_at,
+                due_at=generation.created_at,
+            )
+        )
+
+    async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
+        query = select(generations).where(generations.c.id == generation_id, generations.c.account_id == account_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _generation(row) if row else None
+
+    async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
+        # PostgreSQL passes over rows that another worker is claiming just now; SQLite has one writer at a time.
+        due = (
+            select(generations.c.id)
+            .where(generations.c.due_at <= now, generations.c.status.in_(OPEN))
+            .order_by(generations.c.due_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        generation_id = await self._connection.scalar(due)
+        if generation_id is None:
+            return None
+        claimed = await self._connection.execute(
+            update(generations)
+            .where(generations.c.id == generation_id)
+            .values(
+                status=GenerationStatus.PROCESSING,
+                attempts=generations.c.attempts + 1,
+                lease_id=lease,
+                engine=engine,
+                due_at=lease_ends_at,
+                updated_at=now,
+            )
+            .returning(generations)
+        )
+        return _generation(claimed.one())
+
+    async def is_held(self, generation: Generation) -> bool:
+        query = select(generations.c.id).where(*_held(generation)).with_for_update()
+        return await self._connection.scalar(query) is not None
+
+    async def try_again(self, generation: Generation, now: datetime, due_at: datetime) -> bool:
+        return await self._change(
+            generation, status=GenerationStatus.PENDING, lease_id=None, updated_at=now, due_at=due_at
+        )
+
+    async def complete(self, generation: Generation, result: ImageId, now: datetime) -> bool:
+        return await self._change(
+            generation,
+            status=GenerationStatus.COMPLETED,
+            result_image_id=result,
+            updated_at=now,
+            due_at=now + Generation.KEPT_FOR,
+            **FORGOTTEN,
+        )
+
+    async def fail(self, generation: Generation, failure: Failure, now: datetime) -> bool:
+        return await self._change(generation, **_failed(failure, now))
+
+    async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
+        failed = await self._connection.execute(
+            update(generations)
+            .where(generations.c.account_id == customer.account_id, generations.c.customer_id == customer.external_id)
+            .values(**_failed(failure, now))
+        )
+        return failed.rowcount
+
+    async def sweep(self, now: datetime) -> int:
+        over = delete(generations).where(generations.c.due_at <= now, generations.c.status.not_in(OPEN))
+        return (await self._connection.execute(over)).rowcount
+
+    async def _change(self, generation: Generation, **values: Any) -> bool:
+        changed = await self._connection.execute(update(generations).where(*_held(generation)).values(**values))
+        return changed.rowcount == 1
+
+
+def _held(generation: Generation) -> tuple[Any, ...]:
+    return (
+        generations.c.id == generation.generation_id,
+        generations.c.status == GenerationStatus.PROCESSING,
+        generations.c.lease_id == generation.lease,
+    )
+
+
+def _failed(failure: Failure, now: datetime) -> dict[str, Any]:
+    return {
+        "status": GenerationStatus.FAILED,
+        "error_code": failure.code,
+        "error_message": failure.message,
+        "updated_at": now,
+        "due_at": now + Generation.KEPT_FOR,
+        **FORGOTTEN,
+    }
+
+
+def _generation(row: Row[Any]) -> Generation:
+    account_id = AccountId(row.account_id)
+    inputs = None
+    if row.person_image_id is not None:
+        inputs = Inputs(
+            person=ImageId(row.person_image_id),
+            garments=tuple(ImageId(image_id) for image_id in IDS.decode(row.garment_image_ids)),
+            customer=Customer(account_id, row.customer_id) if row.customer_id is not None else None,
+            retention=RetentionPolicy(row.keep_for_days),
+        )
+    return Generation(
+        generation_id=GenerationId(row.id),
+        account_id=account_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        status=GenerationStatus(row.status),
+        inputs=inputs,
+        attempts=row.attempts,
+        lease=LeaseId(row.lease_id) if row.lease_id is not None else None,
+        engine=row.engine,
+        result=ImageId(row.result_image_id) if row.result_image_id is not None else None,
+        failure=Failure(row.error_code, row.error_message) if row.error_code is not None else None,
+    )

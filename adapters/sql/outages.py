@@ -1,0 +1,31 @@
+"""Which failures of a database say "not now", and pass, and which are bugs of ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from domain.errors import Overloaded
+
+POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
+"""SQLSTATEs that say "not now" (PostgreSQL, appendix A): connection lost, read-only, login refused, no such database,
+deadlock, out of disk, memory or connections, lock not granted, time out or shut down by an operator, I/O error."""
+
+
+@contextmanager
+def outages_as_overloaded() -> Iterator[None]:
+    """Raises: Overloaded instead of what says "not now"."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, OSError) as error:  # OSError: a refused asyncpg connection arrives bare
+        if isinstance(error, DBAPIError) and not _is_outage(error):
+            raise
+        raise Overloaded("The database is not reachable. Try again shortly.") from error
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    """Whether trying again later may help. SQLite says `OperationalError` when it is locked, full or read-only."""
+    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+        return True
+    return str(getattr(error.orig, "sqlstate", None)).startswith(POSTGRES_OUTAGES)

@@ -1,0 +1,156 @@
+"""Fetch photos by URL without becoming a stranger's way into our own network (SSRF)."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import httpx
+import structlog
+
+from adapters.url_fetching.public_addresses import is_public
+from application.try_on_ports import PhotoFetcher, UrlNotFetched
+
+log = structlog.get_logger()
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+
+MAX_REDIRECTS: Final = 3
+MAX_URL_CHARS: Final = 2048
+_MAX_ADDRESSES: Final = 3  # that are tried one after the other, when the first does not answer
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PORTS: Final = {"https": 443, "http": 80}
+_HEADERS: Final = {
+    "accept": "image/*",
+    "accept-encoding": "identity",
+    "user-agent": "tryon-images",
+    "connection": "close",
+}
+# A slow name server holds one of these threads, and none of those that storage works with.
+_resolving = ThreadPoolExecutor(max_workers=4, thread_name_prefix="resolve")
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """All addresses that the system knows for a host, or that its name spells out, IPv4 first."""
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(
+        _resolving, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    )
+    by_family = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in by_family))
+
+
+class _Refused(Exception):
+    """One of our own rules; the reason is for the log."""
+
+
+class UrlFetcher(PhotoFetcher):
+    """Connects only to an address that it has looked at itself: what a name means later does not matter.
+
+    seconds: for everything together, redirects and the slowest of bodies included. Tests bring a resolver, an address
+    check, ports and a certificate authority of their own.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        seconds: float = 10,
+        allow_http: bool = False,
+        resolver: Resolver = resolve,
+        is_allowed: Callable[[str], bool] = is_public,
+        ports: frozenset[int] = frozenset(_PORTS.values()),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+        self._schemes = {"https", "http"} if allow_http else {"https"}
+        self._resolve = resolver
+        self._is_allowed = is_allowed
+        self._ports = ports
+        self._tls = tls
+
+    async def fetch(self, url: str) -> bytes:
+        """The file behind the URL. Raises: UrlNotFetched, which says nothing about why."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._follow(url)
+        except _Refused as refusal:
+            reason = str(refusal)
+        except TimeoutError:
+            reason = "time"
+        # UnicodeError: a host that is no host name; ValueError: an address or port that is none.
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            reason = type(error).__name__
+        log.info("url_not_fetched", reason=reason)
+        raise UrlNotFetched
+
+    async def _follow(self, url: str) -> bytes:
+        target = self._checked(httpx.URL(url))
+        for _ in range(1 + MAX_REDIRECTS):
+            answer = await self._get(target)
+            if isinstance(answer, bytes):
+                return answer
+            target = self._checked(target.join(answer))
+        raise _Refused("too many redirects")
+
+    def _checked(self, url: httpx.URL) -> httpx.URL:
+        if len(str(url)) > MAX_URL_CHARS:
+            raise _Refused("length")
+        if url.scheme not in self._schemes:
+            raise _Refused("scheme")
+        if url.userinfo or not url.host:
+            raise _Refused("user or host")
+        if (url.port or _PORTS[url.scheme]) not in self._ports:
+            raise _Refused("port")
+        return url
+
+    async def _get(self, url: httpx.URL) -> bytes | str:
+        """The body, or where a redirect leads."""
+        host = url.raw_host.decode("ascii")
+        addresses = await self._resolve(host, url.port or _PORTS[url.scheme])
+        if not addresses or not all(self._is_allowed(address) for address in addresses):
+            raise _Refused("address")
+        # One transport for each: a connection is never shared with another host that has the same address.
+        for address in addresses[:_MAX_ADDRESSES]:
+            async with httpx.AsyncHTTPTransport(verify=self._context(), trust_env=False) as transport:
+                try:
+                    response = await transport.handle_async_request(self._request(url, host, address))
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    continue
+                return await self._read(response)
+        raise _Refused("connection")
+
+    def _request(self, url: httpx.URL, host: str, address: str) -> httpx.Request:
+        """Goes to the address, but is meant for the host: in its header, in TLS, and in the certificate's check."""
+        seconds = self._seconds / _MAX_ADDRESSES
+        return httpx.Request(
+            "GET",
+            url.copy_with(host=address, fragment=None),
+            headers={**_HEADERS, "host": url.netloc.decode("ascii")},
+            extensions={
+                "sni_hostname": host,
+                "timeout": {"connect": seconds, "read": self._seconds, "write": seconds, "pool": seconds},
+            },
+        )
+
+    async def _read(self, response: httpx.Response) -> bytes | str:
+        if response.status_code in _REDIRECTS and "location" in response.headers:
+            return response.headers["location"]
+        if response.status_code != httpx.codes.OK:
+            raise _Refused("status")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise _Refused("encoding")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            if len(body) + len(chunk) > self._max_bytes:
+                raise _Refused("size")
+            body += chunk
+        return bytes(body)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context(trust_env=False)
+        return self._tls

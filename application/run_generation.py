@@ -1,0 +1,156 @@
+"""Work off the queue of generations, one at a time; any number of workers may do so at once."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from application.ports import Clock, RandomSource, Repositories, UnitOfWork
+from application.resolve_image import OpenImage
+from application.store_picture import StorePicture
+from application.try_on_ports import TryOnEngine, TryOnPicture
+from domain.errors import DomainError, ImageNotFound, Overloaded
+from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs
+from domain.generation_errors import EngineUnavailable, GenerationFailed
+from domain.image import ImageId, StoredPhoto, UploadedImage
+from domain.photo import SourceFormat
+from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOutcome:
+    """What came of one attempt, for the log. `status` is PENDING when there will be another one."""
+
+    generation_id: GenerationId
+    status: GenerationStatus
+    attempts: int
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunNextGeneration:
+    """`engine_time` is all that one attempt may take of the engine's time."""
+
+    engine: TryOnEngine
+    open_image: OpenImage
+    store_picture: StorePicture
+    work: UnitOfWork
+    clock: Clock
+    random: RandomSource
+    engine_time: timedelta
+
+    async def execute(self) -> GenerationOutcome | None:
+        """Returns: None when there was nothing to do.
+
+        Raises: Overloaded: the database or storage is down; the lease will end and the work be taken over. Whatever a
+        bug raises, after the generation was failed.
+        """
+        generation = await self._claim()
+        if generation is None:
+            return None
+        try:
+            return await self._run(generation)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._put_back(generation))
+            raise
+
+    async def _claim(self) -> Generation | None:
+        now = self.clock.now()
+        lease_ends_at = now + self.engine_time + Generation.LEASE_MARGIN
+        async with self.work.begin() as repositories:
+            return await repositories.generations.claim(self.random.lease_id(), self.engine.name, now, lease_ends_at)
+
+    async def _run(self, generation: Generation) -> GenerationOutcome:
+        inputs = generation.inputs
+        try:
+            if inputs is None:
+                raise ImageNotFound
+            if generation.attempts > Generation.MAX_ATTEMPTS:
+                raise GenerationFailed  # every worker that took it on has died
+            if self.clock.now() >= generation.created_at + Generation.DEADLINE:
+                return await self._fail(generation, EngineUnavailable())
+            picture = await self._render(generation, inputs)
+            if not await self._keep(generation, inputs, picture):
+                raise ImageNotFound
+        except (EngineUnavailable, Overloaded) as error:
+            return await self._try_again(generation, error)
+        except DomainError as error:
+            return await self._fail(generation, error)
+        except Exception:
+            await self._fail(generation, GenerationFailed())
+            raise
+        return GenerationOutcome(generation.generation_id, GenerationStatus.COMPLETED, generation.attempts, None)
+
+    async def _render(self, generation: Generation, inputs: Inputs) -> TryOnPicture:
+        """The engine gets one picture of the garment; if it can make nothing of it, it gets the next one."""
+        person = await self.open_image.execute(inputs.person, generation.account_id)
+        refusal: DomainError = ImageNotFound()
+        try:
+            async with asyncio.timeout(self.engine_time.total_seconds()):
+                for image_id in inputs.garments:
+                    garment = await self._garment(image_id, generation)
+                    if garment is None:
+                        continue
+                    try:
+                        return await self.engine.render(person, garment)
+                    except (GarmentNotSeparable, GarmentNotSupported) as error:
+                        refusal = error
+        except TimeoutError:
+            raise EngineUnavailable from None
+        raise refusal
+
+    async def _garment(self, image_id: ImageId, generation: Generation) -> bytes | None:
+        try:
+            return await self.open_image.execute(image_id, generation.account_id)
+        except ImageNotFound:
+            return None
+
+    async def _keep(self, generation: Generation, inputs: Inputs, picture: TryOnPicture) -> bool:
+        """False when the person's image is gone, or the lease is."""
+        image = UploadedImage(
+            image_id=self.random.image_id(),
+            account_id=generation.account_id,
+            customer=inputs.customer,
+            retention=inputs.retention,
+            created_at=self.clock.now().replace(microsecond=0),
+        )
+        photo = StoredPhoto(
+            size=picture.size,
+            size_bytes=len(picture.jpeg),
+            source_format=SourceFormat.JPEG,
+            source_size=picture.size,
+            crop=None,
+            person=None,
+            warnings=(),
+        )
+
+        async def is_wanted(repositories: Repositories) -> bool:
+            person = await repositories.images.hold(inputs.person, generation.account_id)
+            if person is None or not person.is_readable(self.clock.now()):
+                return False
+            return await repositories.generations.is_held(generation)
+
+        async def complete(repositories: Repositories) -> bool:
+            wanted = await is_wanted(repositories)
+            return wanted and await repositories.generations.complete(generation, image.image_id, self.clock.now())
+
+        return await self.store_picture.execute(image, photo, picture.jpeg, allowed=is_wanted, settle=complete)
+
+    async def _try_again(self, generation: Generation, error: DomainError) -> GenerationOutcome:
+        now = self.clock.now()
+        if generation.is_spent(now):
+            return await self._fail(generation, error)
+        async with self.work.begin() as repositories:
+            await repositories.generations.try_again(generation, now, now + generation.pause())
+        return GenerationOutcome(generation.generation_id, GenerationStatus.PENDING, generation.attempts, error.code)
+
+    async def _fail(self, generation: Generation, error: DomainError) -> GenerationOutcome:
+        final = EngineUnavailable() if isinstance(error, Overloaded) else error
+        async with self.work.begin() as repositories:
+            await repositories.generations.fail(generation, Failure(final.code, str(final)), self.clock.now())
+        return GenerationOutcome(generation.generation_id, GenerationStatus.FAILED, generation.attempts, final.code)
+
+    async def _put_back(self, generation: Generation) -> None:
+        """This worker is told to stop: the next one need not wait for the lease to end."""
+        now = self.clock.now()
+        async with self.work.begin() as repositories:
+            await repositories.generations.try_again(generation, now, now)

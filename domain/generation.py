@@ -1,0 +1,86 @@
+"""A generation: one person photo, one product, and the picture of the person wearing it, as soon as there is one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, NewType
+
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.image import ImageId
+from domain.retention import RetentionPolicy
+
+GenerationId = NewType("GenerationId", str)
+LeaseId = NewType("LeaseId", str)
+
+
+class GenerationStatus(StrEnum):
+    """PENDING -> PROCESSING -> COMPLETED or FAILED; back to PENDING when another try can help."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a generation works on; forgotten when it ends, so that the row which stays is anonymous.
+
+    `garments` are pictures of the same garment, the preferred one first.
+    """
+
+    person: ImageId
+    garments: tuple[ImageId, ...]
+    customer: Customer | None
+    retention: RetentionPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a generation ended without a picture; `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One try-on of an account.
+
+    Whoever works on it holds a lease: a random id that is checked at every later step, and a time at which another
+    worker may take over. Someone whose lease was taken over can no longer change anything.
+    """
+
+    MAX_ATTEMPTS: ClassVar = 5
+    """Together with the back-off, about two minutes of an engine that is out of order; shops show a spinner meanwhile.
+    It also bounds what a generation can do that ends every worker that touches it."""
+    DEADLINE: ClassVar = timedelta(minutes=15)
+    """Nobody waits for a try-on any longer: after an outage of hours, old ones fail instead of delaying new ones."""
+    FIRST_PAUSE: ClassVar = timedelta(seconds=4)
+    LONGEST_PAUSE: ClassVar = timedelta(minutes=1)
+    LEASE_MARGIN: ClassVar = timedelta(minutes=1)
+    """What a lease lasts longer than the engine may take: reading photos, storing the result, clocks that differ."""
+    KEPT_FOR: ClassVar = timedelta(days=30)
+    """Rows of ended generations hold no personal data; a month is enough to look at figures and at complaints."""
+
+    generation_id: GenerationId
+    account_id: AccountId
+    created_at: datetime
+    updated_at: datetime
+    status: GenerationStatus = GenerationStatus.PENDING
+    inputs: Inputs | None = None
+    attempts: int = 0
+    lease: LeaseId | None = None
+    engine: str | None = None
+    result: ImageId | None = None
+    failure: Failure | None = None
+
+    def is_spent(self, now: datetime) -> bool:
+        """Whether another try is out of the question."""
+        return self.attempts >= self.MAX_ATTEMPTS or now >= self.created_at + self.DEADLINE
+
+    def pause(self) -> timedelta:
+        """Before the next try: 4 s, 8 s, 16 s and so on, up to a minute."""
+        doubled: timedelta = self.FIRST_PAUSE * 2 ** max(0, self.attempts - 1)
+        return min(doubled, self.LONGEST_PAUSE)

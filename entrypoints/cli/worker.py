@@ -1,0 +1,47 @@
+"""Run generations without serving HTTP, on as many machines as there is work for."""
+
+import asyncio
+import contextlib
+import signal
+from typing import Any
+
+import click
+
+from entrypoints.background import generating
+from entrypoints.cli.console import run
+
+
+@click.command()
+@click.option("--at-once", type=click.IntRange(1, 64), default=2, show_default=True, help="Generations side by side.")
+def worker(at_once: int) -> None:
+    """Run try-ons that wait in the database, until told to stop.
+
+    Needs the same database, storage and engine settings as the server. Set TRYON_GENERATIONS_AT_ONCE=0 where servers
+    should leave the work to workers. What a stopped worker was at goes back into the queue; what a killed one was at is
+    taken over when its lease ends.
+
+    \b
+    Example: TRYON_ENGINE=vertex TRYON_VERTEX_PROJECT=acme tryon-images worker --at-once 8
+    """
+    run(lambda container: _work(container, at_once))
+
+
+async def _work(container: Any, at_once: int) -> None:
+    await container.work().check()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    crew = [asyncio.create_task(generating(container.run_next_generation())) for _ in range(at_once)]
+    try:
+        click.echo(f"Working on generations, {at_once} at once (stop with Ctrl-C)")
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, *crew}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+    finally:
+        for task in crew:
+            task.cancel()
+        for task in crew:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await container.try_on_engine().close()
+        await container.processor().close()

@@ -1,0 +1,17 @@
+"""How many cores this process may really use: a container's share, not the host's number."""
+
+import os
+from pathlib import Path
+
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+"""cgroup v2: the time that may be used in each period, both in microseconds, or `max` (Linux, cgroup-v2.rst)."""
+
+
+def usable_cores(cpu_max: Path = CPU_MAX) -> int:
+    """At least one. Half a core counts as a whole: a worker that waits costs less than a core without work."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = cpu_max.read_text().split()
+    except OSError:  # no cgroup v2 here
+        return cores
+    return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))

@@ -1,0 +1,92 @@
+"""The routes of try-ons."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from application.read_generation import ReadGeneration
+from application.start_try_on import StartTryOn
+from domain.account import Account
+from domain.errors import FileTooLarge, ValidationFailed
+from domain.generation import GenerationId
+from entrypoints.http.admission import Admission
+from entrypoints.http.errors import AnyRequest
+from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
+from entrypoints.http.schemas import GenerationBody, StartedTryOnBody
+from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
+from entrypoints.settings import Settings
+
+DATA = "data"
+MAX_FILES_AT_ONCE: Final = 3
+"""A form holds as many bytes as three of the largest files, however many parts they come in: a person and two views of
+a garment in full size, or nine files as shops have them."""
+
+
+@post("/try-on", operation_id="startTryOn", status_code=202, include_in_schema=False)
+async def start_try_on(
+    request: AnyRequest,
+    account: NamedDependency[Account],
+    settings: NamedDependency[Settings],
+    admission: NamedDependency[Admission],
+    start_try_on: NamedDependency[StartTryOn],
+) -> StartedTryOnBody:
+    """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
+    content_type = request.headers.get("content-type", "")
+    async with admission.slot(MAX_FILES_AT_ONCE if is_form(content_type) else 1):
+        try:
+            async with asyncio.timeout(settings.upload_timeout_seconds):
+                data, files = await _read(content_type, request.stream(), settings.max_file_bytes)
+        except TimeoutError as error:
+            raise malformed_body(f"was not received within {settings.upload_timeout_seconds} seconds") from error
+        return StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, account)))
+
+
+@get("/generations/{generation_id:str}", operation_id="getGeneration", include_in_schema=False)
+async def read_generation(
+    generation_id: FromPath[str], account: NamedDependency[Account], read_generation: NamedDependency[ReadGeneration]
+) -> GenerationBody:
+    """How far a try-on is; ask every two seconds."""
+    return GenerationBody.of(await read_generation.execute(GenerationId(generation_id), account.account_id))
+
+
+async def _read(
+    content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int
+) -> tuple[bytearray, dict[str, bytearray]]:
+    if not is_form(content_type):
+        return await _read_json(stream), {}
+    return await _read_form(content_type, stream, max_file_bytes)
+
+
+async def _read_json(stream: AsyncIterator[bytes]) -> bytearray:
+    data = bytearray()
+    async for chunk in stream:
+        data += chunk
+        if len(data) > MAX_DATA_BYTES:
+            raise _too_much_json()
+    return data
+
+
+async def _read_form(
+    content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int
+) -> tuple[bytearray, dict[str, bytearray]]:
+    def limit_of(name: str) -> PartLimit:
+        if name == DATA:
+            return PartLimit(MAX_DATA_BYTES, _too_much_json())
+        return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes))
+
+    parts = await read_parts(content_type, stream, limit_of, advice="or send JSON")
+    files: dict[str, bytearray] = {}
+    for name, content in parts:
+        files.setdefault(name, content)
+    data = files.pop(DATA, None)
+    if data is None:
+        raise malformed_body('has no part named "data" with the JSON of the request')
+    return data, files
+
+
+def _too_much_json() -> ValidationFailed:
+    return malformed_body(f"has more than {MAX_DATA_BYTES:,} bytes of JSON")

@@ -1,0 +1,67 @@
+import pytest
+
+from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.memory.person_detector import InMemoryPersonDetector
+from adapters.vision.pixel_meter import PixelMeter
+from application.prepare_photo import PreparePhoto
+from domain.errors import InvalidImage, UnsupportedImageFormat
+from domain.geometry import Box, Size
+from domain.person import Framing, PersonReport, SeenPerson
+from domain.photo import SourceFormat, WarningCode
+from tests.people import a_person, as_png, scenery
+
+LANDSCAPE = as_png(scenery(1800, 1200))
+WALKER = a_person(Box(200, 300, 200, 600), face=Box(280, 305, 40, 50))
+
+
+def prepare_photo(*people: SeenPerson, max_edge: int = 2000) -> PreparePhoto:
+    return PreparePhoto(ImagingPhotoDecoder(), InMemoryPersonDetector(*people), PixelMeter(), max_edge)
+
+
+def test_a_photo_is_cut_to_four_by_five_around_its_main_person() -> None:
+    prepared = prepare_photo(WALKER).execute(LANDSCAPE, crop=True)
+    assert prepared.crop == Box(0, 100, 800, 1000)
+    assert prepared.size == Size(800, 1000)
+    assert (prepared.source_format, prepared.source_size) == (SourceFormat.PNG, Size(1800, 1200))
+    assert prepared.person == PersonReport(1, WALKER.box, WALKER.face, Framing.FULL_BODY)
+    assert [warning.code for warning in prepared.warnings] == [WarningCode.LOW_RESOLUTION]
+
+
+def test_without_a_person_the_largest_window_in_the_middle_is_kept_and_said_so() -> None:
+    prepared = prepare_photo().execute(LANDSCAPE, crop=True)
+    assert prepared.crop == Box(420, 0, 960, 1200)
+    assert prepared.person is None
+    assert [warning.code for warning in prepared.warnings] == [WarningCode.NO_PERSON_DETECTED]
+
+
+def test_without_the_crop_nobody_is_looked_for_and_the_framing_stays() -> None:
+    prepared = prepare_photo(WALKER).execute(LANDSCAPE, crop=False)
+    assert (prepared.crop, prepared.person, prepared.warnings) == (None, None, ())
+    assert prepared.size == Size(1800, 1200)
+
+
+def test_a_photo_without_the_crop_is_still_judged_by_its_pixels() -> None:
+    prepared = prepare_photo().execute(as_png(scenery(600, 400).point(lambda level: level // 8)), crop=False)
+    assert [warning.code for warning in prepared.warnings] == [WarningCode.LOW_RESOLUTION, WarningCode.TOO_DARK]
+
+
+def test_what_is_stored_is_at_most_as_large_as_allowed_and_exactly_four_by_five() -> None:
+    prepared = prepare_photo(max_edge=500).execute(LANDSCAPE, crop=True)
+    assert prepared.size == Size(400, 500)
+
+
+def test_an_explanation_tells_what_the_window_was_chosen_from() -> None:
+    bystander = a_person(Box(1500, 500, 60, 200), silhouette=0.01)
+    explained = prepare_photo(bystander, WALKER).explain(LANDSCAPE)
+    assert explained.people == (bystander, WALKER)
+    assert explained.person is WALKER
+    assert explained.prepared == prepare_photo(bystander, WALKER).execute(LANDSCAPE, crop=True)
+    assert explained.view.size == Size(1600, 1067)
+
+
+@pytest.mark.parametrize(
+    ("photo", "error"), [(b"a text", UnsupportedImageFormat), (LANDSCAPE[:5000], InvalidImage)], ids=["text", "cut off"]
+)
+def test_what_cannot_be_read_is_refused(photo: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        prepare_photo(WALKER).execute(photo, crop=True)

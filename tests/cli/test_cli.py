@@ -1,0 +1,133 @@
+"""The command line, as an operator and as a script use it, on a real database and folder."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from entrypoints.cli.main import main
+
+
+class Shell:
+    """Runs commands in an environment of their own."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.environment = {"TRYON_DATA_DIR": str(data_dir)}
+        self.data_dir = data_dir
+
+    def __call__(self, *command: str, stdin: str | None = None, **environment: str) -> Result:
+        return CliRunner().invoke(main, command, input=stdin, env=self.environment | environment)
+
+    def json(self, *command: str) -> Any:
+        done = self(*command, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    assert shell("db", "upgrade").exit_code == 0
+    return shell
+
+
+def test_every_command_explains_itself(shell: Shell) -> None:
+    for command in ([], ["serve"], ["accounts"], ["accounts", "create"], ["keys", "create"], ["customers", "erase"]):
+        done = shell(*command, "--help")
+        assert done.exit_code == 0
+        assert done.output.startswith("Usage: ")
+
+
+def test_upgrading_twice_is_the_same_as_upgrading_once(shell: Shell) -> None:
+    assert shell("db", "upgrade").output == shell("db", "upgrade").output
+
+
+def test_accounts_and_keys_are_made_listed_and_revoked(shell: Shell) -> None:
+    shell("accounts", "create", "acme", "--keep-for-days", "3")
+    made = shell.json("keys", "create", "--account", "acme", "--label", "kiosk 7")
+    assert made["key"].startswith(f"gk_{made['id']}_")
+    assert [account["keepForDays"] for account in shell.json("accounts", "list")] == [3]
+    assert shell("keys", "revoke", made["id"], "--yes").exit_code == 0
+    listed = shell.json("keys", "list", "--account", "acme")
+    assert [(key["id"], key["label"]) for key in listed] == [(made["id"], "kiosk 7")]
+    assert listed[0]["revokedAt"] is not None
+
+
+def test_a_key_is_kept_as_a_digest_only(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    key = shell.json("keys", "create", "--account", "acme")["key"]
+    secret = key.split("_", 2)[2].encode()
+    with sqlite3.connect(shell.data_dir / "tryon.db") as database:
+        dump = "\n".join(database.iterdump()).encode()
+    assert secret not in dump
+    assert all(secret not in path.read_bytes() for path in shell.data_dir.iterdir() if path.is_file())
+
+
+def test_revoking_asks_first(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    key_id = shell.json("keys", "create", "--account", "acme")["id"]
+    assert shell("keys", "revoke", key_id, stdin="n\n").exit_code == 1
+    assert shell.json("keys", "list")[0]["revokedAt"] is None
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["keys", "create", "--account", "nobody"], 'There is no account named "nobody"'),
+        (["keys", "list", "--account", "nobody"], 'There is no account named "nobody"'),
+        (["keys", "revoke", "nothing", "--yes"], 'There is no key with the id "nothing"'),
+        (["images", "show", "img_1", "--account", "nobody"], 'There is no account named "nobody"'),
+        (["customers", "erase", "ann", "--account", "nobody", "--yes"], 'There is no account named "nobody"'),
+    ],
+)
+def test_a_failure_is_one_line_and_exit_code_1(shell: Shell, command: list[str], message: str) -> None:
+    done = shell(*command)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_account_name_is_taken_once(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    assert "already" in shell("accounts", "create", "acme").stderr
+
+
+def test_purging_an_empty_service_reports_zeros(shell: Shell) -> None:
+    assert set(shell.json("purge").values()) == {0}
+
+
+def test_an_erasure_reads_the_id_from_standard_input_and_counts_first(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    dry = shell("customers", "erase", "--account", "acme", "--dry-run", "--json", stdin="ann\n")
+    assert json.loads(dry.stdout) == {"wouldErase": 0}
+    done = shell("customers", "erase", "--account", "acme", "--yes", "--json", stdin="ann\n")
+    assert json.loads(done.stdout)["images"] == 0
+
+
+def test_a_database_that_cannot_be_reached_is_exit_code_3(shell: Shell, tmp_path: Path) -> None:
+    done = shell("accounts", "list", TRYON_DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/missing/folder/tryon.db")
+    assert done.exit_code == 3
+    assert "Run: tryon-images db upgrade" in done.stderr
+
+
+def test_a_wrong_setting_names_the_variable_and_what_it_accepts(shell: Shell) -> None:
+    done = shell(
+        "accounts", "list", TRYON_PORT="http", TRYON_PURL="x", TRYON_STORAGE_URL="ftp://a", TRYON_SIGNING_KEY="short"
+    )
+    assert done.exit_code == 4
+    for part in ("TRYON_PORT: Expected a whole number", "TRYON_PURL is not a setting", "file:///", "TRYON_SIGNING_KEY"):
+        assert part in done.stderr
+    assert "short" not in done.stderr
+
+
+def test_the_doctor_names_a_fix_for_what_it_finds(tmp_path: Path) -> None:
+    done = Shell(tmp_path / "new")("doctor", "--json", TRYON_MODEL_DIR=str(tmp_path / "no models"))
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    assert done.exit_code == 1
+    assert findings["settings"]["ok"]
+    assert findings["models"]["fix"] == "Run: tryon-images models install"
+    assert not findings["database"]["ok"]

@@ -1,0 +1,144 @@
+"""The whole service as a customer meets it: one command, sandboxed workers, real models, a real HEIC."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pillow_heif
+import pytest
+import skimage.data
+from click.testing import CliRunner
+from PIL import Image
+
+from entrypoints.cli.main import main as cli
+
+START_SECONDS = 60
+KEY = "gk_dev_key-for-this-test"
+
+
+@dataclass
+class Server:
+    """A running server and the folder of its data."""
+
+    url: str
+    data_dir: Path
+    environment: dict[str, str]
+    output: str
+
+    def upload(self, photo: bytes, **fields: str) -> httpx.Response:
+        files = {"file": ("photo.HEIC", photo, "image/heic")}
+        headers = {"x-api-key": KEY}
+        return httpx.post(f"{self.url}/tryon/v1/images/upload", files=files, data=fields, headers=headers, timeout=60)
+
+    def stored(self) -> list[Path]:
+        return sorted((self.data_dir / "objects").glob("ttl-*/*"))
+
+
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended early"
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            threading.Event().wait(0.1)
+    pytest.fail("the server did not become ready")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    port, data_dir = a_free_port(), tmp_path_factory.mktemp("data")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
+        "TRYON_PORT": str(port),
+        "TRYON_DATA_DIR": str(data_dir),
+        "TRYON_DEV_API_KEY": KEY,
+        "TRYON_WORKERS": "1",
+    }
+    log = (data_dir / "server.log").open("w")
+    command = [sys.executable, "-c", "from entrypoints.cli.main import main; main()", "serve"]
+    with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process)
+        yield Server(url, data_dir, environment, (data_dir / "server.log").read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def a_heic() -> bytes:
+    picture = Image.fromarray(skimage.data.astronaut()).resize((1024, 1024))
+    out = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(out, quality=80)
+    return out.getvalue()
+
+
+def test_the_first_start_prints_a_key(server: Server) -> None:
+    assert "Your API key, shown only this once:\n\n    gk_" in server.output
+
+
+def test_a_real_heic_becomes_an_upright_4_to_5_srgb_jpeg_around_the_person(server: Server) -> None:
+    answer = server.upload(a_heic(), externalUserId="ann")
+    body = answer.json()
+    assert answer.status_code == 201
+    assert body["source"] == {"format": "HEIC", "width": 1024, "height": 1024}
+    assert body["width"] * 5 == body["height"] * 4
+    face, crop = body["person"]["face"], body["crop"]
+    assert crop["x"] <= face["x"]
+    assert crop["y"] <= face["y"]
+    assert face["x"] + face["width"] <= crop["x"] + crop["width"]
+    with Image.open(io.BytesIO(httpx.get(body["imageUrl"]).content)) as picture:
+        assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (body["width"], body["height"]))
+        assert not picture.info.keys() & {"exif", "icc_profile", "comment", "xmp"}
+
+
+def test_an_image_that_is_deleted_leaves_no_file(server: Server) -> None:
+    before = server.stored()
+    image_id = server.upload(a_heic()).json()["imageId"]
+    assert len(server.stored()) == len(before) + 1
+    httpx.delete(f"{server.url}/tryon/v1/images/{image_id}", headers={"x-api-key": KEY}).raise_for_status()
+    assert server.stored() == before
+
+
+def test_a_dot_segment_is_an_id_like_any_other(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    image_id = server.upload(a_heic(), externalUserId="..").json()["imageId"]
+    with socket.create_connection((host, int(port))) as connection:
+        request = f"DELETE /tryon/v1/customers/.. HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 204")
+    gone = httpx.get(f"{server.url}/tryon/v1/images/{image_id}", headers={"x-api-key": KEY})
+    assert gone.json()["code"] == "IMAGE_NOT_FOUND"
+
+
+def test_a_body_that_is_too_large_is_refused_without_reading_it_all(server: Server) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+
+    def body() -> Iterator[bytes]:
+        yield head
+        for _ in range(11 * 16):
+            yield bytes(64 * 1024)
+
+    headers = {"x-api-key": KEY, "content-type": "multipart/form-data; boundary=b"}
+    answer = httpx.post(f"{server.url}/tryon/v1/images/upload", content=body(), headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (413, "FILE_TOO_LARGE")
+
+
+def test_the_command_line_purges_what_the_server_stored(server: Server) -> None:
+    done = CliRunner().invoke(cli, ["purge", "--json"], env=server.environment)
+    assert done.exit_code == 0, done.output

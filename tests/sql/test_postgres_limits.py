@@ -1,0 +1,106 @@
+"""What a PostgreSQL that is slow, busy, full or restarted looks like, and how purgers share its work."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from domain.errors import Overloaded
+from domain.image import ImageId
+from tests.builders import ACME, NOON, a_stored_photo, an_account, an_image
+
+IN_A_WEEK = NOON + timedelta(days=7)
+
+
+@pytest.fixture
+async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(postgres_url, pool_size=4, statement_seconds=1)
+    async with SqlUnitOfWork(engine).begin() as repositories:
+        await repositories.accounts.add(an_account(ACME))
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def work(engine: AsyncEngine) -> SqlUnitOfWork:
+    return SqlUnitOfWork(engine)
+
+
+async def store(work: SqlUnitOfWork, count: int) -> None:
+    async with work.begin() as repositories:
+        for number in range(count):
+            image = an_image(f"img_{number:03}")
+            await repositories.images.reserve(image)
+            await repositories.images.publish(image, a_stored_photo())
+
+
+async def test_a_statement_that_takes_too_long_is_an_outage_and_leaves_nothing_stuck(
+    engine: AsyncEngine, work: SqlUnitOfWork
+) -> None:
+    await store(work, 1)
+    async with engine.connect() as holder:
+        await holder.execute(text("SELECT 1 FROM images FOR UPDATE"))
+        with pytest.raises(Overloaded):
+            async with work.begin() as repositories:
+                await repositories.images.doom(ImageId("img_000"), ACME, NOON)
+        await holder.rollback()
+    async with work.begin() as repositories:
+        assert await repositories.images.doom(ImageId("img_000"), ACME, NOON) is not None
+
+
+async def test_more_transactions_than_connections_wait_and_then_give_up(work: SqlUnitOfWork) -> None:
+    release = asyncio.Event()
+    holding = asyncio.Semaphore(0)
+
+    async def hold() -> None:
+        async with work.read() as repositories:
+            await repositories.accounts.find(ACME)
+            holding.release()
+            await release.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(hold())
+        for _ in range(4):
+            await holding.acquire()
+        with pytest.raises(Overloaded):
+            async with work.read():
+                pass
+        release.set()
+    async with work.read() as repositories:
+        assert await repositories.accounts.find(ACME) == an_account(ACME)
+
+
+async def test_a_restart_of_the_server_is_not_even_noticed(engine: AsyncEngine, work: SqlUnitOfWork) -> None:
+    async with work.read() as one, work.read() as other:
+        await one.accounts.find(ACME)
+        await other.accounts.find(ACME)
+    async with engine.connect() as killer:
+        await killer.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    for _ in range(4):
+        async with work.read() as repositories:
+            assert await repositories.accounts.find(ACME) == an_account(ACME)
+
+
+async def test_purgers_share_the_work_without_waiting_for_each_other(work: SqlUnitOfWork) -> None:
+    await store(work, 100)
+    everyone_has_a_batch = asyncio.Barrier(4)
+
+    async def purge() -> list[str]:
+        async with work.begin() as repositories:
+            batch = await repositories.images.doom_due(IN_A_WEEK, IN_A_WEEK + timedelta(minutes=1), 25)
+            await everyone_has_a_batch.wait()  # all four transactions are open now, each with its rows locked
+        return [image.image_id for image in batch.images]
+
+    batches = await asyncio.gather(*(purge() for _ in range(4)))
+    assert [len(batch) for batch in batches] == [25] * 4
+    assert len({image_id for batch in batches for image_id in batch}) == 100

@@ -1,0 +1,59 @@
+"""The files that package the service speak of settings and commands that exist."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from entrypoints.cli.main import main
+from entrypoints.settings import load_settings
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DEPLOYMENT = (ROOT / "DEPLOYMENT.md").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+IMAGE_SETTINGS = dict(re.findall(r"^\s+(TRYON_\w+)=(\S+)", DOCKERFILE, re.MULTILINE))
+
+
+@pytest.mark.parametrize("service", ["migrate", "tryon"])
+def test_the_settings_of_every_container_are_accepted(service: str) -> None:
+    settings = load_settings(IMAGE_SETTINGS | COMPOSE["services"][service]["environment"])
+    assert settings.host == "0.0.0.0"
+    assert not settings.keeps_files
+
+
+def test_containers_write_nowhere_and_are_not_root() -> None:
+    for service in ("migrate", "tryon"):
+        assert COMPOSE["services"][service]["read_only"] is True
+        assert COMPOSE["services"][service]["cap_drop"] == ["ALL"]
+    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(
+        set(
+            re.findall(
+                r"tryon-images ((?:db|storage|customers|models) [a-z-]+|doctor|purge)\b", DOCKERFILE + DEPLOYMENT
+            )
+        )
+        | {" ".join(COMPOSE["services"]["migrate"]["command"])}
+    ),
+)
+def test_every_command_that_is_named_exists(command: str) -> None:
+    assert CliRunner().invoke(main, [*command.split(), "--help"]).exit_code == 0
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    named = set(re.findall(r"\bTRYON_[A-Z_]+\b", DOCKERFILE + DEPLOYMENT + str(COMPOSE)))
+    known = {f"TRYON_{name.upper()}" for name in load_settings({}).__struct_fields__}
+    assert named - known == set()
+
+
+def test_manifests_are_well_formed() -> None:
+    (manifests,) = re.findall(r"```yaml\n(.*?)```", DEPLOYMENT, re.DOTALL)
+    kinds = [manifest["kind"] for manifest in yaml.safe_load_all(manifests)]
+    assert kinds == ["ServiceAccount", "Job", "Deployment", "PodDisruptionBudget"]

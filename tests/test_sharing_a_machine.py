@@ -1,0 +1,62 @@
+"""How the processes of one machine share what it has, and which settings contradict each other."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from entrypoints.cores import usable_cores
+from entrypoints.settings import ConfigurationError, Settings, load_settings
+
+CORES = len(os.sched_getaffinity(0))
+KEY = "k" * 32
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "cores"),
+    [("max 100000", CORES), ("50000 100000", 1), ("100000 100000", 1), ("6400000 100000", min(64, CORES))],
+)
+def test_a_container_has_the_cores_that_it_was_given(tmp_path: Path, cpu_max: str, cores: int) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(cpu_max + "\n")
+    assert usable_cores(file) == cores
+
+
+def test_without_a_control_group_all_cores_count(tmp_path: Path) -> None:
+    assert usable_cores(tmp_path / "absent") == CORES
+
+
+@pytest.mark.parametrize(("processes", "shares"), [(1, (4, 32)), (2, (2, 16)), (3, (2, 11)), (8, (1, 4))])
+def test_workers_and_upload_slots_are_shared_out(processes: int, shares: tuple[int, int]) -> None:
+    settings = Settings(server_processes=processes)
+    assert (settings.share(4), settings.share(32)) == shares
+
+
+def problems(**environ: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings({f"TRYON_{name.upper()}": value for name, value in environ.items()})
+    return raised.value.problems
+
+
+def test_a_bucket_needs_neither_a_signing_key_nor_the_preview_route() -> None:
+    settings = load_settings({"TRYON_STORAGE_URL": "gs://photos/shop"})
+    assert not settings.keeps_files
+    assert not settings.serves_previews
+
+
+def test_replicas_that_serve_previews_have_to_share_a_key() -> None:
+    (problem,) = problems(storage_url="gs://photos", preview_links="service")
+    assert problem.startswith("TRYON_SIGNING_KEY is needed")
+    with_key = {"TRYON_STORAGE_URL": "gs://photos", "TRYON_PREVIEW_LINKS": "service", "TRYON_SIGNING_KEY": KEY}
+    assert load_settings(with_key).serves_previews
+
+
+def test_a_folder_cannot_serve_previews() -> None:
+    (problem,) = problems(preview_links="storage")
+    assert problem.startswith("TRYON_PREVIEW_LINKS: a folder cannot serve links")
+
+
+@pytest.mark.parametrize("url", ["gs://", "gs://UPPER", "s3://photos", "photos", "file://photos"])
+def test_a_storage_url_is_a_folder_or_a_bucket(url: str) -> None:
+    (problem,) = problems(storage_url=url)
+    assert "expected file:///absolute/folder or gs://bucket/prefix" in problem

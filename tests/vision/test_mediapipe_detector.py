@@ -1,0 +1,108 @@
+"""The detector on a real person: near, mirrored, far away, alone with scenery, on a product, in the dark."""
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image, ImageEnhance, ImageOps
+
+from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.mediapipe_detector import MediaPipeDetector
+from domain.cropping import choose_window
+from domain.geometry import Box, Size
+from domain.person import BodyPart, Framing, SeenPerson, main_person
+from tests.people import ASTRONAUT, ASTRONAUTS_EYES, as_png, scenery
+
+HEAD = Box(146, 10, 158, 180)
+"""Of the portrait, with the hair; found by eye."""
+
+
+def seen_in(image: Image.Image, detector: MediaPipeDetector) -> tuple[SeenPerson, ...]:
+    return detector.detect(ImagingPhotoDecoder().open(as_png(image)))
+
+
+def in_landscape(width: int, height: int, portrait_height: int, x: int, y: int) -> Image.Image:
+    """The portrait, scaled, in front of grass."""
+    image = scenery(width, height)
+    image.paste(ASTRONAUT.resize((portrait_height, portrait_height), Image.Resampling.LANCZOS), (x, y))
+    return image
+
+
+def test_a_person_close_by_is_seen_with_head_face_and_shoulders(detector: MediaPipeDetector) -> None:
+    (person,) = seen_in(ASTRONAUT, detector)
+    assert person.head is not None
+    assert person.face is not None
+    assert person.head.shared_area(HEAD) >= 0.75 * HEAD.joined(person.head).area
+    assert person.face.x < ASTRONAUTS_EYES[0] < person.face.right
+    assert person.face.y < ASTRONAUTS_EYES[1] < person.face.bottom
+    assert person.box.bottom == 512
+    assert person.landmarks[BodyPart.RIGHT_SHOULDER].x < person.landmarks[BodyPart.LEFT_SHOULDER].x
+    assert person.framing in {Framing.CLOSE_UP, Framing.HALF_BODY}
+    assert 0.3 < person.silhouette < 0.6
+
+
+def test_a_mirrored_person_is_seen_at_the_mirrored_place(detector: MediaPipeDetector) -> None:
+    (person,) = seen_in(ASTRONAUT, detector)
+    (mirrored,) = seen_in(ImageOps.mirror(ASTRONAUT), detector)
+    assert mirrored.box.x == pytest.approx(512 - person.box.right, abs=15)
+    assert mirrored.landmarks[BodyPart.NOSE].x == pytest.approx(512 - person.landmarks[BodyPart.NOSE].x, abs=6)
+
+
+@pytest.mark.parametrize("portrait", [1000, 500], ids=["half the height", "a quarter"])
+def test_somebody_far_away_in_a_wide_landscape_is_found_and_framed(portrait: int, detector: MediaPipeDetector) -> None:
+    source, x, y = Size(3600, 2000), 2300, 700
+    person = main_person(seen_in(in_landscape(3600, 2000, portrait, x, y), detector), source)
+    assert person is not None
+    scale = portrait / 512
+    eyes_x, eyes_y = x + ASTRONAUTS_EYES[0] * scale, y + ASTRONAUTS_EYES[1] * scale
+    assert person.head is not None
+    assert person.head.x < eyes_x < person.head.right
+    assert person.head.y < eyes_y < person.head.bottom
+    window = choose_window(source, person)
+    assert window.x < x + HEAD.x * scale
+    assert x + HEAD.right * scale < window.right
+    assert window.y < y + HEAD.y * scale
+
+
+def test_of_two_people_both_are_seen_and_the_larger_is_framed(detector: MediaPipeDetector) -> None:
+    image = in_landscape(2400, 1200, 1100, 100, 100)
+    image.paste(ASTRONAUT.resize((900, 900), Image.Resampling.LANCZOS), (1450, 300))
+    people = seen_in(image, detector)
+    person = main_person(people, Size(2400, 1200))
+    assert len(people) == 2
+    assert person is not None
+    assert person.box.right <= 1200
+
+
+def test_somebody_in_the_dark_is_found(detector: MediaPipeDetector) -> None:
+    people = seen_in(ImageEnhance.Brightness(in_landscape(1600, 1200, 900, 350, 300)).enhance(0.06), detector)
+    assert len(people) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["coffee", "chelsea", "rocket", "brick", "gravel", "coins", "page", "hubble_deep_field"]
+)
+def test_where_nobody_is_nobody_is_seen(name: str, detector: MediaPipeDetector) -> None:
+    pixels = getattr(skimage.data, name)()
+    assert seen_in(Image.fromarray(pixels).convert("RGB"), detector) == ()
+
+
+def test_a_portrait_printed_on_a_shirt_is_nobody(detector: MediaPipeDetector) -> None:
+    """A dark shirt, lying on white paper, with the portrait on its chest."""
+    pixels = np.full((1200, 900, 3), 255, np.uint8)
+    pixels[120:1080, 200:700] = (70, 30, 120)
+    pixels[150:500, 40:860] = (70, 30, 120)
+    image = Image.fromarray(pixels)
+    image.paste(ASTRONAUT.resize((300, 300), Image.Resampling.LANCZOS), (300, 330))
+    assert seen_in(image, detector) == ()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 400), (4000, 3)], ids=["dot", "speck", "column", "row"])
+def test_photos_of_odd_sizes_hold_nobody(size: tuple[int, int], detector: MediaPipeDetector) -> None:
+    assert seen_in(Image.new("RGB", size, (120, 90, 60)), detector) == ()
+
+
+def test_what_was_seen_stays_the_same_when_the_detector_goes_on(detector: MediaPipeDetector) -> None:
+    """MediaPipe's masks lie in memory that it uses again."""
+    first = seen_in(ASTRONAUT, detector)
+    seen_in(scenery(800, 600), detector)
+    assert seen_in(ASTRONAUT, detector) == first
