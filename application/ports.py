@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
@@ -128,6 +128,14 @@ class DueBatch:
     interrupted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """`oldest`: how long the longest overdue image has been so."""
+
+    images: int = 0
+    oldest: timedelta = timedelta()
+
+
 class ImageRepository(Protocol):
     """Rows of images. Each transition is one conditional update inside the caller's transaction."""
 
@@ -200,6 +208,14 @@ class ImageRepository(Protocol):
         """Rows in any state."""
         ...
 
+    async def count_live(self, account_id: AccountId) -> int:
+        """Images that are stored or on their way. Until this transaction ends, no other counts in the same account."""
+        ...
+
+    async def overdue(self, now: datetime) -> Overdue:
+        """Images past their expiry that are still there."""
+        ...
+
     async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
         """Those that have a row, in any state."""
         ...
@@ -214,6 +230,10 @@ class AccountRepository(Protocol):
 
     async def add(self, account: Account) -> None:
         """Raises: AccountExists when the name is taken."""
+        ...
+
+    async def save(self, account: Account) -> None:
+        """Keep changed settings of an account: its retention, its limits, whether it is active; nothing else."""
         ...
 
     async def find(self, account_id: AccountId) -> Account | None: ...
@@ -264,6 +284,10 @@ class ErasureRepository(Protocol):
 
     async def complete_records(self, now: datetime) -> int:
         """Put `completed_at` on the open records of which no image is left."""
+        ...
+
+    async def count_open(self) -> int:
+        """Erasures of which images are left."""
         ...
 
     async def list_records(

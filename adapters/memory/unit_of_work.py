@@ -5,9 +5,9 @@ import copy
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, PublishOutcome
+from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -167,6 +167,15 @@ class InMemoryImageRepository:
     async def count(self) -> int:
         return len(self._rows)
 
+    async def count_live(self, account_id: AccountId) -> int:
+        images = (row.image for row in self._rows.values())
+        return sum(image.account_id == account_id and image.state is not ImageState.DELETING for image in images)
+
+    async def overdue(self, now: datetime) -> Overdue:
+        images = [row.image for row in self._rows.values() if row.image.state is not ImageState.PENDING]
+        ages = [now - image.expires_at for image in images if image.expires_at <= now]
+        return Overdue(len(ages), max(ages, default=timedelta()))
+
     async def known_among(self, image_ids: Sequence[ImageId]) -> frozenset[ImageId]:
         return frozenset(image_ids) & self._rows.keys()
 
@@ -192,6 +201,10 @@ class InMemoryAccountRepository:
         if await self.find_by_name(account.name):
             raise AccountExists(account.name)
         self._tables.accounts[account.account_id] = account
+
+    async def save(self, account: Account) -> None:
+        kept = self._tables.accounts[account.account_id]
+        self._tables.accounts[account.account_id] = replace(account, erasure_epoch=kept.erasure_epoch)
 
     async def find(self, account_id: AccountId) -> Account | None:
         return self._tables.accounts.get(account_id)
@@ -264,6 +277,9 @@ class InMemoryErasureRepository:
         for record in done:
             self._tables.records[record.erasure_id] = replace(record, completed_at=now)
         return len(done)
+
+    async def count_open(self) -> int:
+        return sum(record.completed_at is None for record in self._tables.records.values())
 
     async def list_records(
         self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None

@@ -6,6 +6,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from adapters.telemetry.stages import note, stage
 from application.delete_image import DeleteImage
 from application.preview_link import LinkedImage
 from application.read_image import ReadImage
@@ -29,10 +30,12 @@ async def upload_image(
     upload_photo: NamedDependency[UploadPhoto],
 ) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
-    async with admission.slot():
+    async with admission.slot(account.account_id):
         form = await _read_form(request, settings)
         command = form.to_command(account, request.headers.get("idempotency-key"))
-        return _body(await upload_photo.execute(command))
+        linked = await upload_photo.execute(command)
+        note(image_id=linked.image.image_id)
+        return _body(linked)
 
 
 @get("/images/{image_id:str}", operation_id="getImage")
@@ -54,9 +57,10 @@ async def delete_image(
 async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:
     try:
         async with asyncio.timeout(settings.upload_timeout_seconds):
-            return await read_upload_form(
-                request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
-            )
+            with stage("read"):
+                return await read_upload_form(
+                    request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
+                )
     except TimeoutError as error:
         problem = FieldProblem("body", f"was not received within {settings.upload_timeout_seconds} seconds")
         raise ValidationFailed((problem,)) from error
