@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 API = "/tryon/v1"
 KEY = "gk_test_" + secrets.token_hex(8)
@@ -34,6 +35,12 @@ class Replica:
         """The whole tree at once, without a chance to tidy up."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def photo_workers(self) -> "list[psutil.Process]":
+        """What a fork server has forked."""
+        tree = psutil.Process(self.process.pid).children(recursive=True)
+        servers = {process.pid for process in tree if "adapters.workers.fork_server" in process.cmdline()}
+        return [process for process in tree if process.ppid() in servers]
 
     def stop(self) -> None:
         if self.process.poll() is None:

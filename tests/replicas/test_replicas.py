@@ -60,7 +60,7 @@ class Cluster:
 
 async def eventually(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
-        while not await is_so():
+        while not await is_so():  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(0.2)
 
 
