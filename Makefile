@@ -47,3 +47,21 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime
 	@$(BIN)/tryon-images models install
 	@touch $@
+
+.PHONY: bench profile fuzz evaluate pictures
+
+bench: setup $(VENV)/.dev ## Pixel work and whole server against the codec floor, libvips and Pillow
+	@$(BIN)/python -m tests.benchmarks.pixels
+	@$(BIN)/python -m tests.benchmarks.uploads
+
+profile: setup $(VENV)/.dev ## The stages of one photo
+	@$(BIN)/python -m tests.benchmarks.profile_photo
+
+fuzz: setup $(VENV)/.dev ## A minute of mutated photos in all four formats
+	@$(BIN)/python -m tests.fuzz_photos --seconds 60
+
+evaluate: setup $(VENV)/.dev ## Score the framing on annotated photos: make evaluate PHOTOS=folder
+	@$(BIN)/python -m tests.framing_evaluation $(if $(PHOTOS),--photos $(PHOTOS))
+
+pictures: setup $(VENV)/.dev ## Make the README's pictures again
+	@$(BIN)/python -m tests.readme_pictures

@@ -161,6 +161,12 @@ class QuotaExceeded(DomainError):
         super().__init__(f"Your account may keep {limit:,} images. Delete some, or wait until some expire.")
 
 
+class ReconcileRefused(DomainError):
+    """For the operator: a comparison that would take everything there is for wrong."""
+
+    code = "RECONCILE_REFUSED"
+
+
 class AccountExists(DomainError):
     """For the operator."""
 

@@ -18,12 +18,14 @@ from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness, RecentAnswer
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
+from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
 from application.limit_rate import LimitRate, RateLimiter
 from application.manage_accounts import ChangeAccount, CreateAccount, CreateKey, ListAccounts, RevokeKey
 from application.ports import Clock
 from application.preview_link import OpenPreview, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue
 from application.read_image import ReadImage
+from application.reconcile import Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
@@ -92,14 +94,21 @@ class Container(DeclarativeContainer):
     read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
     finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
     delete_image = providers.Factory(DeleteImage, work=work, finish=finish_deletion, clock=clock)
+    backup_retention = providers.Callable(_days, settings.provided.backup_retention_days)
     erase_customer = providers.Factory(
         EraseCustomer,
         work=work,
         finish=finish_deletion,
         clock=clock,
         random=random,
-        backup_retention=providers.Callable(_days, settings.provided.backup_retention_days),
+        backup_retention=backup_retention,
     )
+    verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
+    list_erasures = providers.Factory(ListErasures, work=work)
+    replay_erasure = providers.Factory(
+        ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention
+    )
+    reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
     purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
     upload_photo = providers.Factory(
         UploadPhoto,

@@ -1,6 +1,7 @@
 """The one reader of the environment: every setting, what it accepts, and what it means."""
 
 import difflib
+import ipaddress
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[int, Meta(ge=1, le=65535)] = 8000
     public_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
     server_processes: Positive = 1
+    playground: bool | None = None  # a page at / to try the service on; on by itself only where no stranger gets to
 
     # Where rows and objects are kept.
     data_dir: Path = Path("data")
@@ -95,6 +97,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def share(self, number: int) -> int:
         """What one server process gets of something that all of them share; at least one."""
         return -(-number // self.server_processes)
+
+    @property
+    def shows_playground(self) -> bool:
+        """As the setting says; without it, only when nobody but this machine can reach us."""
+        return _is_loopback(self.host) if self.playground is None else self.playground
 
     @property
     def resolved_database_url(self) -> str:
@@ -169,13 +176,20 @@ def masked(settings: Settings) -> dict[str, str]:
 def _parse(text: str, wanted: Any) -> Any:
     if wanted is Path:
         return Path(text).expanduser()
-    if wanted is bool:
+    if wanted in {bool, bool | None}:
         if text.lower() not in {"0", "1", "true", "false", "on", "off", "yes", "no"}:
             raise ValueError("Expected 1 or 0, true or false, on or off")
         return text.lower() in {"1", "true", "on", "yes"}
     if not text.lstrip("+-").isdigit() and "int" in str(wanted):
         raise ValueError("Expected a whole number")
     return msgspec.convert(text, wanted, strict=False)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _in_words(problem: str) -> str:

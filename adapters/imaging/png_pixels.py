@@ -2,43 +2,58 @@
 
 import io
 import zlib
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from adapters.imaging.png_headers import ColorType, ScannedPng
-from adapters.imaging.raster import Channels, Pixels, Raster, to_8_bit
+from adapters.imaging.raster import Channels, Pixels, Raster
 from domain.errors import InvalidImage
 
 _INFLATE_STEP_BYTES: Final = 1 << 20
+_ROWS_AT_ONCE: Final = 64
 _ADAM7: Final = ((8, 8, 0, 0), (8, 8, 4, 0), (4, 8, 0, 4), (4, 4, 2, 0), (2, 4, 0, 2), (2, 2, 1, 0), (1, 2, 0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Samples as stored; of 16-bit ones the high and the low byte, in arrays of the same shape."""
+
+    high: Pixels
+    low: Pixels | None = None
 
 
 def decode_png(photo: ScannedPng) -> Raster:
     """Raises: InvalidImage when a row is missing or the compressed data is broken."""
     samples = _read_samples(photo)
     # Pillow leaves rows black that the file does not have; a black last row is the sign to count them.
-    if (photo.layout.interlaced or not samples[-1].any()) and not _has_every_row(photo):
+    is_black = not samples.high[-1].any() and (samples.low is None or not samples.low[-1].any())
+    if (photo.layout.interlaced or is_black) and not _has_every_row(photo):
         raise InvalidImage
     return _interpret(photo, samples)
 
 
-def _read_samples(photo: ScannedPng) -> npt.NDArray[Any]:
-    """Samples as stored: 16-bit ones as uint16, palette indices as they are, 1-bit ones as 0 and 1."""
+def _read_samples(photo: ScannedPng) -> _Samples:
+    """Palette indices as they are, 1-bit samples as 0 and 1."""
     color, depth = photo.layout.color_type, photo.layout.depth
     if depth < 16:
-        return _samples_of(_load(photo.stream))
+        return _Samples(_samples_of(_load(photo.stream)))
     if color is ColorType.GRAY:
-        return np.asarray(_load(photo.stream)).astype(np.uint16, copy=False)
+        gray = np.asarray(_load(photo.stream)).astype("<u2", copy=False).view(np.uint8)
+        return _Samples(gray[:, 1::2], gray[:, ::2])
     if color is ColorType.GRAY_ALPHA:  # 4 bytes a pixel: read as if they were four 8-bit samples
-        return np.asarray(_load(photo.stream, "RGBA", "RGBA")).view(">u2").astype(np.uint16)
+        pairs = _samples_of(_load(photo.stream, "RGBA", "RGBA"))
+        return _Samples(pairs[:, :, ::2], pairs[:, :, 1::2])
     # 6 and 8 bytes a pixel are more than Pillow's modes hold: high bytes first, then low ones
     mode = "RGB" if color is ColorType.RGB else "RGBA"
-    high = np.asarray(_load(photo.stream, mode, mode + ";16B")).astype(np.uint16)
-    return np.asarray((high << 8) | np.asarray(_load(photo.stream, mode, mode + ";16L")))
+    return _Samples(
+        _samples_of(_load(photo.stream, mode, mode + ";16B")), _samples_of(_load(photo.stream, mode, mode + ";16L"))
+    )
 
 
 def _load(stream: bytes, mode: str | None = None, raw_mode: str | None = None) -> Image.Image:
@@ -98,15 +113,14 @@ def _raw_bytes(photo: ScannedPng) -> int:
     return total
 
 
-def _interpret(photo: ScannedPng, samples: npt.NDArray[Any]) -> Raster:
+def _interpret(photo: ScannedPng, samples: _Samples) -> Raster:
     layout = photo.layout
     if layout.color_type is ColorType.PALETTE:
-        return _look_up(photo, samples)
-    key = _color_key(photo)
-    transparent = None if key is None else (samples.reshape(*samples.shape[:2], -1) == key).all(axis=2)
-    pixels = to_8_bit(samples, 16) if layout.depth == 16 else _stretched(samples, layout.depth)
+        return _look_up(photo, samples.high)
+    transparent = _is_color_key(photo, samples)
+    pixels = _stretched(samples.high, layout.depth) if samples.low is None else _rounded(samples.high, samples.low)
     if layout.color_type is ColorType.GRAY_ALPHA:
-        return _opaque_or_not(np.dstack([pixels[:, :, [0, 0, 0]], pixels[:, :, 1]]))
+        return _opaque_or_not(pixels[:, :, [0, 0, 0, 1]])
     if layout.color_type is ColorType.RGBA:
         return _opaque_or_not(pixels)
     if transparent is not None and transparent.any():
@@ -115,20 +129,37 @@ def _interpret(photo: ScannedPng, samples: npt.NDArray[Any]) -> Raster:
     return Raster(pixels, Channels.GRAY if layout.color_type is ColorType.GRAY else Channels.RGB)
 
 
+def _rounded(high: Pixels, low: Pixels) -> Pixels:
+    """16 bits to the nearest of 256 levels: v / 257 = high + (low - high) / 257, a fraction that rounds to -1, 0 or 1.
+
+    A few rows at a time, since 64 megapixels of 16-bit RGBA leave no room for a third array.
+    """
+    rounded = np.empty_like(high, order="C")
+    for top in range(0, len(high), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        up, down = cv2.subtract(low[rows].copy(), high[rows].copy()), cv2.subtract(high[rows].copy(), low[rows].copy())
+        rounded[rows] = (high[rows] + (up > 128).reshape(high[rows].shape)) - (down > 128).reshape(high[rows].shape)
+    return rounded
+
+
 def _stretched(samples: Pixels, depth: int) -> Pixels:
     """Pillow itself stretches 2 and 4 bits to the full range, and reads 1 bit as a truth value."""
     return samples * np.uint8(255) if depth == 1 and samples.max(initial=0) <= 1 else samples
 
 
-def _color_key(photo: ScannedPng) -> npt.NDArray[np.uint16] | None:
-    """The color that tRNS makes transparent, in the units of the samples."""
+def _is_color_key(photo: ScannedPng, samples: _Samples) -> npt.NDArray[np.bool_] | None:
+    """Where the picture has the color that tRNS makes transparent."""
     count = {ColorType.GRAY: 1, ColorType.RGB: 3}.get(photo.layout.color_type)
     if photo.transparency is None or count is None or len(photo.transparency) < 2 * count:
         return None
-    key = np.frombuffer(photo.transparency[: 2 * count], ">u2").astype(np.uint16)
+    key = np.frombuffer(photo.transparency[: 2 * count], np.uint8)
+    height, width = samples.high.shape[:2]
+    high = samples.high.reshape(height, width, count)
+    if samples.low is not None:
+        return np.asarray(((high == key[::2]) & (samples.low.reshape(high.shape) == key[1::2])).all(axis=2))
     depth = photo.layout.depth
-    key &= (1 << depth) - 1
-    return key * (255 // ((1 << depth) - 1)) if 1 < depth < 8 else key
+    level = key[1::2] & ((1 << depth) - 1)
+    return np.asarray((high == (level * (255 // ((1 << depth) - 1)) if 1 < depth < 8 else level)).all(axis=2))
 
 
 def _look_up(photo: ScannedPng, indices: Pixels) -> Raster:

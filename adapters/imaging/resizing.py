@@ -1,5 +1,6 @@
 """Scaling down without aliasing: a short low-pass filter fitted to the scale, then cubic interpolation."""
 
+import math
 from typing import Final
 
 import cv2
@@ -9,26 +10,31 @@ import numpy.typing as npt
 from adapters.imaging.raster import Pixels
 from domain.geometry import Size
 
-# Scale -> (outer, inner, middle) weight of the symmetric 5-tap filter that together with OpenCV's cubic comes closest
-# to Lanczos. At 1 nothing needs to be removed.
+# Scale -> weights of the symmetric 7-tap filter, outermost first, the middle one last, that followed by OpenCV's cubic
+# (a = -0.75) comes closest to Lanczos (a = 3): least squares over 32 phases and all frequencies, those above 6 % of the
+# sampling rate weighted like a photo's spectrum with a floor of 10 %. At 1 nothing needs to be removed.
 _LOW_PASS: Final = (
-    (0.50, -0.110, 0.422, 0.376),
-    (0.60, -0.082, 0.272, 0.618),
-    (0.75, -0.042, 0.133, 0.819),
-    (0.85, -0.017, 0.053, 0.928),
-    (1.00, 0.0, 0.0, 1.0),
+    (0.500, -0.0564, 0.0010, 0.3048, 0.5013),
+    (0.525, -0.0460, -0.0205, 0.3029, 0.5272),
+    (0.550, -0.0343, -0.0408, 0.2984, 0.5534),
+    (0.600, -0.0103, -0.0748, 0.2816, 0.6068),
+    (0.650, 0.0106, -0.0970, 0.2555, 0.6620),
+    (0.700, 0.0251, -0.1061, 0.2217, 0.7185),
+    (0.750, 0.0325, -0.1029, 0.1827, 0.7755),
+    (0.800, 0.0336, -0.0902, 0.1408, 0.8316),
+    (0.850, 0.0302, -0.0711, 0.0981, 0.8856),
+    (0.900, 0.0240, -0.0487, 0.0566, 0.9363),
+    (0.950, 0.0165, -0.0257, 0.0179, 0.9826),
+    (1.000, 0.0, 0.0, 0.0, 1.0),
 )
 
 
 def scaled_down(pixels: Pixels, size: Size) -> Pixels:
     """The picture at another size, no larger than it is in either direction, as sharp as Lanczos would leave it."""
-    height, width = pixels.shape[:2]
-    if (width, height) == (size.width, size.height):
+    if pixels.shape[1::-1] == (size.width, size.height):
         return pixels
-    factor_x, factor_y = max(1, width // (2 * size.width)), max(1, height // (2 * size.height))
-    if factor_x > 1 or factor_y > 1:
-        pixels = _averaged(pixels, width // factor_x, height // factor_y)
-        height, width = pixels.shape[:2]
+    pixels = _halved(pixels, size, at_least=4)
+    height, width = pixels.shape[:2]
     across, down = _low_pass(size.width / width), _low_pass(size.height / height)
     filtered = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REFLECT_101)
     resized: Pixels = cv2.resize(filtered, (size.width, size.height), interpolation=cv2.INTER_CUBIC)
@@ -40,11 +46,23 @@ def roughly_scaled_down(pixels: Pixels, size: Size) -> Pixels:
 
     Halving two by two has a path of its own in OpenCV, ten times as fast as averaging areas of any other size.
     """
-    height, width = pixels.shape[:2]
-    while width >= 2 * size.width and height >= 2 * size.height:
-        width, height = width // 2, height // 2
-        pixels = _averaged(pixels[: 2 * height, : 2 * width], width, height)
-    return pixels if (width, height) == (size.width, size.height) else _averaged(pixels, size.width, size.height)
+    pixels = _halved(pixels, size, at_least=2)
+    return pixels if pixels.shape[1::-1] == (size.width, size.height) else _averaged(pixels, size.width, size.height)
+
+
+def _halved(pixels: Pixels, size: Size, at_least: int) -> Pixels:
+    """Halved in each direction in which it is `at_least` times the wanted size; an odd last row or column is left out.
+
+    Per direction, since a strip of 60,000,000 x 1 pixels is a picture too.
+    """
+    while True:
+        height, width = pixels.shape[:2]
+        step_x = 2 if width >= at_least * size.width else 1
+        step_y = 2 if height >= at_least * size.height else 1
+        if step_x == step_y == 1:
+            return pixels
+        width, height = width // step_x, height // step_y
+        pixels = _averaged(pixels[: step_y * height, : step_x * width], width, height)
 
 
 def _averaged(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -53,7 +71,13 @@ def _averaged(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def _low_pass(scale: float) -> npt.NDArray[np.float32]:
-    scales, *weights = zip(*_LOW_PASS, strict=True)
-    outer, inner, middle = (float(np.interp(scale, scales, weight)) for weight in weights)
-    kernel = np.array([outer, inner, middle, inner, outer], np.float32)
-    return np.asarray(kernel / kernel.sum())
+    """The filter for a scale: below one half Lanczos' own kernel, for then cubic interpolation adds next to nothing."""
+    if scale < _LOW_PASS[0][0]:
+        reach = math.ceil(3 / scale) - 1
+        position = np.arange(-reach, reach + 1) * scale
+        kernel = np.sinc(position) * np.sinc(position / 3)
+    else:
+        scales, *weights = zip(*_LOW_PASS, strict=True)
+        half = [float(np.interp(scale, scales, weight)) for weight in weights]
+        kernel = np.array([*half, *half[-2::-1]])
+    return np.asarray(kernel / kernel.sum(), np.float32)

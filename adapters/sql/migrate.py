@@ -78,9 +78,12 @@ class Migrator:
         database = self._engine.url.database
         if self.is_embedded and database:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
-        with outages_as_overloaded():
-            async with self._engine.begin() as connection:
-                if current := await connection.run_sync(_newer_revision):
-                    return current
-                await connection.run_sync(_upgrade)
+        try:
+            with outages_as_overloaded():
+                async with self._engine.begin() as connection:
+                    if current := await connection.run_sync(_newer_revision):
+                        return current
+                    await connection.run_sync(_upgrade)
+        finally:
+            await self._engine.dispose()  # nobody else closes its connection
         return revisions()[0]

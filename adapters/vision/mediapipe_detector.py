@@ -55,10 +55,12 @@ _LEAST_BLOB: Final = 0.01
 """With nobody known, a patch that looks like people is looked at from this share of the photo on."""
 
 _SURE_ANKLE: Final = 0.7
-"""The ankles of somebody who stands free are seen with 0.9 and more; below a print the model imagines up to 0.6."""
+"""Of the three people who stand free on studio paper the surer ankle had 0.95 to 0.99; below three portraits that were
+pasted on a shirt the model imagined ankles with up to 0.62."""
 
-_SURE_FACE: Final = 0.6
-"""Faces that the model imagines in clouds of texture have up to 0.56, those of people far away 0.6 and more."""
+_SURE_FACE: Final = 0.55
+"""Thin evidence and no clean line: faces imagined on bodies had 0.42 (in 37 pictures without people) and 0.52 (a drawn
+figure on a blurred shirt); real people whose bodies end in the middle of the photo had 0.41, 0.43, 0.56 and 0.91."""
 
 _PLAIN: Final = 14
 """A border is plain when 95 % of it is within so many levels, of 255, of its median color: paper and its shading."""

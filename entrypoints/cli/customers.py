@@ -1,14 +1,27 @@
 """Erasure, for the operator."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from application.erase_customer import ErasureOutcome
-from domain.customer import Customer
+from application.erasure_audit import Remains
+from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
 from domain.errors import AccountNotFound
-from entrypoints.cli.console import EXIT_UNAVAILABLE, as_json, confirmed, run, show_one
+from entrypoints.cli.audit import read_export
+from entrypoints.cli.console import (
+    EXIT_FAILED,
+    EXIT_UNAVAILABLE,
+    as_json,
+    confirmed,
+    fail,
+    progress,
+    run,
+    show_one,
+)
 
 
 @click.group()
@@ -21,43 +34,95 @@ def customers() -> None:
 @click.option("--account", default="default", show_default=True, help="Name of the account.")
 @confirmed
 @click.option("--dry-run", is_flag=True, help="Only count what would be erased.")
+@click.option("--verify", is_flag=True, help="Then prove that nothing is left; exit code 1 when something is.")
 @as_json
-def erase_customer(customer_id: str | None, account: str, yes: bool, dry_run: bool, json_output: bool) -> None:
+def erase_customer(
+    customer_id: str | None, account: str, *, yes: bool, dry_run: bool, verify: bool, json_output: bool
+) -> None:
     """Erase everything of the customer whose external id is CUSTOMER_ID.
 
     Without CUSTOMER_ID the id is read from standard input, so that it stays out of the process list and the shell's
-    history.
+    history. Erasing twice is the same as erasing once: use --verify again after an outage.
 
     \b
     Examples:
       tryon-images customers erase gid://shopify/Customer/1 --account acme
-      printf %s "$ID" | tryon-images customers erase --account acme --yes
+      printf %s "$ID" | tryon-images customers erase --account acme --yes --verify
     """
     external_id = customer_id if customer_id is not None else sys.stdin.read().rstrip("\n")
+    if not is_external_id(external_id):
+        raise click.UsageError(f"A customer's id has 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL.")
 
     async def count(container: Any) -> int:
         customer = await _customer(container, account, external_id)
         async with container.work().read() as repositories:
-            return int(await repositories.images.count_of_customer(customer))
+            return int((await repositories.images.traces_of(customer)).images)
 
-    async def erase(container: Any) -> ErasureOutcome:
+    async def erase(container: Any) -> tuple[ErasureOutcome, Remains | None]:
         customer = await _customer(container, account, external_id)
-        outcome: ErasureOutcome = await container.erase_customer().execute(customer)
-        return outcome
+        outcome = await container.erase_customer().execute(customer)
+        remains = await container.verify_erasure().execute(customer, outcome.doomed) if verify else None
+        return outcome, remains
 
     if dry_run:
         show_one({"wouldErase": run(count)}, json_output=json_output)
         return
     if not yes:
         click.confirm("Erase this customer? This cannot be undone.", abort=True, err=True)
-    outcome = run(erase)
+    outcome, remains = run(erase)
+    proof = _proof(remains) if remains else {}
     show_one(
-        {"erasureId": outcome.erasure_id, "images": outcome.images, "bytesLeft": outcome.bytes_left},
+        {"erasureId": outcome.erasure_id, "images": outcome.images, "bytesLeft": outcome.bytes_left, **proof},
         json_output=json_output,
     )
     if outcome.bytes_left:
-        click.echo("Storage is down: the images are unreachable, and their bytes go when it is back.", err=True)
+        click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)
+    if remains is not None and not remains.is_nothing:
+        click.echo("Something is left: an upload in flight ends within minutes. Verify again then.", err=True)
+        raise SystemExit(EXIT_FAILED)
+
+
+@customers.command("replay-erasures")
+@click.option("--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="audit --json")
+@click.option("--dry-run", is_flag=True, help="Only count the images that have come back.")
+@as_json
+def replay_erasures(file: Path | None, dry_run: bool, json_output: bool) -> None:
+    """Apply past erasures again, after the database was restored from a backup that is older than they are.
+
+    Reads what `tryon-images audit --json` wrote before the restore, or else the audit trail that is in the database.
+    Idempotent. Run it before the service is started again, and `tryon-images reconcile` after it.
+
+    \b
+    Example: tryon-images customers replay-erasures --from /somewhere/else/erasures.json
+    """
+    try:
+        exported = read_export(file.read_bytes()) if file else None
+    except msgspec.DecodeError as error:
+        fail(f"{file} is not what `tryon-images audit --json` writes: {error}")
+
+    async def replay(container: Any) -> dict[str, int]:
+        entries = exported
+        if entries is None:
+            entries = [entry async for entry in container.list_erasures().execute()]
+        use_case = container.replay_erasure()
+        come_back = 0
+        with progress("Replaying", len(entries)) as advance:
+            for number, entry in enumerate(entries, start=1):
+                come_back += await (use_case.count(entry) if dry_run else use_case.execute(entry))
+                advance(number)
+        return {"erasures": len(entries), "imagesThatCameBack": come_back}
+
+    show_one(run(replay), json_output=json_output)
+
+
+def _proof(remains: Remains) -> dict[str, Any]:
+    return {
+        "rowsLeft": remains.images,
+        "idempotencyRecordsLeft": remains.idempotency_records,
+        "objectsLeft": remains.objects,
+        "markedUntil": remains.marked_until,
+    }
 
 
 async def _customer(container: Any, account: str, external_id: str) -> Customer:

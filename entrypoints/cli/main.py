@@ -3,12 +3,14 @@
 import click
 
 from entrypoints.cli.accounts import accounts, keys
+from entrypoints.cli.audit import audit
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
 from entrypoints.cli.models import models
+from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import serve
 from entrypoints.cli.storage import storage
 
@@ -30,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (serve, crop, accounts, keys, images, customers, purge, db, storage, models, doctor):
+for command in (serve, crop, accounts, keys, images, customers, purge, reconcile, audit, db, models, doctor, storage):
     main.add_command(command)

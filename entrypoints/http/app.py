@@ -16,10 +16,11 @@ from entrypoints.container import Container
 from entrypoints.http import customers, health, images, metrics, previews
 from entrypoints.http.admission import Admission
 from entrypoints.http.api_key import announce_rate, authenticated_account
-from entrypoints.http.api_reference import openapi_config
+from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
 from entrypoints.http.draining import Draining
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, write_line
+from entrypoints.http.playground_page import playground_router
 from entrypoints.http.request_id import stamp
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.logging import configure_structlog
@@ -45,15 +46,13 @@ def create_app(container: Container, traces: "Traces | None" = None) -> Litestar
             customers.erase_customer,
         ],
         dependencies={"account": Provide(authenticated_account)},
+        security=[{API_KEY_SCHEME: []}],
     )
+    pages = [playground_router(settings)] if settings.shows_playground else []
+    link_routes = [previews.read_preview] if settings.serves_previews else []
+    metrics_routes = [metrics.metrics] if settings.serves_metrics else []
     app = Litestar(
-        route_handlers=[
-            api,
-            *([previews.read_preview] if settings.serves_previews else []),
-            health.live,
-            health.ready,
-            *([metrics.metrics] if settings.serves_metrics else []),
-        ],
+        route_handlers=[api, *link_routes, health.live, health.ready, *metrics_routes, *pages],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),

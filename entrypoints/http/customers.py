@@ -9,11 +9,19 @@ from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
 from domain.errors import FieldProblem, ValidationFailed
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.raw_path import last_segment
+from entrypoints.http.reference_operations import EraseCustomerOperation
+from entrypoints.http.reference_refusals import WITH_KEY, refusals
 
 RETRY_AFTER_SECONDS = 60
 
 
-@delete("/customers/{customer_id:path}", operation_id="eraseCustomer", status_code=204)
+@delete(
+    "/customers/{customerId:path}",
+    operation_id="eraseCustomer",
+    operation_class=EraseCustomerOperation,
+    status_code=204,
+    responses=refusals("VALIDATION_FAILED", *WITH_KEY),
+)
 async def erase_customer(
     request: AnyRequest, account: NamedDependency[Account], erase_customer: NamedDependency[EraseCustomer]
 ) -> Response[None]:

@@ -13,10 +13,11 @@ class Draining:
     """Once begun, it does not end."""
 
     def __init__(self) -> None:
-        self.has_begun = False
+        self.reasons: frozenset[str] = frozenset()
+        """Why the server is not ready, in the words of `/health/ready`."""
 
     def begin(self) -> None:
-        self.has_begun = True
+        self.reasons = frozenset({"draining"})
 
     def listen(self) -> None:
         """Begin when the supervisor says so. Only a main thread can hear it."""

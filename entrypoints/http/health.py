@@ -1,9 +1,8 @@
 """Whether the process lives, and whether it should be sent requests."""
 
-from typing import Any
-
 from litestar import Response, get
 from litestar.di import NamedDependency
+from msgspec import UNSET
 
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
@@ -11,32 +10,33 @@ from domain.errors import InvalidApiKey, MissingApiKey, Overloaded
 from entrypoints.http.api_key import API_KEY_HEADER
 from entrypoints.http.draining import Draining
 from entrypoints.http.errors import AnyRequest
+from entrypoints.http.reference_operations import LiveOperation, ReadyOperation
+from entrypoints.http.schemas import LivenessBody, ReadinessBody
 
 
-@get("/health/live", operation_id="live", sync_to_thread=False)
-def live() -> dict[str, str]:
+@get("/health/live", operation_id="live", operation_class=LiveOperation, sync_to_thread=False)
+def live() -> LivenessBody:
     """The event loop turns."""
-    return {"status": "live"}
+    return LivenessBody(status="live")
 
 
-@get("/health/ready", operation_id="ready")
+@get("/health/ready", operation_id="ready", operation_class=ReadyOperation)
 async def ready(
     request: AnyRequest,
     check_readiness: NamedDependency[CheckReadiness],
     authenticate: NamedDependency[Authenticate],
     draining: NamedDependency[Draining],
-) -> Response[dict[str, Any]]:
+) -> Response[ReadinessBody]:
     """Database, schema, storage and photo workers are there, and the server is not about to stop.
 
-    Whoever sends a valid key is told which part fails.
+    Whoever sends a valid key is told what fails.
     """
-    failing = await check_readiness.execute()
-    is_ready = not failing and not draining.has_begun
-    body: dict[str, Any] = {"status": "ready" if is_ready else "not ready"}
-    if await _has_a_key(request, authenticate):
-        body["parts"] = {part: part not in failing for part in check_readiness.probes}
-        body["draining"] = draining.has_begun
-    return Response(body, status_code=200 if is_ready else 503)
+    failing = await check_readiness.execute() | draining.reasons
+    if not failing:
+        return Response(ReadinessBody(status="ready"))
+    is_known = await _has_a_key(request, authenticate)
+    body = ReadinessBody(status="not ready", failing=sorted(failing) if is_known else UNSET)
+    return Response(body, status_code=503)
 
 
 async def _has_a_key(request: AnyRequest, authenticate: Authenticate) -> bool:

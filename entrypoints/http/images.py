@@ -1,10 +1,11 @@
 """The routes of images."""
 
 import asyncio
+from typing import Annotated
 
 from litestar import delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import PathParameter
 
 from adapters.telemetry.stages import note, stage
 from application.delete_image import DeleteImage
@@ -16,12 +17,34 @@ from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
 from domain.image import ImageId
 from entrypoints.http.admission import Admission
 from entrypoints.http.errors import AnyRequest
+from entrypoints.http.reference_operations import DeleteImageOperation, GetImageOperation, UploadImageOperation
+from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import ImageBody
 from entrypoints.http.upload_form import UploadForm, read_upload_form
 from entrypoints.settings import Settings
 
+IdInPath = Annotated[str, PathParameter(name="imageId")]
 
-@post("/images/upload", operation_id="uploadImage", status_code=201)
+
+@post(
+    "/images/upload",
+    operation_id="uploadImage",
+    operation_class=UploadImageOperation,
+    status_code=201,
+    responses=refusals(
+        "VALIDATION_FAILED",
+        "FILE_REQUIRED",
+        "INVALID_IMAGE",
+        "IMAGE_TOO_LARGE",
+        "QUOTA_EXCEEDED",
+        "CUSTOMER_ERASED",
+        "IDEMPOTENCY_KEY_IN_USE",
+        "FILE_TOO_LARGE",
+        "UNSUPPORTED_IMAGE_FORMAT",
+        "IDEMPOTENCY_KEY_REUSED",
+        *WITH_KEY,
+    ),
+)
 async def upload_image(
     request: AnyRequest,
     account: NamedDependency[Account],
@@ -38,17 +61,27 @@ async def upload_image(
         return _body(linked)
 
 
-@get("/images/{image_id:str}", operation_id="getImage")
+@get(
+    "/images/{imageId:str}",
+    operation_id="getImage",
+    operation_class=GetImageOperation,
+    responses=refusals("IMAGE_NOT_FOUND", *WITH_KEY),
+)
 async def read_image(
-    image_id: FromPath[str], account: NamedDependency[Account], read_image: NamedDependency[ReadImage]
+    image_id: IdInPath, account: NamedDependency[Account], read_image: NamedDependency[ReadImage]
 ) -> ImageBody:
     """The same body as after the upload, with a fresh link."""
     return _body(await read_image.execute(ImageId(image_id), account.account_id))
 
 
-@delete("/images/{image_id:str}", operation_id="deleteImage")
+@delete(
+    "/images/{imageId:str}",
+    operation_id="deleteImage",
+    operation_class=DeleteImageOperation,
+    responses=refusals(*WITH_KEY),
+)
 async def delete_image(
-    image_id: FromPath[str], account: NamedDependency[Account], delete_image: NamedDependency[DeleteImage]
+    image_id: IdInPath, account: NamedDependency[Account], delete_image: NamedDependency[DeleteImage]
 ) -> None:
     """Delete an image; idempotent."""
     await delete_image.execute(ImageId(image_id), account.account_id)

@@ -4,21 +4,29 @@ from typing import Annotated
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from application.preview_link import OpenPreview
 from domain.account import AccountId
 from domain.errors import ImageNotFound
 from domain.image import ImageId
+from entrypoints.http.reference_operations import GetPreviewOperation
+from entrypoints.http.reference_refusals import WITHOUT_KEY, refusals
 
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 """A cache that kept the picture would keep it longer than we promised."""
 MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
 
 
-@get("/tryon/v1/previews/{image_id:str}", operation_id="getPreview", media_type="image/jpeg")
+@get(
+    "/tryon/v1/previews/{imageId:str}",
+    operation_id="getPreview",
+    operation_class=GetPreviewOperation,
+    media_type="image/jpeg",
+    responses=refusals("IMAGE_NOT_FOUND", *WITHOUT_KEY),
+)
 async def read_preview(
-    image_id: FromPath[str],
+    image_id: Annotated[str, PathParameter(name="imageId")],
     open_preview: NamedDependency[OpenPreview],
     account: Annotated[str | None, QueryParameter()] = None,
     expires: Annotated[str | None, QueryParameter()] = None,

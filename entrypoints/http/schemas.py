@@ -1,36 +1,40 @@
 """The wire shapes of requests and answers: camelCase, and a field without a value is left out."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from application.preview_link import LinkedImage
 from domain.geometry import Box
 from domain.image import StoredPhoto
-from domain.person import PersonReport
+from domain.person import Framing, PersonReport
+from domain.photo import SourceFormat, WarningCode
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What every answer has in common."""
 
 
+Pixels = Annotated[int, Meta(ge=1)]
+
+
 class SourceBody(Body, frozen=True, kw_only=True):
     """The photo as it was sent; its size is that of the upright picture."""
 
-    format: str
-    width: int
-    height: int
+    format: SourceFormat
+    width: Pixels
+    height: Pixels
 
 
 class BoxBody(Body, frozen=True, kw_only=True):
     """A rectangle in pixels of the upright source."""
 
-    x: int
-    y: int
-    width: int
-    height: int
+    x: Annotated[int, Meta(ge=0)]
+    y: Annotated[int, Meta(ge=0)]
+    width: Pixels
+    height: Pixels
 
     @classmethod
     def of(cls, box: Box) -> Self:
@@ -40,10 +44,10 @@ class BoxBody(Body, frozen=True, kw_only=True):
 class PersonBody(Body, frozen=True, kw_only=True):
     """The main person, and how many people there are."""
 
-    count: int
+    count: Annotated[int, Meta(ge=1, description="How many people there are; the boxes are the main one's.")]
     box: BoxBody
     face: BoxBody | UnsetType = UNSET
-    framing: str
+    framing: Framing
 
     @classmethod
     def of(cls, person: PersonReport) -> Self:
@@ -58,26 +62,37 @@ class PersonBody(Body, frozen=True, kw_only=True):
 class WarningBody(Body, frozen=True, kw_only=True):
     """Something that did not stop the upload but may spoil what is made of it."""
 
-    code: str
-    message: str
+    code: Annotated[
+        str,
+        Meta(
+            description="Stable; new ones may come. Today: " + ", ".join(WarningCode) + ".",
+            examples=[WarningCode.LOW_RESOLUTION.value],
+        ),
+    ]
+    message: Annotated[str, Meta(description="For the customer: what is the matter and what to do about it.")]
 
 
 class ImageBody(Body, frozen=True, kw_only=True):
     """An image and a fresh link to it. Boxes are in pixels of the upright source."""
 
-    image_id: str
-    image_url: str
-    image_url_expires_at: datetime
+    image_id: Annotated[str, Meta(description="Opaque and URL-safe; valid for its own account until `expiresAt`.")]
+    image_url: Annotated[str, Meta(description="Shows the stored picture, without an API key.")]
+    image_url_expires_at: Annotated[datetime, Meta(description="Never later than `expiresAt`.")]
     created_at: datetime
-    expires_at: datetime
-    keep_for_days: int
-    width: int
-    height: int
-    content_type: str
-    size_bytes: int
+    expires_at: Annotated[datetime, Meta(description="From this instant on the image is gone.")]
+    keep_for_days: Annotated[int, Meta(description="1, 3 or 7.")]
+    width: Annotated[int, Meta(ge=1, description="Of the stored picture, in pixels.")]
+    height: Annotated[int, Meta(ge=1, description="Of the stored picture, in pixels.")]
+    content_type: Annotated[str, Meta(description="Always `image/jpeg`.")]
+    size_bytes: Annotated[int, Meta(ge=1, description="Of the stored picture.")]
     source: SourceBody
-    crop: BoxBody | UnsetType = UNSET
-    person: PersonBody | UnsetType = UNSET
+    crop: Annotated[
+        BoxBody | UnsetType,
+        Meta(description="The window that was kept, in pixels of the upright source. Absent with `crop=false`."),
+    ] = UNSET
+    person: Annotated[
+        PersonBody | UnsetType, Meta(description="Absent when nobody was found, and with `crop=false`.")
+    ] = UNSET
     warnings: list[WarningBody]
 
     @classmethod
@@ -106,14 +121,31 @@ class ImageBody(Body, frozen=True, kw_only=True):
 class ProblemBody(Body, frozen=True, kw_only=True):
     """One malformed field."""
 
-    path: str
+    path: Annotated[str, Meta(description="The field's name as the client wrote it.")]
     message: str
 
 
 class ErrorBody(Body, frozen=True, kw_only=True):
     """Every failure. `status` equals the HTTP status; clients branch on `code`."""
 
-    code: str
-    message: str
+    code: Annotated[str, Meta(description="Stable.")]
+    message: Annotated[str, Meta(description="For people; may change.")]
     status: int
-    details: list[ProblemBody] | UnsetType = UNSET
+    details: Annotated[
+        list[ProblemBody] | UnsetType, Meta(description="With `VALIDATION_FAILED`: every malformed field.")
+    ] = UNSET
+
+
+class LivenessBody(Body, frozen=True, kw_only=True):
+    """That the process answers."""
+
+    status: Annotated[str, Meta(examples=["live"])]
+
+
+class ReadinessBody(Body, frozen=True, kw_only=True):
+    """Whether the process should be sent requests."""
+
+    status: Annotated[str, Meta(description="`ready` or `not ready`.")]
+    failing: Annotated[
+        list[str] | UnsetType, Meta(description="The parts that fail, for those who send a valid key.")
+    ] = UNSET

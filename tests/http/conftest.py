@@ -51,13 +51,13 @@ class Service:
         return self.client.delete(API + path, headers={"x-api-key": key or self.key})
 
     def new_account(self, name: str) -> str:
-        return asyncio.run(_account_with_key(self.container, name))
+        return asyncio.run(account_with_key(self.container, name))
 
     def run(self, coroutine: Any) -> Any:
         return asyncio.run(coroutine)
 
 
-async def _account_with_key(container: Container, name: str) -> str:
+async def account_with_key(container: Container, name: str) -> str:
     await container.create_account().execute(name, RetentionPolicy(7))
     return str((await container.create_key().execute(name, "test")).secret)
 
@@ -90,6 +90,6 @@ def service(settings: Settings) -> Iterator[Service]:
     container = Container(
         settings=settings, clock=clock, objects=objects, work=work, processor=an_in_process_processor()
     )
-    key = asyncio.run(_account_with_key(container, DEFAULT_ACCOUNT))
+    key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with TestClient(create_app(container), base_url="http://photos.test") as client:
         yield Service(client, container, clock, objects, work, key)

@@ -1,0 +1,106 @@
+"""What remains of erasures: prove them, list them, and apply them again after a database was restored."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from application.ports import Clock, DoomedImage, ObjectStore, UnitOfWork
+from application.purge import TAKE_OVER_AFTER, FinishDeletion
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.erasure import ErasureRecord
+from domain.image import ImageId
+
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is left of a customer. `marked_until`: a salted digest of the id stops uploads in flight until then."""
+
+    images: int
+    idempotency_records: int
+    objects: int
+    marked_until: datetime | None
+
+    @property
+    def is_nothing(self) -> bool:
+        """The mark does not count: it names nobody, and it passes."""
+        return self.images == self.idempotency_records == self.objects == 0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyErasure:
+    """Looks into the database for the customer, and into the bucket for what an erasure took."""
+
+    work: UnitOfWork
+    objects: ObjectStore
+
+    async def execute(self, customer: Customer, erased: Sequence[DoomedImage]) -> Remains:
+        """Raises: Overloaded: nothing can be proved just now."""
+        async with self.work.read() as repositories:
+            traces = await repositories.images.traces_of(customer)
+            marked_until = await repositories.erasures.marked_until(customer)
+        objects = [await self.objects.get(image.object_name) is not None for image in erased]
+        return Remains(traces.images, traces.idempotency_records, sum(objects), marked_until)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A record, and the ids of the images it took as long as a backup may still hold them."""
+
+    record: ErasureRecord
+    image_ids: tuple[ImageId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListErasures:
+    """The audit trail, newest first."""
+
+    work: UnitOfWork
+
+    async def execute(self, account_id: AccountId | None = None) -> AsyncIterator[AuditEntry]:
+        """Raises: Overloaded."""
+        last: ErasureRecord | None = None
+        while True:
+            async with self.work.read() as repositories:
+                page = await repositories.erasures.list_records(account_id, PAGE, older_than=last)
+                entries = [
+                    AuditEntry(record, await repositories.erasures.images_of(record.erasure_id)) for record in page
+                ]
+            for entry in entries:
+                yield entry
+            if len(page) < PAGE:
+                return
+            last = page[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayErasure:
+    """Applies an erasure again: a database restored from a backup that is older has brought its images back."""
+
+    work: UnitOfWork
+    finish: FinishDeletion
+    clock: Clock
+    backup_retention: timedelta
+
+    async def count(self, entry: AuditEntry) -> int:
+        """Returns: how many of the images are there again. Raises: Overloaded."""
+        async with self.work.read() as repositories:
+            return len(await repositories.images.known_among(entry.image_ids))
+
+    async def execute(self, entry: AuditEntry) -> int:
+        """Restores the record too, if it was lost with the database.
+
+        Returns: how many of the images had come back and are unreachable now. Raises: Overloaded.
+        """
+        record = entry.record
+        async with self.work.begin() as repositories:
+            doomed = await repositories.images.doom_known(entry.image_ids, self.clock.now() + TAKE_OVER_AFTER)
+            is_lost = not await repositories.erasures.knows_record(record.erasure_id)
+            if is_lost and await repositories.accounts.find(record.account_id):
+                record = replace(record, completed_at=None) if doomed else record
+                forget_at = record.requested_at + self.backup_retention
+                await repositories.erasures.open_record(record, entry.image_ids, forget_at)
+        await self.finish.execute(doomed)
+        return len(doomed)

@@ -1,0 +1,188 @@
+"""Compare bucket and database both ways: for the disasters that are not supposed to happen."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Generic, Self, TypeVar
+
+from application.ports import Clock, ObjectStore, UnitOfWork
+from application.purge import TAKE_OVER_AFTER, FinishDeletion
+from domain.errors import ReconcileRefused
+from domain.image import ImageId, image_id_in, object_name
+from domain.retention import RetentionPolicy
+
+PAGE = 500
+T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """What can be wrong between bucket and database."""
+
+    ORPHAN = "object without a row"
+    MISSING = "stored image without an object"
+    FOREIGN = "object that is none of ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One name that only one side knows."""
+
+    kind: Kind
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far a comparison has come. `last` is the name to go on after; `mended` is 0 when nothing is to be mended."""
+
+    compared: int = 0
+    orphans: int = 0
+    missing: int = 0
+    foreign: int = 0
+    mended: int = 0
+    last: str = ""
+    found: tuple[Difference, ...] = ()
+    """What the last step found."""
+
+    @property
+    def left(self) -> int:
+        """Differences that are still there; foreign objects are not ours to touch."""
+        return self.orphans + self.missing - self.mended
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Row:
+    object_name: str
+    is_stored: bool
+
+
+class _Ahead(Generic[T]):
+    """An iterator whose next item can be looked at before it is taken."""
+
+    def __init__(self, items: AsyncIterator[T]) -> None:
+        self._items = items
+        self.next: T | None = None
+
+    @classmethod
+    async def of(cls, items: AsyncIterator[T]) -> Self:
+        ahead = cls(items)
+        await ahead.take()
+        return ahead
+
+    async def take(self) -> None:
+        self.next = await anext(self._items, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """A merge of two ordered streams, in constant memory, while the service runs.
+
+    What looks wrong is looked at once more before anything is done about it. Objects need no minimum age: a row is
+    committed before its object is put and is removed after the object is, so an object without a row at the second
+    look has lost it for good; a stored row's object was put before, so it is gone if it is not there then.
+    """
+
+    work: UnitOfWork
+    objects: ObjectStore
+    finish: FinishDeletion
+    clock: Clock
+
+    async def total(self) -> int:
+        """How many images the database knows: what a comparison will go through, if all is well. Raises: Overloaded."""
+        async with self.work.read() as repositories:
+            return await repositories.images.count()
+
+    async def execute(self, *, mend: bool, after: str = "") -> AsyncIterator[Comparison]:
+        """Yields: the state of the comparison after every few hundred images, and at the end.
+
+        Raises: ReconcileRefused: one side is so empty that it cannot be the right one; Overloaded: go on after `last`.
+        """
+        if mend:
+            await self._refuse_what_looks_like_the_wrong_side()
+        done = Comparison(last=after)
+        names, rows = await _Ahead.of(self.objects.names(after)), await _Ahead.of(self._rows(after))
+        while names.next is not None or rows.next is not None:
+            suspects: list[Difference] = []
+            last, compared = done.last, 0
+            while compared < PAGE and (names.next is not None or rows.next is not None):
+                name, row = names.next, rows.next
+                if row is None or (name is not None and name < row.object_name):
+                    last = str(name)
+                    suspects.append(Difference(Kind.ORPHAN if image_id_in(last) else Kind.FOREIGN, last))
+                    await names.take()
+                elif name is None or row.object_name < name:
+                    last = row.object_name
+                    if row.is_stored:
+                        suspects.append(Difference(Kind.MISSING, last))
+                    await rows.take()
+                else:
+                    last = name
+                    await names.take()
+                    await rows.take()
+                compared += 1
+            done = await self._settle(replace(done, compared=done.compared + compared, last=last), suspects, mend)
+            yield done
+        if done.compared == 0:
+            yield done
+
+    async def _settle(self, done: Comparison, suspects: list[Difference], mend: bool) -> Comparison:
+        orphans = await self._without_row([found.object_name for found in suspects if found.kind is Kind.ORPHAN])
+        missing = [
+            found.object_name
+            for found in suspects
+            if found.kind is Kind.MISSING and await self.objects.get(found.object_name) is None
+        ]
+        foreign = [found.object_name for found in suspects if found.kind is Kind.FOREIGN]
+        mended = await self._remove(orphans) + await self._end(missing) if mend else 0
+        return replace(
+            done,
+            orphans=done.orphans + len(orphans),
+            missing=done.missing + len(missing),
+            foreign=done.foreign + len(foreign),
+            mended=done.mended + mended,
+            found=(
+                *(Difference(Kind.ORPHAN, name) for name in orphans),
+                *(Difference(Kind.MISSING, name) for name in missing),
+                *(Difference(Kind.FOREIGN, name) for name in foreign),
+            ),
+        )
+
+    async def _without_row(self, names: list[str]) -> list[str]:
+        by_id = {image_id: name for name in names if (image_id := image_id_in(name))}
+        async with self.work.read() as repositories:
+            known = await repositories.images.known_among(list(by_id))
+        return [name for image_id, name in by_id.items() if image_id not in known]
+
+    async def _remove(self, names: list[str]) -> int:
+        return len(names) - len(await self.objects.delete(names))
+
+    async def _end(self, names: list[str]) -> int:
+        """Returns: how many of them are settled; one that was deleted meanwhile is."""
+        ids = [image_id for name in names if (image_id := image_id_in(name))]
+        async with self.work.begin() as repositories:
+            doomed = await repositories.images.doom_stored(ids, self.clock.now() + TAKE_OVER_AFTER)
+        return len(ids) - len((await self.finish.execute(doomed)).left)
+
+    async def _rows(self, after: str) -> AsyncIterator[_Row]:
+        folder, _, file = after.partition("/")
+        for retention in (RetentionPolicy(days) for days in RetentionPolicy.ALLOWED_DAYS):
+            here = object_name(ImageId(""), retention).partition("/")[0]
+            if here < folder:
+                continue
+            last = ImageId(file.removesuffix(".jpg")) if here == folder else ImageId("")
+            while True:
+                async with self.work.read() as repositories:
+                    page = await repositories.images.known_after(retention, last, PAGE)
+                for row in page:
+                    yield _Row(object_name(row.image_id, retention), row.is_stored)
+                if len(page) < PAGE:
+                    break
+                last = page[-1].image_id
+
+    async def _refuse_what_looks_like_the_wrong_side(self) -> None:
+        async with self.work.read() as repositories:
+            images, accounts = await repositories.images.count(), await repositories.accounts.list()
+        if not accounts:
+            raise ReconcileRefused("The database has no accounts: is it the right one? Nothing was touched.")
+        if images and await anext(self.objects.names(), None) is None:
+            raise ReconcileRefused("The storage is empty and the database is not: is it mounted? Nothing was touched.")

@@ -1,0 +1,61 @@
+"""Compare bucket and database, for the operator."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from application.reconcile import Comparison
+from domain.errors import Overloaded
+from entrypoints.cli.console import EXIT_FAILED, as_json, progress, run, show_one
+
+
+@click.command()
+@click.option("--apply", "mend", is_flag=True, help="Mend what differs. Without it, only say what does.")
+@click.option("--dry-run", is_flag=True, help="Only say what differs; the default.")
+@click.option("--after", default="", metavar="NAME", help="Go on after this object's name, as printed when stopped.")
+@as_json
+def reconcile(mend: bool, dry_run: bool, after: str, json_output: bool) -> None:
+    """Compare the bucket with the database both ways; exit code 1 when differences are left.
+
+    With --apply, objects without a row are deleted, and stored images whose object is gone are ended. Not needed in
+    normal operation, whatever crashes; for use after a restore, or when somebody has been at the bucket. Safe while
+    the service runs.
+
+    \b
+    Examples:
+      tryon-images reconcile
+      tryon-images reconcile --apply --after ttl-3d/img_4kT.jpg
+    """
+    if mend and dry_run:
+        raise click.UsageError("--apply and --dry-run exclude each other.")
+
+    async def compare(container: Any) -> Comparison:
+        use_case = container.reconcile()
+        done = Comparison(last=after)
+        with progress("Comparing", await use_case.total()) as advance:
+            try:
+                async for done in use_case.execute(mend=mend, after=after):
+                    advance(done.compared)
+                    if not json_output:
+                        for found in done.found:
+                            click.echo(f"{found.kind}: {found.object_name}")
+            except (Overloaded, asyncio.CancelledError):
+                click.echo(f"Stopped. Go on with: --after {done.last!r}", err=True)
+                raise
+        return done
+
+    done = run(compare)
+    show_one(
+        {
+            "compared": done.compared,
+            "objectsWithoutRow": done.orphans,
+            "imagesWithoutObject": done.missing,
+            "foreignObjects": done.foreign,
+            "mended": done.mended,
+            "last": done.last,
+        },
+        json_output=json_output,
+    )
+    if done.left:
+        raise SystemExit(EXIT_FAILED)

@@ -1,0 +1,78 @@
+// Speaks to the HTTP API. Every failure becomes a Problem, whatever went wrong.
+import { currentKey } from "./key.js";
+
+const BASE = "/tryon/v1";
+
+export class Problem extends Error {
+  constructor({ code, status = 0, message = "", details = [], retryAfter = null, requestId = null }) {
+    super(message);
+    Object.assign(this, { code, status, details, retryAfter, requestId });
+  }
+}
+
+export const readImage = (imageId) => call("GET", `/images/${encodeURIComponent(imageId)}`);
+export const deleteImage = (imageId) => call("DELETE", `/images/${encodeURIComponent(imageId)}`);
+export const eraseCustomer = (customerId) => call("DELETE", `/customers/${encodeURIComponent(customerId)}`);
+
+/** Resolves when the key opens an account; rejects with a Problem when it does not. */
+export async function checkKey(key) {
+  try {
+    await call("GET", "/images/img_none", key);
+  } catch (problem) {
+    if (problem.code !== "IMAGE_NOT_FOUND") throw problem;
+  }
+}
+
+async function call(method, path, key = currentKey()) {
+  let response;
+  try {
+    response = await fetch(BASE + path, { method, headers: { "x-api-key": key }, cache: "no-store" });
+  } catch {
+    throw unreachable();
+  }
+  return read(response.status, await response.text(), (name) => response.headers.get(name));
+}
+
+/** Uploads a form. fetch() tells nothing about progress, so this one is an XMLHttpRequest. */
+export function uploadImage(form, { onProgress, signal }) {
+  const { promise, resolve, reject } = Promise.withResolvers();
+  const request = new XMLHttpRequest();
+  request.open("POST", `${BASE}/images/upload`);
+  request.setRequestHeader("x-api-key", currentKey());
+  request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+  request.onload = () => {
+    try {
+      resolve(read(request.status, request.responseText, (name) => request.getResponseHeader(name)));
+    } catch (problem) {
+      reject(problem);
+    }
+  };
+  request.onerror = () => reject(unreachable());
+  request.onabort = () => reject(new Problem({ code: "CANCELLED" }));
+  signal.addEventListener("abort", () => request.abort());
+  request.send(form);
+  return promise;
+}
+
+function read(status, text, header) {
+  const body = parsed(text);
+  if (status < 400) return body;
+  throw new Problem({
+    code: body?.code ?? "UNEXPECTED",
+    status,
+    message: body?.message ?? "",
+    details: body?.details ?? [],
+    retryAfter: header("retry-after") && Number(header("retry-after")),
+    requestId: header("x-request-id"),
+  });
+}
+
+function parsed(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return null; // something between us and the service answered with a page of its own
+  }
+}
+
+const unreachable = () => new Problem({ code: "UNREACHABLE" });

@@ -1,0 +1,40 @@
+// What went wrong, in words, and what to do about it.
+const WORDS = {
+  UNREACHABLE: ["The service cannot be reached", "Is it still running, and are you online? Nothing was kept."],
+  MISSING_API_KEY: ["An API key is needed", "Enter your key above, then try again."],
+  INVALID_API_KEY: ["This API key is not valid", "Check it for a missing letter, or make a new one: tryon-images keys create."],
+  VALIDATION_FAILED: ["Something in the form is not right", "Correct what is listed here and try again."],
+  FILE_REQUIRED: ["There was no photo", "Choose a photo and try again."],
+  INVALID_IMAGE: ["The photo cannot be read", "The file is damaged or incomplete. Send the original, not a copy that a chat app made."],
+  IMAGE_TOO_LARGE: ["The photo has too many pixels", "Send a version with fewer pixels; 12 megapixels are plenty."],
+  FILE_TOO_LARGE: ["The file is larger than 10 MB", "Send a smaller version, or a JPEG instead of a PNG."],
+  UNSUPPORTED_IMAGE_FORMAT: ["This is not a photo we can read", "Send a JPEG, PNG, WebP or HEIC photo."],
+  IMAGE_NOT_FOUND: ["The image is gone", "It expired, or somebody deleted it. Upload the photo again."],
+  CUSTOMER_ERASED: ["The customer was erased meanwhile", "Nothing of this upload was kept. Upload again if that is what you want."],
+  IDEMPOTENCY_KEY_IN_USE: ["The same upload is still running", "Wait a moment, then try again."],
+  IDEMPOTENCY_KEY_REUSED: ["This request was made before, differently", "Upload the photo again."],
+  RATE_LIMITED: ["Too many requests", "The account's limit is reached for the moment."],
+  OVERLOADED: ["The service is busy", "It takes no more photos for the moment. Yours was not kept."],
+  INTERNAL_ERROR: ["Something broke on our side", "Try again; if it stays, report the reference below."],
+  UNEXPECTED: ["An answer we do not understand", "Something between this page and the service may have answered instead."],
+  NOT_A_FILE: ["That is not a file", "Drop or paste a photo itself, not a link to it or a text."],
+};
+
+/** The same request may well succeed the next time, or once there is another key. */
+const PASSES = new Set([
+  "UNREACHABLE", "MISSING_API_KEY", "INVALID_API_KEY", "CUSTOMER_ERASED", "IDEMPOTENCY_KEY_IN_USE", "RATE_LIMITED",
+  "OVERLOADED", "INTERNAL_ERROR", "UNEXPECTED",
+]);
+
+/** Returns: { title, advice, details, reference, waitSeconds, passes } */
+export function inWords(problem) {
+  const [title, advice] = WORDS[problem.code] ?? WORDS.UNEXPECTED;
+  return {
+    title,
+    advice,
+    details: problem.details ?? [],
+    reference: problem.requestId ? `${problem.code}, reference ${problem.requestId}` : "",
+    waitSeconds: problem.retryAfter,
+    passes: PASSES.has(problem.code),
+  };
+}

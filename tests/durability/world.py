@@ -1,0 +1,140 @@
+"""The whole service on given adapters, every operation with a fault plan of its own, and the two promises."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from adapters.object_storage.hmac_links import HmacLinks
+from application.delete_image import DeleteImage
+from application.erase_customer import EraseCustomer, ErasureOutcome
+from application.photo_ports import PreparedPhoto
+from application.ports import ObjectStore, UnitOfWork
+from application.preview_link import LinkedImage, PreviewLinks
+from application.purge import FinishDeletion, PurgeOverdue, PurgeReport
+from application.reconcile import Comparison, Reconcile
+from application.resolve_image import OpenImage, ResolveImage
+from application.upload_photo import UploadCommand, UploadPhoto
+from domain.account import AccountId
+from domain.customer import Customer
+from domain.errors import ImageNotFound
+from domain.image import ImageId, ImageState, UploadedImage
+from domain.retention import RetentionPolicy
+from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo
+from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
+
+RECOVERY_STEPS = (timedelta(minutes=2), UploadedImage.PENDING_LEASE, UploadedImage.PENDING_LEASE)
+"""What a purger waits for: a deletion that was not finished, a dead upload, an upload that gave up just then."""
+
+
+class PhotoAsItIs:
+    """Takes every photo for a finished picture: what is kept can be compared with what was sent."""
+
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+        kept = a_stored_photo()
+        return PreparedPhoto(
+            jpeg=bytes(photo),
+            size=kept.size,
+            source_format=kept.source_format,
+            source_size=kept.source_size,
+            crop=None,
+            person=None,
+            warnings=(),
+        )
+
+
+@dataclass
+class World:
+    """One database and one bucket. `plan` says what goes wrong in an operation; the next one has its own."""
+
+    work: UnitOfWork
+    objects: ObjectStore
+    clock: MovableClock = field(default_factory=MovableClock)
+    random: CountingRandom = field(default_factory=CountingRandom)
+
+    async def upload(
+        self,
+        photo: bytes,
+        plan: Plan | None = None,
+        *,
+        account_id: AccountId = ACME,
+        customer: Customer | None = None,
+        keep_for_days: int = 7,
+        key: str | None = None,
+    ) -> LinkedImage:
+        """The whole request: it begins when the account is looked up."""
+        async with self.work.read() as repositories:
+            account = await repositories.accounts.find(account_id)
+        assert account is not None
+        work, objects, finish = self._ports(plan)
+        links = PreviewLinks(
+            self._faulty(HmacLinks("http://photos.test", b"k" * 32), plan), self.clock, timedelta(minutes=15)
+        )
+        upload_photo = UploadPhoto(
+            processor=self._faulty(PhotoAsItIs(), plan),
+            objects=objects,
+            work=work,
+            finish=finish,
+            links=links,
+            clock=self.clock,
+            random=self.random,
+        )
+        retention = RetentionPolicy(keep_for_days)
+        return await upload_photo.execute(
+            UploadCommand(account=account, photo=photo, customer=customer, retention=retention, idempotency_key=key)
+        )
+
+    async def delete(self, image_id: ImageId, plan: Plan | None = None) -> None:
+        work, _, finish = self._ports(plan)
+        await DeleteImage(work, finish, self.clock).execute(image_id, ACME)
+
+    async def erase(self, customer: Customer, plan: Plan | None = None) -> ErasureOutcome:
+        work, _, finish = self._ports(plan)
+        erase_customer = EraseCustomer(work, finish, self.clock, self.random, timedelta(days=30))
+        return await erase_customer.execute(customer)
+
+    async def purge(self, plan: Plan | None = None) -> PurgeReport:
+        work, objects, finish = self._ports(plan)
+        return await PurgeOverdue(work, finish, objects, self.clock, batch_size=3).execute()
+
+    async def reconcile(self, plan: Plan | None = None, *, mend: bool) -> Comparison:
+        work, objects, finish = self._ports(plan)
+        steps = [done async for done in Reconcile(work, objects, finish, self.clock).execute(mend=mend)]
+        return steps[-1]
+
+    async def bytes_of(self, image_id: ImageId) -> bytes | None:
+        """What a client gets to see."""
+        try:
+            return await OpenImage(ResolveImage(self.work, self.clock), self.objects).execute(image_id, ACME)
+        except ImageNotFound:
+            return None
+
+    async def recover(self) -> None:
+        """Everything works again, and time passes for the purger to look at what was interrupted."""
+        for step in RECOVERY_STEPS:
+            await self.purge()
+            self.clock.time += step
+        await self.purge()
+
+    async def assert_nothing_is_left_behind(self) -> set[ImageId]:
+        """Every row is stored and has its object, every object has its row. Returns: the images there are."""
+        names = {name async for name in self.objects.names()}
+        rows = {}
+        async with self.work.read() as repositories:
+            for days in RetentionPolicy.ALLOWED_DAYS:
+                for known in await repositories.images.known_after(RetentionPolicy(days), "", 10_000):
+                    found = await repositories.images.find(known.image_id, ACME)
+                    assert found is not None
+                    rows[known.image_id] = found
+        assert [image.image_id for image in rows.values() if image.state is not ImageState.STORED] == []
+        assert [image.image_id for image in rows.values() if not image.is_readable(self.clock.now())] == []
+        assert names == {image.object_name for image in rows.values()}
+        return set(rows)
+
+    def _ports(self, plan: Plan | None) -> tuple[Any, Any, FinishDeletion]:
+        work: Any = FaultyUnitOfWork(self.work, plan) if plan else self.work
+        objects: Any = FaultyObjectStore(self.objects, plan) if plan else self.objects
+        return work, objects, FinishDeletion(objects, work, self.clock)
+
+    @staticmethod
+    def _faulty(port: Any, plan: Plan | None) -> Any:
+        return FaultyPort(port, plan) if plan else port

@@ -1,0 +1,90 @@
+"""The running service against its own OpenAPI document: requests made up from it, every answer held to it."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.authenticate import DEFAULT_ACCOUNT
+from entrypoints.container import Container
+from entrypoints.http.app import create_app
+from entrypoints.http.upload_form import ALIASES
+from entrypoints.settings import Settings
+from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
+from tests.live_server import free_port, serving
+
+TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPreview"]
+TAKE_NONE = ["live", "ready"]
+EXAMPLES = 25
+
+schemathesis.openapi.format("binary", st.sampled_from([a_jpeg(64, 80), a_jpeg(80, 64)]))
+
+
+@dataclass(frozen=True)
+class Described:
+    """A running service, by its document, and a key to it."""
+
+    document: Any
+    key: str
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
+    port = free_port()
+    container = Container(
+        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port, rate_limit_per_minute=0),
+        objects=InMemoryObjectStore(),
+        work=InMemoryUnitOfWork(),
+        processor=an_in_process_processor(),
+    )
+    key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+    with serving(create_app(container), port) as url:
+        yield Described(schemathesis.openapi.from_url(f"{url}/docs/openapi.json"), key)
+
+
+@pytest.mark.parametrize("operation_id", TAKE_INPUT + TAKE_NONE)
+def test_requests_that_follow_the_document_are_answered_as_it_says(service: Described, operation_id: str) -> None:
+    hold_to_the_document(service, operation_id, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize("operation_id", TAKE_INPUT)
+def test_requests_that_break_the_document_are_refused_as_it_says(service: Described, operation_id: str) -> None:
+    hold_to_the_document(service, operation_id, GenerationMode.NEGATIVE)
+
+
+def hold_to_the_document(service: Described, operation_id: str, mode: GenerationMode) -> None:
+    operation = service.document.find_operation_by_id(operation_id)
+    # Deletion is idempotent: an id that no image can have is as gone as one that an image had.
+    excluded = [negative_data_rejection] if operation_id == "deleteImage" else []
+
+    numbers = itertools.count()
+
+    @hypothesis_settings(
+        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    @given(operation.as_strategy(generation_mode=mode))
+    def holds(case: schemathesis.Case) -> None:
+        if operation_id == "uploadImage" and mode is GenerationMode.POSITIVE:
+            drop_contradictions(case.body)
+            case.headers["Idempotency-Key"] = str(next(numbers))  # a key made up twice would be refused for its request
+        case.call_and_validate(headers={"x-api-key": service.key}, excluded_checks=excluded)
+
+    holds()
+
+
+def drop_contradictions(form: dict[str, Any]) -> None:
+    """JSON Schema cannot say that an alias has to agree with its new name."""
+    for alias, name in ALIASES.items():
+        if name in form:
+            form.pop(alias, None)

@@ -1,0 +1,73 @@
+"""Scaling down is judged against Lanczos in floating point, and by what aliasing does to fine lines."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from skimage import data
+from skimage.metrics import structural_similarity
+
+from adapters.imaging.resizing import scaled_down
+from domain.geometry import Box, Size
+from tests import photos
+from tests.imaging.developing import developed, difference, looked_at, opened, read, shown
+
+PICTURES = {"astronaut": data.astronaut(), "cat": data.chelsea(), "coffee": data.coffee()}
+
+
+def lanczos(picture: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.float32]:
+    """Pillow's Lanczos on 32-bit floats, a channel at a time."""
+    planes = [Image.fromarray(picture[..., channel].astype(np.float32)) for channel in range(3)]
+    resized = [plane.resize((size.width, size.height), Image.Resampling.LANCZOS) for plane in planes]
+    return np.asarray(np.clip(np.dstack([np.asarray(plane) for plane in resized]), 0, 255), np.float32)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("scale", [0.15, 0.25, 0.3, 0.45, 0.5, 0.53, 0.6, 0.75, 0.9, 0.98])
+def test_a_smaller_picture_is_as_lanczos_leaves_it(name: str, scale: float) -> None:
+    picture = PICTURES[name]
+    size = Size(round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    similarity = structural_similarity(
+        lanczos(picture, size), scaled_down(picture, size).astype(np.float32), data_range=255, channel_axis=2
+    )
+    assert similarity >= 0.985
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.55, 0.7])
+def test_lines_too_fine_for_the_result_turn_gray_instead_of_moire(scale: float) -> None:
+    """Cloth of threads one pixel wide: what Lanczos does not show, we do not show either."""
+    x = np.arange(800)
+    threads = np.where(x % 2, 200, 60).astype(np.uint8)
+    cloth = np.dstack([np.broadcast_to(threads, (800, 800))] * 3)
+    size = Size(round(800 * scale), round(800 * scale))
+    inner = scaled_down(cloth, size)[20:-20, 20:-20, 0].astype(float)
+    assert inner.std() < 4  # of 70 in the cloth
+    assert abs(inner.mean() - 130) < 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(40_000_000, 1), (1, 10_000_000), (9_000_000, 4)])
+def test_the_thinnest_strips_take_no_longer_than_others(width: int, height: int) -> None:
+    photo = photos.raw_png(width, height, 1, 0, (b"\0" + b"\xff" * -(-width // 8)) * height)
+    assert developed(photo).size.longest_edge == 2000
+    assert (looked_at(photo) == 255).all()
+
+
+def test_a_large_jpeg_is_halved_while_it_is_decoded_and_looks_the_same() -> None:
+    """4,100 pixels are more than twice of what is kept. The same pixels as a PNG go the long way."""
+    photo = photos.jpeg(photos.astronaut(3280, 4100), quality=92)
+    the_long_way = shown(photos.encoded(read(photo), "PNG", compress_level=1))
+    kept = shown(photo)
+    assert kept.shape == (2000, 1600, 3)
+    assert structural_similarity(the_long_way, kept, channel_axis=2) >= 0.985
+
+
+def test_a_small_part_of_a_large_jpeg_keeps_its_detail() -> None:
+    """Looked at in half size first, then a part is wanted that is smaller than what is kept."""
+    picture = photos.astronaut(3280, 4100)
+    photo = opened(photos.jpeg(picture, quality=92))
+    window = Box(1000, 1000, 1600, 2000)
+    photo.view(None, 512)
+    kept = read(photo.develop(window, 2000).jpeg)
+    expected = np.asarray(picture)[1000:3000, 1000:2600]
+    assert kept.shape == (2000, 1600, 3)
+    assert difference(kept, expected).mean() < 2

@@ -1,0 +1,283 @@
+"""The playground as a person uses it, from drop to erase."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.photos import astronaut, heic
+from tests.playground.conftest import Playground, Stage, opened, the_photo
+
+CUSTOMER = "gid://shopify/Customer/1"
+SEVEN_DAYS_MS = 7 * 24 * 60 * 60 * 1000
+A_PHONE = {"width": 390, "height": 844}
+
+
+def boxes_drawn(page: Page) -> dict[str, tuple[int, ...]]:
+    marks = page.locator("#overlay .mark").all()
+    return {
+        str(mark.get_attribute("class")).removeprefix("mark "): tuple(
+            int(str(mark.get_attribute(side))) for side in ("x", "y", "width", "height")
+        )
+        for mark in marks
+    }
+
+
+def natural_size(page: Page, picture: str) -> list[int]:
+    page.wait_for_function(f"document.getElementById('{picture}').naturalWidth > 0")
+    return list(page.eval_on_selector(f"#{picture}", "shown => [shown.naturalWidth, shown.naturalHeight]"))
+
+
+def test_from_drop_to_erase(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    page.get_by_label("Whose photo is it?").fill(CUSTOMER)
+    playground.hand_over("drop", the_photo())
+    image_id = playground.image_id()
+
+    assert boxes_drawn(page) == {
+        "window": (50, 0, 800, 1000),
+        "person": (10, 0, 880, 1000),
+        "face": (355, 95, 180, 190),
+    }
+    assert natural_size(page, "source-picture") == [1000, 1000]
+    assert natural_size(page, "stored-picture") == [800, 1000]
+    expect(page.get_by_text("few pixels")).to_be_visible()
+    assert f"/tryon/v1/images/{image_id}" in page.locator("#curl").inner_text()
+    expect(page.locator("#expiry")).to_contain_text("6 d 23 h")
+
+    expect(page.locator("#gallery li")).to_have_count(1)
+    kept = page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert CUSTOMER not in kept
+    assert list(json.loads(page.evaluate("localStorage['tryon-uploads']"))[0]) == [
+        "imageId",
+        "imageUrl",
+        "imageUrlExpiresAt",
+        "expiresAt",
+    ]
+
+    page.get_by_role("button", name="Erase this customer").click()
+    page.get_by_role("button", name="Erase everything").click()
+    expect(page.get_by_text("The customer is erased.")).to_be_visible()
+    expect(page.locator("#result")).to_be_hidden()
+    expect(page.locator("#gallery li")).to_have_count(0)
+    assert playground.status_of(image_id) == 404
+
+
+def test_a_pasted_photo(playground: Playground) -> None:
+    playground.unlock()
+    playground.hand_over("paste", the_photo())
+    assert playground.status_of(playground.image_id()) == 200
+
+
+def test_a_photo_taken_with_the_camera(playground: Playground) -> None:
+    playground.unlock()
+    playground.page.get_by_role("button", name="Take a photo").click()
+    playground.page.get_by_role("button", name="Take it").click()
+    assert playground.status_of(playground.image_id()) == 200
+
+
+def test_the_options_are_sent_and_shown(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    page.get_by_label("Cut 4:5 around the person").uncheck()
+    page.get_by_label("3 days").check()
+    playground.choose(the_photo())
+    playground.image_id()
+    expect(page.locator("#expiry")).to_contain_text("2 d 23 h")
+    assert natural_size(page, "stored-picture") == [1000, 1000]
+    assert boxes_drawn(page) == {}
+
+
+def test_a_photo_that_the_browser_cannot_show(playground: Playground) -> None:
+    playground.unlock()
+    playground.choose(heic(astronaut(1000, 1000)), "photo.heic", "image/heic")
+    playground.image_id()
+    expect(playground.page.get_by_text("cannot show HEIC photos")).to_be_visible()
+    assert natural_size(playground.page, "source-picture") == [800, 1000]
+    assert boxes_drawn(playground.page)["face"] == (355, 95, 180, 190)
+
+
+def test_a_fresh_link_and_copies_for_elsewhere(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    playground.choose(the_photo())
+    image_id = playground.image_id()
+    page.get_by_role("button", name="Fresh URL").click()
+    expect(page.get_by_text("The link is fresh.")).to_be_visible()
+    fresh = page.get_by_role("link", name="Open the picture").get_attribute("href")
+    assert page.request.get(str(fresh)).status == 200
+    page.get_by_role("button", name="Copy the image id").click()
+    assert page.evaluate("navigator.clipboard.readText()") == image_id
+    page.get_by_role("button", name="Copy the command").click()
+    assert page.evaluate("navigator.clipboard.readText()").startswith('curl -H "x-api-key: $TRYON_API_KEY"')
+
+
+def test_deleting_asks_first_and_escape_keeps(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    playground.choose(the_photo())
+    image_id = playground.image_id()
+    page.get_by_role("button", name="Delete this image").click()
+    page.keyboard.press("Escape")
+    assert playground.status_of(image_id) == 200
+    page.get_by_role("button", name="Delete this image").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.locator("#result")).to_be_hidden()
+    assert playground.status_of(image_id) == 404
+
+
+def test_the_gallery_survives_a_reload_and_opens_an_image_again(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    playground.choose(the_photo())
+    image_id = playground.image_id()
+    page.reload()
+    page.get_by_role("button", name="Open the upload that is kept until").click()
+    assert playground.image_id() == image_id
+    expect(page.get_by_text("The photo itself never stays in this browser")).to_be_visible()
+    assert boxes_drawn(page)["face"] == (355, 95, 180, 190)
+
+
+def test_an_expired_image_leaves_the_page_by_itself(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    playground.choose(the_photo())
+    playground.image_id()
+    page.clock.install()
+    page.reload()
+    page.get_by_role("button", name="Open the upload").click()
+    playground.image_id()
+    page.clock.fast_forward(SEVEN_DAYS_MS)
+    page.clock.run_for(2000)
+    expect(page.locator("#result")).to_be_hidden()
+    expect(page.locator("#gallery li")).to_have_count(0)
+
+
+def test_a_wrong_key_is_told_where_it_was_typed(playground: Playground) -> None:
+    page = playground.page
+    page.get_by_label("Key", exact=True).fill("gk_not_mine")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="not valid")).to_be_visible()
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    assert "gk_" not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+def test_a_key_that_is_remembered_is_there_in_the_next_tab_and_otherwise_not(playground: Playground) -> None:
+    playground.unlock()
+    another = playground.page.context.new_page()
+    another.goto("/")
+    expect(another.get_by_label("Key", exact=True)).to_be_visible()
+    another.get_by_label("Remember it in this browser").check()
+    another.get_by_label("Key", exact=True).fill(playground.key)
+    another.keyboard.press("Enter")
+    expect(another.get_by_role("button", name="Use another key")).to_be_visible()
+    third = playground.page.context.new_page()
+    third.goto("/")
+    expect(third.get_by_role("button", name="Use another key")).to_be_visible()
+
+
+def test_a_photo_without_a_key(playground: Playground) -> None:
+    playground.choose(the_photo())
+    expect(playground.page.get_by_role("alert").filter(has_text="An API key is needed")).to_be_focused()
+    playground.unlock()
+    playground.page.get_by_role("button", name="Try again").click()
+    playground.image_id()
+
+
+@pytest.mark.parametrize(
+    ("photo", "words"),
+    [
+        (b"just a text", "not a photo we can read"),
+        (the_photo()[:-2000], "cannot be read"),
+    ],
+    ids=["a text", "a truncated photo"],
+)
+def test_what_the_service_refuses_is_told_in_words(playground: Playground, photo: bytes, words: str) -> None:
+    playground.unlock()
+    playground.choose(photo)
+    expect(playground.page.get_by_role("alert").filter(has_text=words)).to_be_focused()
+    expect(playground.page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_a_file_that_is_too_large_is_told_in_words(playground: Playground) -> None:
+    playground.unlock()
+    playground.hand_over("drop", b"", padding=10 * 1024 * 1024 + 1)
+    expect(playground.page.get_by_role("alert").filter(has_text="larger than 10 MB")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"), [(429, "RATE_LIMITED", "Too many requests"), (503, "OVERLOADED", "is busy")]
+)
+def test_when_to_try_again_is_counted_down(playground: Playground, status: int, code: str, words: str) -> None:
+    page = playground.page
+
+    def refuse(route: Route) -> None:
+        body = json.dumps({"code": code, "message": "…", "status": status})
+        route.fulfill(status=status, body=body, headers={"retry-after": "1", "x-request-id": "req_12345678"})
+
+    playground.unlock()
+    page.route("**/images/upload", refuse, times=1)
+    playground.choose(the_photo())
+    expect(page.get_by_role("alert").filter(has_text=words)).to_contain_text("req_12345678")
+    expect(page.get_by_role("button", name="Try again in 1 s")).to_be_disabled()
+    page.get_by_role("button", name="Try again", exact=True).click()
+    playground.image_id()
+
+
+def test_a_network_that_is_down(playground: Playground) -> None:
+    playground.unlock()
+    playground.page.context.set_offline(True)
+    playground.choose(the_photo())
+    expect(playground.page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_focused()
+    playground.page.context.set_offline(False)
+    playground.page.get_by_role("button", name="Try again").click()
+    playground.image_id()
+
+
+def test_the_keyboard_alone_gets_through(playground: Playground) -> None:
+    page = playground.page
+    for focused in ("Skip to the upload", "API reference"):
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name=focused)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.type(playground.key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Photo", exact=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Choose a photo")).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    chooser.value.set_files({"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": the_photo()})
+    playground.image_id()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Copy the image id")).to_be_focused()
+
+
+@pytest.fixture(params=["light", "dark"])
+def phone(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Playground]:
+    yield from opened(stage, viewport=A_PHONE, color_scheme=request.param, reduced_motion="reduce", has_touch=True)
+
+
+def test_nothing_sticks_out_on_a_phone(phone: Playground) -> None:
+    phone.unlock()
+    phone.choose(the_photo())
+    phone.image_id()
+    assert phone.page.evaluate("document.documentElement.scrollWidth") == A_PHONE["width"]
+    ink, paper = phone.page.eval_on_selector(
+        "body", "b => [getComputedStyle(b).color, getComputedStyle(b).backgroundColor]"
+    )
+    assert contrast(ink, paper) > 7  # WCAG 2.2, 1.4.6
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(color: str) -> float:
+    """WCAG 2.2, "relative luminance", of `rgb(r, g, b)`."""
+    levels = [int(level) / 255 for level in color.removeprefix("rgb(").removesuffix(")").split(",")]
+    red, green, blue = (level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
