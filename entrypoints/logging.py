@@ -2,7 +2,7 @@
 
 Our own events hold ids, sizes and durations. What libraries say may quote anything (an exception's text, an SQL
 parameter, a URL), so of theirs only who spoke, where, and the type of an exception are kept; the HTTP server's own
-messages, which never see a request, are the exception.
+messages and those of migrations, which never see a request, are the exception.
 """
 
 import logging
@@ -18,7 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from entrypoints.settings import LogLevel
 
-SPEAKS_OF_ITSELF: Final = ("_granian", "alembic")
+SPEAK_OF_THEMSELVES: Final = ("_granian", "alembic")
 MAX_PLACES: Final = 8  # innermost frames of a traceback
 
 
@@ -50,7 +50,7 @@ def server_logging(level: LogLevel) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "entrypoints.logging.line_formatter"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "loggers": {"_granian": {"level": level.upper()}},
+        "loggers": {"_granian": {"level": level.upper()}, "alembic": {"level": "WARNING"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
     }
 
@@ -78,8 +78,8 @@ def _only_what_is_harmless(_logger: WrappedLogger, _method: str, event: EventDic
     entry: logging.LogRecord = event["_record"]
     kept: EventDict = {name: event[name] for name in ("_record", "_from_structlog")}
     kept["logger"] = entry.name
-    if entry.name in SPEAKS_OF_ITSELF or entry.name.startswith("alembic."):
-        kept["event"] = entry.getMessage()
+    if entry.name.partition(".")[0] in SPEAK_OF_THEMSELVES:
+        kept["event"] = event["event"]
     else:
         kept["event"] = "library_message"
         kept["where"] = f"{entry.module}:{entry.lineno} {entry.funcName}"

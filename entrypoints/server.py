@@ -26,15 +26,20 @@ class Supervisor(MPServer):
 
     seconds_to_drain = 0
 
-    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
-        is_term = bool(args) and args[0] == signal.SIGTERM
+    def interrupt(self) -> None:
+        """What Granian itself does when it is told to stop."""
+        self.interrupt_signal = True
+        self.main_loop_interrupt.set()
+
+    def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
+        is_term = args[:1] == (signal.SIGTERM,)
         if not is_term or not self.seconds_to_drain:
-            super().signal_handler_interrupt(*args, **kwargs)
+            self.interrupt()
             return
         seconds, self.seconds_to_drain = self.seconds_to_drain, 0  # a second SIGTERM means it
         for worker in self.wrks:
-            os.kill(worker._id(), DRAIN_SIGNAL)
-        stop = threading.Timer(seconds, super().signal_handler_interrupt)
+            os.kill(worker.inner.pid, DRAIN_SIGNAL)
+        stop = threading.Timer(seconds, self.interrupt)
         stop.daemon = True
         stop.start()
 

@@ -4,12 +4,15 @@ import click
 
 from entrypoints.cli.accounts import accounts, keys
 from entrypoints.cli.audit import audit
+from entrypoints.cli.completion import completion
+from entrypoints.cli.config import config
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
 from entrypoints.cli.models import models
+from entrypoints.cli.observability import observability
 from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import serve
 from entrypoints.cli.storage import storage
@@ -32,5 +35,22 @@ def main() -> None:
     """
 
 
-for command in (serve, crop, accounts, keys, images, customers, purge, reconcile, audit, db, models, doctor, storage):
+for command in (
+    serve,
+    crop,
+    accounts,
+    keys,
+    images,
+    customers,
+    purge,
+    reconcile,
+    audit,
+    db,
+    models,
+    doctor,
+    storage,
+    config,
+    observability,
+    completion,
+):
     main.add_command(command)

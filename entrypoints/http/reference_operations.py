@@ -39,7 +39,8 @@ HEADERS: Final = {
         description="Try again after this many seconds.", schema=Schema(type=OpenAPIType.INTEGER, minimum=0)
     ),
     RATE_LIMIT_HEADER: OpenAPIHeader(
-        description='What your account has left (`r`) and in how many seconds all is there again (`t`): `"requests";r=99;t=1`. '
+        description="What your account has left (`r`), and in how many seconds it has everything again (`t`): "
+        '`"requests";r=99;t=1`. '
         "Left out when the account has no limit.",
         schema=Schema(type=OpenAPIType.STRING),
     ),
