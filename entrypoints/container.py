@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.clock import SystemClock
 from adapters.memory.rate_limiter import InMemoryRateLimiter
 from adapters.random_source import SystemRandomSource
+from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.rate_limiter import SqlRateLimiter
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
@@ -73,6 +74,7 @@ class Container(DeclarativeContainer):
         ),
     )
     work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
+    database_clock = providers.Singleton(DatabaseClock, engine)
     rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)
     objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage))
