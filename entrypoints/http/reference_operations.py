@@ -29,6 +29,8 @@ HEALTH: Final = "Health"
 
 REQUEST_ID_HEADER: Final = "x-request-id"
 RETRY_AFTER_HEADER: Final = "Retry-After"
+RATE_LIMIT_HEADER: Final = "RateLimit"
+RATE_LIMIT_POLICY_HEADER: Final = "RateLimit-Policy"
 HEADERS: Final = {
     REQUEST_ID_HEADER: OpenAPIHeader(
         description="Names the request in our logs. Yours comes back if it has 8 to 64 letters, digits, `.`, `_`, `-`.",
@@ -38,9 +40,21 @@ HEADERS: Final = {
     RETRY_AFTER_HEADER: OpenAPIHeader(
         description="Try again after this many seconds.", schema=Schema(type=OpenAPIType.INTEGER, minimum=0)
     ),
+    RATE_LIMIT_HEADER: OpenAPIHeader(
+        description="What your account has left (`r`), and in how many seconds it has everything again (`t`): "
+        '`"requests";r=99;t=1`. '
+        "Left out when the account has no limit.",
+        schema=Schema(type=OpenAPIType.STRING),
+    ),
+    RATE_LIMIT_POLICY_HEADER: OpenAPIHeader(
+        description='How many requests (`q`) in how many seconds (`w`): `"requests";q=100;w=60`. '
+        "draft-ietf-httpapi-ratelimit-headers-10.",
+        schema=Schema(type=OpenAPIType.STRING),
+    ),
 }
 """Components that every operation refers to."""
 
+_BEFORE_COUNTING: Final = frozenset({"401"})
 _WITH_RETRY_AFTER: Final = frozenset({"202", "409", "429", "503"})
 _IMAGE_ID: Final = Parameter(
     name="imageId",
@@ -101,7 +115,7 @@ class DocumentedOperation(Operation):
             if isinstance(response, OpenAPIResponse) and status not in self.successes and _is_refusal(response)
         }
         self.responses = {
-            status: replace(response, headers=_headers(status, response))
+            status: replace(response, headers=_headers(status, response, is_counted="429" in refusals))
             for status, response in sorted((dict(self.successes) | refusals).items())
         }
 
@@ -126,8 +140,12 @@ def _nameless(example: Example | Reference) -> Example | Reference:
     return replace(example, id=None) if isinstance(example, Example) else example
 
 
-def _headers(status: str, response: OpenAPIResponse) -> dict[str, OpenAPIHeader | Reference]:
-    names = [REQUEST_ID_HEADER, *([RETRY_AFTER_HEADER] if status in _WITH_RETRY_AFTER else [])]
+def _headers(status: str, response: OpenAPIResponse, *, is_counted: bool) -> dict[str, OpenAPIHeader | Reference]:
+    names = [REQUEST_ID_HEADER]
+    if status in _WITH_RETRY_AFTER:
+        names.append(RETRY_AFTER_HEADER)
+    if is_counted and status not in _BEFORE_COUNTING:
+        names += [RATE_LIMIT_HEADER, RATE_LIMIT_POLICY_HEADER]
     return dict(response.headers or {}) | {name: Reference(ref=f"#/components/headers/{name}") for name in names}
 
 

@@ -22,6 +22,8 @@ from domain.errors import (
     InvalidImage,
     MissingApiKey,
     Overloaded,
+    QuotaExceeded,
+    RateLimited,
     UnsupportedImageFormat,
     ValidationFailed,
 )
@@ -63,10 +65,11 @@ _RAISED: Final[tuple[DomainError, ...]] = (
     ProductImageFetchFailed("products.0.images.0.source.url"),
     GenerationNotFound(),
     ProductNotFound(),
+    QuotaExceeded(limit=10_000),
+    RateLimited(requests=100, retry_after_seconds=1),
     Overloaded(),
 )
 _MESSAGE: Final = {error.code: str(error) for error in _RAISED} | {
-    "RATE_LIMITED": "Too many requests. Try again shortly.",
     "INTERNAL_ERROR": "Internal error.",
 }
 _PROBLEMS: Final = {
@@ -94,6 +97,7 @@ _WHEN: Final = {
     "CUSTOMER_ERASED": "The customer was erased while this upload was in flight. Nothing was kept.",
     "IDEMPOTENCY_KEY_IN_USE": "The first request with this key is still running. Comes with `Retry-After`.",
     "IDEMPOTENCY_KEY_REUSED": "The key was used for a different request.",
+    "QUOTA_EXCEEDED": "As many live images as the account may have. Trying again does not help.",
     "RATE_LIMITED": "Over the account's rate. Comes with `Retry-After`.",
     "INTERNAL_ERROR": "A bug on our side; the body says nothing else.",
     "OVERLOADED": "The queue is full, or storage or database is down. Comes with `Retry-After`.",

@@ -8,12 +8,14 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
+from application.limit_rate import RateBucket
 from application.read_generation import ReadGeneration
 from application.start_try_on import StartTryOn
 from domain.account import Account
 from domain.errors import FileTooLarge, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.admission import Admission
+from entrypoints.http.api_key import RATE_BUCKET
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
 from entrypoints.http.reference_operations import GetGenerationOperation, StartTryOnOperation
@@ -61,7 +63,7 @@ async def start_try_on(
 ) -> Response[StartedTryOnBody]:
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
     content_type = request.headers.get("content-type", "")
-    async with admission.slot(MAX_FILES_AT_ONCE if is_form(content_type) else 1):
+    async with admission.slot(account.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
         try:
             async with asyncio.timeout(settings.upload_timeout_seconds):
                 data, files = await _read(content_type, request.stream(), settings.max_file_bytes)
@@ -76,6 +78,7 @@ async def start_try_on(
     operation_id="getGeneration",
     operation_class=GetGenerationOperation,
     responses=refusals("GENERATION_NOT_FOUND", *WITH_KEY),
+    opt={RATE_BUCKET: RateBucket.POLLS},
 )
 async def read_generation(
     generation_id: Annotated[str, PathParameter(name="generationId")],

@@ -43,7 +43,7 @@ class Described:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     port = free_port()
     container = Container(
-        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port),
+        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port, rate_limit_per_minute=0),
         objects=InMemoryObjectStore(),
         work=InMemoryUnitOfWork(),
         processor=an_in_process_processor(),
