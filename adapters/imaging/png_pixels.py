@@ -93,7 +93,7 @@ def _has_every_row(photo: ScannedPng) -> bool:
     """Whether the compressed data holds as many bytes as the header calls for."""
     needed = _raw_bytes(photo)
     inflater = zlib.decompressobj()
-    rest = photo.pixel_data
+    rest = photo.pixel_data()
     try:
         while needed > 0 and not inflater.eof:
             piece = inflater.decompress(rest, _INFLATE_STEP_BYTES)

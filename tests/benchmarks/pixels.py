@@ -21,6 +21,7 @@ from PIL import Image, ImageCms, ImageOps
 from rich.console import Console
 from rich.table import Table
 
+from adapters.imaging.libpng import decode_8_bit
 from adapters.imaging.libwebp import decode_still
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from domain.geometry import Box, Size
@@ -50,6 +51,14 @@ def heif_pixels(photo: bytes) -> Any:
     return np.asarray(pillow_heif.open_heif(photo))
 
 
+def png_pixels(photo: bytes) -> Any:
+    """By libpng."""
+    pixels = decode_8_bit(photo, Size(*Image.open(io.BytesIO(photo)).size), 3)
+    if pixels is None:
+        raise ValueError("not a plain 8-bit RGB PNG")
+    return pixels
+
+
 def floor(photo: bytes) -> bytes:
     """Decode and encode, nothing else."""
     if photo[:2] == b"\xff\xd8":
@@ -60,7 +69,7 @@ def floor(photo: bytes) -> bytes:
     elif photo[4:8] == b"ftyp":
         pixels = heif_pixels(photo)
     else:
-        pixels = np.asarray(Image.open(io.BytesIO(photo)))
+        pixels = png_pixels(photo)
     height, width = min(2000, pixels.shape[0]), min(1600, pixels.shape[1])
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels[:height, :width]), 92, "RGB", "420"))
 
