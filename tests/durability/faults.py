@@ -132,6 +132,8 @@ class FaultyRepositories:
         self.images = FaultyPort(repositories.images, plan, holds_locks=True)
         self.accounts = FaultyPort(repositories.accounts, plan, holds_locks=True)
         self.erasures = FaultyPort(repositories.erasures, plan, holds_locks=True)
+        self.products = FaultyPort(repositories.products, plan, holds_locks=True)
+        self.generations = FaultyPort(repositories.generations, plan, holds_locks=True)
 
 
 class FaultyUnitOfWork:

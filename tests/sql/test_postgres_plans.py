@@ -61,7 +61,7 @@ async def everything(repositories: SqlRepositories) -> None:
     await repositories.images.traces_of(SOMEBODY)
     await repositories.images.doom_due(NOON + timedelta(minutes=10), LATER, 200)
     await repositories.images.remove(SOME)
-    await repositories.images.known_among(SOME)
+    await repositories.images.objects_of(SOME)
 
 
 async def test_lookup_erasure_and_purge_are_index_scans(engine: AsyncEngine) -> None:
