@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -102,8 +103,9 @@ class FolderObjectStore:
     def _sweep(self) -> None:
         try:
             for part in self._incoming.iterdir() if self._incoming.exists() else ():
-                if part.stat().st_mtime < time.time() - ABANDONED_AFTER.total_seconds():
-                    part.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # it was finished, and renamed, since it was listed
+                    if part.stat().st_mtime < time.time() - ABANDONED_AFTER.total_seconds():
+                        part.unlink()
         except OSError as error:
             raise Overloaded(OUT_OF_REACH) from error
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.random_source import SystemRandomSource
@@ -124,3 +125,15 @@ async def test_two_purgers_share_the_work(postgres_url: str, tmp_path: Path) -> 
         reports = await asyncio.gather(*(world.purge() for world in replicas))
         assert sum(report.removed for report in reports) == sum(report.expired for report in reports) == 40
         assert await replicas[0].assert_nothing_is_left_behind() == set()
+
+
+async def test_a_sweep_beside_uploads_is_no_outage(tmp_path: Path) -> None:
+    store = FolderObjectStore(tmp_path)
+
+    async def sweep_until(uploads: asyncio.Future[Any]) -> None:
+        while not uploads.done():
+            await store.sweep()
+
+    uploads = asyncio.gather(*(store.put(f"ttl-7d/img_{number}.jpg", b"photo") for number in range(300)))
+    await sweep_until(uploads)
+    await uploads
