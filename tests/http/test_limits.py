@@ -64,6 +64,14 @@ def test_what_needs_no_key_is_not_counted(service: Service) -> None:
     assert "ratelimit" not in service.client.get("/health/live").headers
 
 
+def test_polls_come_out_of_a_bucket_of_their_own(service: Service) -> None:
+    for _ in range(3):
+        service.get("/images/img_1")
+    polled = service.get("/generations/gen_1")
+    assert (polled.status_code, polled.headers["ratelimit-policy"]) == (404, '"polls";q=90;w=60')
+    assert service.get("/images/img_1").status_code == 429
+
+
 def test_an_account_may_have_a_limit_of_its_own_or_none(service: Service) -> None:
     change(service, requests_per_minute=5)
     assert service.get("/images/img_1").headers["ratelimit-policy"] == '"requests";q=5;w=60'

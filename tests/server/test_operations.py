@@ -119,13 +119,14 @@ def test_a_body_that_comes_too_slowly_is_refused(server: Watched) -> None:
 
 
 def test_the_rate_is_counted_across_processes(server: Watched) -> None:
-    left = [
+    started = time.monotonic()
+    states = [
         httpx.get(f"{server.url}/tryon/v1/images/img_1", headers={"x-api-key": KEY}).headers["ratelimit"]
-        for _ in range(8)
+        for _ in range(21)
     ]
-    remaining = [int(re.findall(r"r=(\d+)", state)[0]) for state in left]
-    assert remaining == sorted(remaining, reverse=True)
-    assert remaining[0] - remaining[-1] >= 6  # one may have come back meanwhile
+    left = [int(re.findall(r"r=(\d+)", state)[0]) for state in states]
+    came_back = (time.monotonic() - started) * 100 / 60 + 1
+    assert left[0] - left[-1] >= 20 - came_back  # about half of it if each process counted by itself
 
 
 def test_readiness_fails_first_and_requests_are_answered_until_the_end(server: Watched) -> None:
