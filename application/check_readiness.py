@@ -1,12 +1,39 @@
 """Whether everything that an upload needs is there."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from domain.errors import Overloaded
 
 Probe = Callable[[], Awaitable[None]]
+
+
+class RecentAnswer:
+    """A probe that is asked at most every few seconds, for one that costs something; others get the last answer."""
+
+    def __init__(self, probe: Probe, seconds: float = 5, now: Callable[[], float] = time.monotonic) -> None:
+        self._probe = probe
+        self._seconds = seconds
+        self._now = now
+        self._asking = asyncio.Lock()
+        self._asked_at = -math.inf
+        self._failure: Overloaded | None = None
+
+    async def __call__(self) -> None:
+        """Raises: Overloaded."""
+        async with self._asking:
+            if self._now() >= self._asked_at + self._seconds:
+                self._failure = None
+                try:
+                    await self._probe()
+                except Overloaded as error:
+                    self._failure = error
+                self._asked_at = self._now()
+        if self._failure is not None:
+            raise Overloaded(str(self._failure))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Accounts and API keys, for the operator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from application.ports import Clock, RandomSource, UnitOfWork
@@ -37,6 +38,23 @@ class CreateAccount:
                 raise AccountExists(name)
             await repositories.accounts.add(account)
         return account
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAccount:
+    """Its retention, its limits, whether it is active. Holds from the next request on; images keep their own expiry."""
+
+    work: UnitOfWork
+
+    async def execute(self, name: str, change: Callable[[Account], Account]) -> Account:
+        """Raises: AccountNotFound, Overloaded."""
+        async with self.work.begin() as repositories:
+            account = await repositories.accounts.find_by_name(name)
+            if account is None:
+                raise AccountNotFound(name)
+            changed = change(account)
+            await repositories.accounts.save(changed)
+        return changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
@@ -138,6 +138,14 @@ class DueBatch:
     interrupted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """`oldest`: how long the longest overdue image has been so."""
+
+    images: int = 0
+    oldest: timedelta = timedelta()
+
+
 class ImageRepository(Protocol):
     """Rows of images. Each transition is one conditional update inside the caller's transaction."""
 
@@ -218,6 +226,14 @@ class ImageRepository(Protocol):
         """Object names of those that have a row, in any state."""
         ...
 
+    async def count_live(self, account_id: AccountId) -> int:
+        """Images that are stored or on their way. Until this transaction ends, no other counts in the same account."""
+        ...
+
+    async def overdue(self, now: datetime) -> Overdue:
+        """Images past their expiry that are still there."""
+        ...
+
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         """Rows of one retention class in the order of their ids' bytes, from the first greater than `image_id`."""
         ...
@@ -228,6 +244,10 @@ class AccountRepository(Protocol):
 
     async def add(self, account: Account) -> None:
         """Raises: AccountExists when the name is taken."""
+        ...
+
+    async def save(self, account: Account) -> None:
+        """Keep changed settings of an account: its retention, its limits, whether it is active; nothing else."""
         ...
 
     async def find(self, account_id: AccountId) -> Account | None: ...
@@ -278,6 +298,10 @@ class ErasureRepository(Protocol):
 
     async def complete_records(self, now: datetime) -> int:
         """Put `completed_at` on the open records of which no image is left."""
+        ...
+
+    async def count_open(self) -> int:
+        """Erasures of which images are left."""
         ...
 
     async def list_records(

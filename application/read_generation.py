@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.ports import Clock, UnitOfWork
 from application.preview_link import LinkedImage, PreviewLinks
 from domain.account import AccountId
-from domain.generation import Generation, GenerationId
+from domain.generation import Generation, GenerationId, is_generation_id
 from domain.generation_errors import GenerationNotFound
 
 
@@ -27,6 +27,8 @@ class ReadGeneration:
 
     async def execute(self, generation_id: GenerationId, account_id: AccountId) -> GenerationReport:
         """Raises: GenerationNotFound: unknown, another account's, or long over; Overloaded."""
+        if not is_generation_id(generation_id):
+            raise GenerationNotFound
         async with self.work.read() as repositories:
             generation = await repositories.generations.find(generation_id, account_id)
             if generation is None:

@@ -19,7 +19,7 @@ from application.preview_link import LinkedImage, PreviewLinks
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import Account
 from domain.customer import Customer
-from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
+from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded, QuotaExceeded
 from domain.image import IdempotencyRecord, ImageState, StoredPhoto, UploadedImage
 from domain.photo import PhotoWarning
 from domain.retention import RetentionPolicy
@@ -62,7 +62,7 @@ class UploadPhoto:
 
     async def execute(self, command: UploadCommand) -> LinkedImage:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; CustomerErased; IdempotencyKeyReused,
-        IdempotencyKeyInUse; Overloaded.
+        IdempotencyKeyInUse; QuotaExceeded; Overloaded.
         """
         image = self._image(command)
         replayed = await self._reserve(image, command)
@@ -90,8 +90,14 @@ class UploadPhoto:
                     raise CustomerErased
             replayed = await self._replay(image, repositories)
             if replayed is None:
+                await self._expect_room(command.account, repositories)
                 await repositories.images.reserve(image)
         return replayed
+
+    async def _expect_room(self, account: Account, repositories: Repositories) -> None:
+        limit = account.max_live_images
+        if limit is not None and await repositories.images.count_live(account.account_id) >= limit:
+            raise QuotaExceeded(limit)
 
     async def _replay(self, image: UploadedImage, repositories: Repositories) -> UploadedImage | None:
         record, now = image.idempotency, self.clock.now()

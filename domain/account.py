@@ -18,6 +18,8 @@ class Account:
 
     `erasure_epoch` counts the erasures that were committed for the account. An upload remembers the epoch it began in;
     an erasure with a higher one came after that beginning. No clocks have to agree for this.
+
+    `requests_per_minute`: None is what the settings say, 0 no limit. `max_live_images`: None is no limit.
     """
 
     account_id: AccountId
@@ -26,6 +28,12 @@ class Account:
     created_at: datetime
     is_active: bool = True
     erasure_epoch: int = 0
+    requests_per_minute: int | None = None
+    max_live_images: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.requests_per_minute or 0, self.max_live_images or 0) < 0:
+            raise ValueError("a limit is not negative")
 
 
 @dataclass(frozen=True, slots=True)

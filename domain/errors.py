@@ -142,6 +142,25 @@ class ValidationFailed(DomainError):
         self.problems = problems
 
 
+class RateLimited(DomainError):
+    """Over the account's rate; the request was not looked at and may be sent again later."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, requests: int, retry_after_seconds: int) -> None:
+        super().__init__(f"Your account may send {requests:,} requests a minute. Try again in {retry_after_seconds} s.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QuotaExceeded(DomainError):
+    """As many live images as the account may have. Trying again does not help; deleting some, or waiting, does."""
+
+    code = "QUOTA_EXCEEDED"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Your account may keep {limit:,} images. Delete some, or wait until some expire.")
+
+
 class ReconcileRefused(DomainError):
     """For the operator: a comparison that would take everything there is for wrong."""
 

@@ -16,7 +16,8 @@ from domain.retention import RetentionPolicy
 ImageId = NewType("ImageId", str)
 ErasureId = NewType("ErasureId", str)
 
-OBJECT_NAME = re.compile(r"ttl-(?P<days>[137])d/(?P<image_id>img_[A-Za-z0-9_-]+)\.jpg")
+_DAYS = "|".join(map(str, RetentionPolicy.ALL_DAYS))
+OBJECT_NAME = re.compile(rf"ttl-(?P<days>{_DAYS})d/(?P<image_id>img_[A-Za-z0-9_-]+)\.jpg")
 _EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

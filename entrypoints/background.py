@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from adapters.telemetry import metrics
 from application.purge import PurgeOverdue
 from application.run_generation import RunNextGeneration
 from domain.errors import Overloaded
@@ -33,6 +34,8 @@ async def purging(purge_overdue: PurgeOverdue, settings: Settings) -> None:
             log.warning("purge_failed", error_type=type(error).__name__, next_in_seconds=pause)
         else:
             pause = min(pause * 2, longest) if report.is_stuck else interval
+            metrics.LAST_PURGE.set_to_current_time()
+            metrics.PURGED_IMAGES.inc(report.removed)
             if report.removed or report.left_for_later:
                 log.info("purged", **asdict(report), next_in_seconds=pause)
         await asyncio.sleep(pause)

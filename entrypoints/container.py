@@ -1,22 +1,30 @@
 """Which adapter fills which port: the only place where adapters are named."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.clock import SystemClock
+from adapters.memory.rate_limiter import InMemoryRateLimiter
 from adapters.random_source import SystemRandomSource
+from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
+from adapters.sql.rate_limiter import SqlRateLimiter
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from adapters.workers.started_on_demand import StartedOnDemand
 from application.authenticate import Authenticate
-from application.check_readiness import CheckReadiness
+from application.check_readiness import CheckReadiness, RecentAnswer
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
-from application.manage_accounts import CreateAccount, CreateKey, ListAccounts, RevokeKey
+from application.limit_rate import LimitRate, RateLimiter
+from application.manage_accounts import ChangeAccount, CreateAccount, CreateKey, ListAccounts, RevokeKey
+from application.ports import Clock
 from application.preview_link import OpenPreview, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue
 from application.read_generation import ReadGeneration
@@ -46,6 +54,13 @@ def _dev_key_digest(settings: Settings) -> bytes | None:
     return digest_of_key(settings.dev_api_key) if settings.dev_api_key else None
 
 
+def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: Clock) -> RateLimiter:
+    """One process of one machine can count by itself; several have to agree, by way of what they share."""
+    if settings.serves_alone:
+        return InMemoryRateLimiter(clock)
+    return SqlRateLimiter(engine(), clock)
+
+
 class Container(DeclarativeContainer):
     """A test overrides a port by keyword: `Container(settings=…, work=…, clock=…)`."""
 
@@ -65,14 +80,17 @@ class Container(DeclarativeContainer):
             create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
         ),
     )
-    work = providers.Singleton(SqlUnitOfWork, engine)
+    work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
+    database_clock = providers.Singleton(DatabaseClock, engine)
+    rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)
-    objects = providers.Singleton(Storage.objects, storage)
+    objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage))
     link_signer = providers.Singleton(Storage.link_signer, storage)
     link_reader = providers.Singleton(Storage.link_reader, storage)
     hmac_links = providers.Singleton(Storage.own_links, storage)
     storage_rules = providers.Singleton(Storage.rules, storage)
-    processor = providers.Singleton(build_processor, settings)
+    photo_workers = providers.Singleton(build_processor, settings)
+    processor = providers.Singleton(NotedPhotoProcessor, photo_workers)
 
     links = providers.Factory(
         PreviewLinks,
@@ -158,14 +176,17 @@ class Container(DeclarativeContainer):
     authenticate = providers.Factory(
         Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)
     )
+    limit_rate = providers.Factory(
+        LimitRate, limiter=rate_limiter, requests_per_minute=settings.provided.rate_limit_per_minute
+    )
     create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
+    change_account = providers.Factory(ChangeAccount, work=work)
     create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
     revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
     list_accounts = providers.Factory(ListAccounts, work=work)
+    storage_probe = providers.Singleton(RecentAnswer, objects.provided.check)
     check_readiness = providers.Factory(
         CheckReadiness,
-        probes=providers.Dict(
-            database=work.provided.check, storage=objects.provided.check, workers=processor.provided.check
-        ),
+        probes=providers.Dict(database=work.provided.check, storage=storage_probe, workers=processor.provided.check),
     )
     check_engine = providers.Factory(CheckReadiness, probes=providers.Dict(engine=try_on_engine.provided.check))

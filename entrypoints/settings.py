@@ -12,6 +12,11 @@ from msgspec import Meta
 PREFIX = "TRYON_"
 MASKED = "********"
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DRAIN_SECONDS = 5
+"""What a load balancer needs to notice; Kubernetes' endpoints take one to three seconds."""
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 
@@ -45,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     url_ttl_seconds: Positive = 15 * 60
     preview_links: Literal["storage", "service"] | None = None  # who serves them; a bucket, if there is one
     purge_interval_seconds: Positive = 60
-    rate_limit_per_minute: Count = 100
+    rate_limit_per_minute: Count = 100  # of one account; 0: no limit
 
     # Work on photos.
     model_dir: Path = Path("~/.cache/tryon-images/models")
@@ -68,6 +73,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     result_url_ttl_seconds: Positive = 24 * 60 * 60
     fetch_timeout_seconds: Positive = 10
     fetch_http: bool = False
+    # How the server is watched and stopped.
+    log_level: LogLevel = "info"
+    metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    metrics_host: str = "127.0.0.1"
+    header_timeout_seconds: Positive = 30
+    drain_seconds: Count | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Only this machine can reach it, and nothing says that somebody stands in front of it."""
+        return self.host in LOOPBACK and self.public_url is None
+
+    @property
+    def serves_alone(self) -> bool:
+        """One process with a database of its own."""
+        return self.server_processes == 1 and self.resolved_database_url.startswith("sqlite")
+
+    @property
+    def serves_metrics(self) -> bool:
+        """On the main port: at home only. Elsewhere everybody could read them; there they have a port of their own."""
+        return self.is_local and self.metrics_port is None
+
+    @property
+    def seconds_to_drain(self) -> int:
+        """How long requests are still taken after SIGTERM, while readiness already says no."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        return 0 if self.is_local else DRAIN_SECONDS
 
     @property
     def base_url(self) -> str:

@@ -280,7 +280,9 @@ def heif(
     return ftyp + meta(start) + box(b"mdat", *(item.payload for item in items))
 
 
-def tiled_heic(image: Image.Image, tile: int = 128, *properties: bytes, extra: Sequence[HeifItem] = ()) -> bytes:
+def tiled_heic(
+    image: Image.Image, tile: int = 128, *properties: bytes, extra: Sequence[HeifItem] = (), **options: Any
+) -> bytes:
     """A grid of tiles, as iPhones write it. The primary picture is the last item but for `extra`."""
     width, height = image.size
     columns, rows = -(-width // tile), -(-height // tile)
@@ -288,7 +290,7 @@ def tiled_heic(image: Image.Image, tile: int = 128, *properties: bytes, extra: S
     for row in range(rows):
         for column in range(columns):
             part = image.crop((column * tile, row * tile, (column + 1) * tile, (row + 1) * tile))
-            item = coded_item(part)
+            item = coded_item(part, **options)
             item.hidden = True
             tiles.append(item)
     layout = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)

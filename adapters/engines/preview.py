@@ -4,6 +4,8 @@ from adapters.engines.preview_messages import pack
 from adapters.workers.started_on_demand import StartedOnDemand
 from adapters.workers.worker_pool import WorkerPool
 from application.try_on_ports import TryOnEngine, TryOnPicture
+from domain.errors import InvalidImage
+from domain.generation_errors import EngineRefused
 from domain.try_on_errors import (
     GarmentNotSeparable,
     GarmentNotSupported,
@@ -32,8 +34,11 @@ class PreviewTryOnEngine(TryOnEngine):
         self._workers = StartedOnDemand(pool)
 
     async def render(self, person_jpeg: bytes, garment_jpeg: bytes) -> TryOnPicture:
-        """Raises: a refusal out of `domain.try_on_errors`; InvalidImage: it took too long; Overloaded."""
-        prepared = await self._workers.prepare(pack(person_jpeg, garment_jpeg), crop=False)
+        """Raises: a refusal out of `domain.try_on_errors`; EngineRefused: it broke or took too long; Overloaded."""
+        try:
+            prepared = await self._workers.prepare(pack(person_jpeg, garment_jpeg), crop=False)
+        except InvalidImage:
+            raise EngineRefused from None
         return TryOnPicture(prepared.jpeg, prepared.size)
 
     async def check(self) -> None:

@@ -70,12 +70,19 @@ class PngLayout:
 
 @dataclass(frozen=True, slots=True)
 class ScannedPng(ScannedPhoto):
-    """A PNG found acceptable; `stream` has IHDR, PLTE, one IDAT and IEND; tRNS is applied by ourselves."""
+    """A PNG found acceptable; `stream` has IHDR, PLTE, the IDATs and IEND; tRNS is applied by ourselves.
+
+    `pixel_chunks` are the IDATs as they are in the file, with length, kind and a checksum that was found right.
+    """
 
     layout: PngLayout = field(kw_only=True)
-    pixel_data: bytes = field(kw_only=True)
+    pixel_chunks: tuple[bytes, ...] = field(kw_only=True)
     palette: bytes | None = field(kw_only=True)
     transparency: bytes | None = field(kw_only=True)
+
+    def pixel_data(self) -> bytes:
+        """The compressed rows in one piece."""
+        return b"".join(chunk[8:-4] for chunk in self.pixel_chunks)
 
 
 @dataclass(slots=True)
@@ -83,7 +90,7 @@ class _Walk:
     layout: PngLayout | None = None
     palette: bytes | None = None
     transparency: bytes | None = None
-    pixel_data: list[bytes] = field(default_factory=list)
+    pixel_chunks: list[bytes] = field(default_factory=list)
     pixel_data_ended: bool = False
     orientation: Orientation | None = None
     icc_profile: bytes | None = None
@@ -103,7 +110,7 @@ def scan_png(photo: bytes) -> ScannedPng:
     walk = _Walk()
     at = _SIGNATURE_BYTES
     for _ in range(_MAX_CHUNKS):
-        if at == len(photo) and walk.pixel_data:
+        if at == len(photo) and walk.pixel_chunks:
             break  # no IEND: the decoder says whether pixels are missing too
         if at + 12 > len(photo):
             raise InvalidImage
@@ -113,41 +120,43 @@ def scan_png(photo: bytes) -> ScannedPng:
             raise InvalidImage
         if kind == b"IEND":
             break
-        _take_chunk(walk, kind, photo[at + 8 : end - 4], photo[end - 4 : end])
+        _take_chunk(walk, kind, photo[at:end])
         at = end
     else:
         raise InvalidImage
     return _scanned(walk)
 
 
-def _take_chunk(walk: _Walk, kind: bytes, data: bytes, checksum: bytes) -> None:
-    is_intact = zlib.crc32(data, zlib.crc32(kind)) == int.from_bytes(checksum, "big")
+def _take_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
+    is_intact = zlib.crc32(memoryview(chunk)[4:-4]) == int.from_bytes(chunk[-4:], "big")
     is_critical = not kind[0] & 0x20  # PNG specification, 5.4: an upper case first letter
     if is_critical or kind == b"tRNS":
         if not is_intact:
             raise InvalidImage
-        _take_pixel_chunk(walk, kind, data)
+        _take_pixel_chunk(walk, kind, chunk)
     elif is_intact:
-        walk.pixel_data_ended = bool(walk.pixel_data)
-        _take_metadata(walk, kind, data)
+        walk.pixel_data_ended = bool(walk.pixel_chunks)
+        _take_metadata(walk, kind, chunk[8:-4])
     elif kind == b"iCCP":
         walk.profile_is_broken = True
 
 
-def _take_pixel_chunk(walk: _Walk, kind: bytes, data: bytes) -> None:
+def _take_pixel_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
     if (walk.layout is None) != (kind == b"IHDR"):
         raise InvalidImage
+    if kind == b"IDAT" and not walk.pixel_data_ended:
+        walk.pixel_chunks.append(chunk)
+        return
+    data = chunk[8:-4]
     match kind:
         case b"IHDR":
             walk.layout = _read_layout(data)
-        case b"PLTE" if walk.palette is None and not walk.pixel_data:
+        case b"PLTE" if walk.palette is None and not walk.pixel_chunks:
             if not data or len(data) % 3 or len(data) > 768:
                 raise InvalidImage
             walk.palette = data
-        case b"tRNS" if not walk.pixel_data:
+        case b"tRNS" if not walk.pixel_chunks:
             walk.transparency = data if len(data) <= 256 else None
-        case b"IDAT" if not walk.pixel_data_ended:
-            walk.pixel_data.append(data)
         case b"tRNS":
             walk.pixel_data_ended = True
         case _:
@@ -212,15 +221,14 @@ def _color_tag(walk: _Walk) -> ColorTag | None:
 
 def _scanned(walk: _Walk) -> ScannedPng:
     layout = walk.layout
-    if layout is None or not walk.pixel_data or (layout.color_type == ColorType.PALETTE and walk.palette is None):
+    if layout is None or not walk.pixel_chunks or (layout.color_type == ColorType.PALETTE and walk.palette is None):
         raise InvalidImage
-    pixel_data = b"".join(walk.pixel_data)
     interlace = bytes([layout.interlaced])
     header = struct.pack(">IIBBBB", layout.size.width, layout.size.height, layout.depth, layout.color_type, 0, 0)
     chunks = [_chunk(b"IHDR", header + interlace)]
     if layout.color_type == ColorType.PALETTE and walk.palette is not None:
         chunks.append(_chunk(b"PLTE", walk.palette))
-    chunks += [_chunk(b"IDAT", pixel_data), _chunk(b"IEND", b"")]
+    chunks += [*walk.pixel_chunks, _chunk(b"IEND", b"")]
     return ScannedPng(
         source_format=SourceFormat.PNG,
         stored_size=layout.size,
@@ -230,7 +238,7 @@ def _scanned(walk: _Walk) -> ScannedPng:
         profile_is_broken=walk.profile_is_broken and walk.icc_profile is None,
         color_tag=_color_tag(walk),
         layout=layout,
-        pixel_data=pixel_data,
+        pixel_chunks=tuple(walk.pixel_chunks),
         palette=walk.palette,
         transparency=walk.transparency,
     )

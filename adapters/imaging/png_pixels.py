@@ -1,4 +1,4 @@
-"""PNG pixels: Pillow unfilters the rows, and what it does not check is checked here."""
+"""PNG pixels: libpng reads what most files are, Pillow the rest, and what that does not check is checked here."""
 
 import io
 import zlib
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from adapters.imaging.libpng import decode_8_bit
 from adapters.imaging.png_headers import ColorType, ScannedPng
 from adapters.imaging.raster import Channels, Pixels, Raster
 from domain.errors import InvalidImage
@@ -41,6 +42,10 @@ def decode_png(photo: ScannedPng) -> Raster:
 def _read_samples(photo: ScannedPng) -> _Samples:
     """Palette indices as they are, 1-bit samples as 0 and 1."""
     color, depth = photo.layout.color_type, photo.layout.depth
+    if depth == 8 and color in {ColorType.RGB, ColorType.RGBA} and not photo.layout.interlaced:
+        pixels = decode_8_bit(photo.stream, photo.layout.size, 3 if color is ColorType.RGB else 4)
+        if pixels is not None:
+            return _Samples(pixels)
     if depth < 16:
         return _Samples(_samples_of(_load(photo.stream)))
     if color is ColorType.GRAY:
@@ -88,7 +93,7 @@ def _has_every_row(photo: ScannedPng) -> bool:
     """Whether the compressed data holds as many bytes as the header calls for."""
     needed = _raw_bytes(photo)
     inflater = zlib.decompressobj()
-    rest = photo.pixel_data
+    rest = photo.pixel_data()
     try:
         while needed > 0 and not inflater.eof:
             piece = inflater.decompress(rest, _INFLATE_STEP_BYTES)

@@ -44,10 +44,14 @@ def scaled_down(pixels: Pixels, size: Size) -> Pixels:
 def roughly_scaled_down(pixels: Pixels, size: Size) -> Pixels:
     """The picture at another size by averaging: fast, and good enough for a detector.
 
-    Halving two by two has a path of its own in OpenCV, ten times as fast as averaging areas of any other size.
+    Halving two by two has a path of its own in OpenCV, ten times as fast as averaging areas of any other size. What is
+    left to do then is less than another halving, for which the mean of the two nearest pixels each way serves as well.
     """
     pixels = _halved(pixels, size, at_least=2)
-    return pixels if pixels.shape[1::-1] == (size.width, size.height) else _averaged(pixels, size.width, size.height)
+    if pixels.shape[1::-1] == (size.width, size.height):
+        return pixels
+    resized: Pixels = cv2.resize(pixels, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+    return resized
 
 
 def _halved(pixels: Pixels, size: Size, at_least: int) -> Pixels:

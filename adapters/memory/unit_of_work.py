@@ -5,10 +5,10 @@ import copy
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from adapters.memory.try_on_repositories import GenerationRow, InMemoryGenerationRepository, InMemoryProductRepository
-from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, PublishOutcome
+from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -180,6 +180,15 @@ class InMemoryImageRepository:
     async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
         return frozenset(self._rows[image_id].image.object_name for image_id in image_ids if image_id in self._rows)
 
+    async def count_live(self, account_id: AccountId) -> int:
+        images = (row.image for row in self._rows.values())
+        return sum(image.account_id == account_id and image.state is not ImageState.DELETING for image in images)
+
+    async def overdue(self, now: datetime) -> Overdue:
+        images = [row.image for row in self._rows.values() if row.image.state is not ImageState.PENDING]
+        ages = [now - image.expires_at for image in images if image.expires_at <= now]
+        return Overdue(len(ages), max(ages, default=timedelta()))
+
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         images = [row.image for row in self._rows.values() if row.image.retention == retention]
         later = sorted((image for image in images if image.image_id > image_id), key=lambda image: image.image_id)
@@ -202,6 +211,10 @@ class InMemoryAccountRepository:
         if await self.find_by_name(account.name):
             raise AccountExists(account.name)
         self._tables.accounts[account.account_id] = account
+
+    async def save(self, account: Account) -> None:
+        kept = self._tables.accounts[account.account_id]
+        self._tables.accounts[account.account_id] = replace(account, erasure_epoch=kept.erasure_epoch)
 
     async def find(self, account_id: AccountId) -> Account | None:
         return self._tables.accounts.get(account_id)
@@ -274,6 +287,9 @@ class InMemoryErasureRepository:
         for record in done:
             self._tables.records[record.erasure_id] = replace(record, completed_at=now)
         return len(done)
+
+    async def count_open(self) -> int:
+        return sum(record.completed_at is None for record in self._tables.records.values())
 
     async def list_records(
         self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None

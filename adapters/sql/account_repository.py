@@ -40,11 +40,25 @@ class SqlAccountRepository:
             is_active=account.is_active,
             erasure_epoch=account.erasure_epoch,
             created_at=account.created_at,
+            requests_per_minute=account.requests_per_minute,
+            max_live_images=account.max_live_images,
         )
         try:
             await self._connection.execute(row)
         except IntegrityError as error:  # two at once: both found the name free, the constraint let one in
             raise AccountExists(account.name) from error
+
+    async def save(self, account: Account) -> None:
+        await self._connection.execute(
+            update(accounts)
+            .where(accounts.c.id == account.account_id)
+            .values(
+                default_keep_for_days=account.default_retention.keep_for_days,
+                is_active=account.is_active,
+                requests_per_minute=account.requests_per_minute,
+                max_live_images=account.max_live_images,
+            )
+        )
 
     async def find(self, account_id: AccountId) -> Account | None:
         return await self._find(accounts.c.id == account_id)
@@ -117,4 +131,6 @@ def _account(row: Row[Any]) -> Account:
         created_at=row.created_at,
         is_active=row.is_active,
         erasure_epoch=row.erasure_epoch,
+        requests_per_minute=row.requests_per_minute,
+        max_live_images=row.max_live_images,
     )

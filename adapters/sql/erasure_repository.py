@@ -94,6 +94,10 @@ class SqlErasureRepository:
         )
         return completed.rowcount
 
+    async def count_open(self) -> int:
+        open_ones = select(func.count()).select_from(erasures).where(erasures.c.completed_at.is_(None))
+        return int(await self._connection.scalar(open_ones) or 0)
+
     async def list_records(
         self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None
     ) -> tuple[ErasureRecord, ...]:

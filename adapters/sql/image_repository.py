@@ -1,7 +1,7 @@
 """Images as rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,8 +9,8 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from adapters.sql.tables import images
-from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, PublishOutcome
+from adapters.sql.tables import accounts, images
+from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse
@@ -26,6 +26,8 @@ from domain.image import (
 from domain.retention import RetentionPolicy
 
 PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
+TRIED_AGAIN_WITHIN = timedelta(minutes=15)
+"""No deletion that failed waits longer for its next try."""
 IDS_AT_ONCE = 500
 """Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
 
@@ -168,6 +170,30 @@ class SqlImageRepository:
             query = select(images.c.id, images.c.keep_for_days).where(images.c.id.in_(some))
             names.update(_object_name(row) for row in await self._connection.execute(query))
         return frozenset(names)
+
+    async def count_live(self, account_id: AccountId) -> int:
+        await self._connection.execute(
+            select(accounts.c.id).where(accounts.c.id == account_id).with_for_update(key_share=True)
+        )
+        live = select(func.count()).where(
+            images.c.account_id == account_id, images.c.state.in_([ImageState.PENDING, ImageState.STORED])
+        )
+        return int(await self._connection.scalar(live) or 0)
+
+    async def overdue(self, now: datetime) -> Overdue:
+        total = Overdue()
+        for days in RetentionPolicy.ALL_DAYS:
+            kept = timedelta(days=days)
+            query = select(func.count(), func.min(images.c.created_at)).where(
+                images.c.due_at <= now + TRIED_AGAIN_WITHIN,  # what is due later is alive: an index finds the rest
+                images.c.keep_for_days == days,
+                images.c.created_at <= now - kept,
+                images.c.state != ImageState.PENDING,
+            )
+            count, oldest = (await self._connection.execute(query)).one()
+            if count:
+                total = Overdue(total.images + count, max(total.oldest, now - (oldest + kept)))
+        return total
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
         query = (

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -53,6 +54,8 @@ accounts = Table(
     Column("is_active", Boolean, nullable=False),
     Column("erasure_epoch", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("requests_per_minute", Integer),  # without a value: what the settings say; 0: no limit
+    Column("max_live_images", Integer),  # without a value: no limit
 )
 
 api_keys = Table(
@@ -83,6 +86,7 @@ images = Table(
     Column("fingerprint", LargeBinary),
     Column("photo", Text),
     Index("ix_images_due_at", "due_at"),
+    Index("ix_images_account_state", "account_id", "state"),  # counts an account's live images without a look at rows
     Index(
         "ix_images_customer",
         "account_id",
@@ -175,4 +179,13 @@ generations = Table(
         sqlite_where=text("customer_id IS NOT NULL"),
         postgresql_where=text("customer_id IS NOT NULL"),
     ),
+)
+
+# Unlogged on PostgreSQL (see the migration): what is lost in a crash is how often somebody asked in the last minute.
+rate_buckets = Table(
+    "rate_buckets",
+    metadata,
+    Column("account_id", String(40), ForeignKey("accounts.id"), primary_key=True),
+    Column("bucket", String(20), primary_key=True),
+    Column("full_at_us", BigInteger, nullable=False),
 )

@@ -5,16 +5,19 @@ by answering. A reply is MessagePack, checked against the types below, and bound
 """
 
 import struct
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
+from adapters.telemetry.stages import StageSpan
 from application.photo_ports import PreparedPhoto
 
 PHOTO_HEADER: Final = struct.Struct("!Q?")  # to a worker: bytes of the photo that follows, and whether to crop
 LENGTH: Final = struct.Struct("!I")  # before every other message: its bytes
 COMMAND: Final = struct.Struct("!cI")  # to the fork server: what to do, and with which worker
 FORK, KILL = b"F", b"K"
+MAX_STAGES: Final = 64  # an honest worker has about six
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -45,9 +48,10 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, tag=True):
-    """The photo is done."""
+    """The photo is done, and what took how long."""
 
     photo: PreparedPhoto
+    stages: Annotated[tuple[StageSpan, ...], Meta(max_length=MAX_STAGES)] = ()
 
 
 class Unsupported(msgspec.Struct, frozen=True, tag=True):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
 
+from adapters.telemetry.stages import journal, stage
 from adapters.workers import file_access, syscall_filter
 from adapters.workers.messages import (
     PHOTO_HEADER,
@@ -104,7 +105,9 @@ def _answer(connection: socket.socket, size_bytes: int, preparer: PhotoPreparer,
     reply: Reply
     try:
         photo = memoryview(_receive(connection, size_bytes)).toreadonly()
-        return framed(Prepared(preparer.execute(photo, crop=crop)))
+        with journal() as kept, stage("develop"):
+            prepared = preparer.execute(photo, crop=crop)
+        return framed(Prepared(prepared, tuple(kept.stages)))
     except UnsupportedImageFormat:
         reply = Unsupported()
     except InvalidImage as error:

@@ -5,6 +5,7 @@ lock that a dead process holds, and a worker never sees a photo that was not mea
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -12,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from adapters.telemetry.stages import StageSpan, record
 from adapters.workers.file_access import landlock_version
 from adapters.workers.fork_server_client import (
     ForkServerClient,
@@ -62,10 +64,16 @@ class _Job:
     done: asyncio.Future[PreparedPhoto]
     begun: bool = False
     deaths: int = 0
+    queued_ns: int = field(default_factory=time.monotonic_ns)
+    stages: list[StageSpan] = field(default_factory=list)
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():
             self.done.set_exception(error)
+
+    def end_of_queue(self) -> None:
+        now = time.monotonic_ns()
+        self.stages.append(StageSpan("queue", self.queued_ns, now, now - self.queued_ns))
 
 
 class _Next(Enum):
@@ -169,6 +177,8 @@ class WorkerPool(PhotoProcessor):
                 job.begun = True
                 self.queued -= 1
             raise
+        finally:
+            record(job.stages)
 
     async def check(self) -> None:
         """Raises: Overloaded when no worker is there to take a photo."""
@@ -249,6 +259,7 @@ class WorkerPool(PhotoProcessor):
             if not job.begun:
                 job.begun = True
                 self.queued -= 1
+                job.end_of_queue()
                 return job
 
     def _is_worn(self, worker: WorkerConnection) -> bool:
@@ -272,7 +283,8 @@ class WorkerPool(PhotoProcessor):
 
     def _hand_back(self, worker: WorkerConnection, job: _Job, reply: Reply) -> _Next:
         match reply:
-            case Prepared(photo):
+            case Prepared(photo, stages):
+                job.stages.extend(stages)
                 if not job.done.done():
                     job.done.set_result(photo)
             case Unsupported():

@@ -1,5 +1,7 @@
 """Accounts and their API keys."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -9,7 +11,17 @@ from domain.errors import AccountNotFound
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import as_json, confirmed, run, show, show_one
 
+DEFAULT = "default"
 DAYS = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])
+
+
+def limit(text: str) -> int | str:
+    """A whole number, or the word that takes a limit back."""
+    if text == DEFAULT:
+        return text
+    if not (text.isascii() and text.isdigit()):
+        raise click.BadParameter(f"{text!r} is neither a whole number nor `{DEFAULT}`")
+    return int(text)
 
 
 @click.group()
@@ -39,6 +51,76 @@ def list_accounts(json_output: bool) -> None:
     """List all accounts."""
     found: tuple[Account, ...] = run(lambda container: container.list_accounts().accounts())
     show([_account(account) for account in found], json_output=json_output, empty="There are no accounts yet.")
+
+
+@accounts.command("set-retention")
+@click.argument("name")
+@click.argument("keep_for_days", type=DAYS)
+@as_json
+def set_retention(name: str, keep_for_days: str, json_output: bool) -> None:
+    """Keep what the account NAME uploads from now on for KEEP_FOR_DAYS, unless an upload says otherwise.
+
+    \b
+    Example: tryon-images accounts set-retention acme 3
+    """
+    retention = RetentionPolicy(int(keep_for_days))
+    _change(name, lambda account: replace(account, default_retention=retention), json_output=json_output)
+
+
+@accounts.command("set-limits")
+@click.argument("name")
+@click.option(
+    "--requests-per-minute",
+    type=limit,
+    metavar="N",
+    help="A number, 0 for no limit, or `default`: what the settings say.",
+)
+@click.option("--max-live-images", type=limit, metavar="N", help="A number, or `default`: no limit.")
+@as_json
+def set_limits(
+    name: str, requests_per_minute: int | str | None, max_live_images: int | str | None, json_output: bool
+) -> None:
+    """Bound what the account NAME may ask and keep; an option that is left out changes nothing.
+
+    \b
+    Example: tryon-images accounts set-limits acme --requests-per-minute 600 --max-live-images 50000
+    """
+
+    def limited(account: Account) -> Account:
+        return replace(
+            account,
+            requests_per_minute=_limit(requests_per_minute, account.requests_per_minute),
+            max_live_images=_limit(max_live_images, account.max_live_images),
+        )
+
+    _change(name, limited, json_output=json_output)
+
+
+@accounts.command("deactivate")
+@click.argument("name")
+@confirmed
+@click.option("--dry-run", is_flag=True, help="Only count the keys that would be refused.")
+@as_json
+def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
+    """Refuse all keys of the account NAME until it is activated again. Its images expire as they would anyway.
+
+    \b
+    Example: tryon-images accounts deactivate acme --yes
+    """
+    if dry_run:
+        show_one({"keysRefused": run(lambda container: _count_live_keys(container, name))}, json_output=json_output)
+        return
+    if not yes:
+        click.confirm(f"Deactivate {name}? All its clients will be refused at once.", abort=True, err=True)
+    _change(name, lambda account: replace(account, is_active=False), json_output=json_output)
+
+
+@accounts.command("activate")
+@click.argument("name")
+@as_json
+def activate(name: str, json_output: bool) -> None:
+    """Accept the keys of the account NAME again."""
+    _change(name, lambda account: replace(account, is_active=True), json_output=json_output)
 
 
 @click.group()
@@ -92,12 +174,32 @@ def revoke_key(key_id: str, yes: bool, json_output: bool) -> None:
     show_one(_key(run(lambda container: container.revoke_key().execute(KeyId(key_id)))), json_output=json_output)
 
 
+def _limit(wanted: int | str | None, current: int | None) -> int | None:
+    if wanted is None:
+        return current
+    return None if wanted == DEFAULT else int(wanted)
+
+
+def _change(name: str, change: Callable[[Account], Account], *, json_output: bool) -> None:
+    show_one(_account(run(lambda container: container.change_account().execute(name, change))), json_output=json_output)
+
+
+async def _count_live_keys(container: Any, name: str) -> int:
+    listing = container.list_accounts()
+    account = next((found for found in await listing.accounts() if found.name == name), None)
+    if account is None:
+        raise AccountNotFound(name)
+    return sum(key.revoked_at is None for key in await listing.keys(account.account_id))
+
+
 def _account(account: Account) -> dict[str, Any]:
     return {
         "name": account.name,
         "id": account.account_id,
         "keepForDays": account.default_retention.keep_for_days,
         "active": account.is_active,
+        "requestsPerMinute": account.requests_per_minute,
+        "maxLiveImages": account.max_live_images,
         "createdAt": account.created_at,
     }
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from domain.errors import DomainError, Overloaded
+from entrypoints.logging import configure_logging
 from entrypoints.settings import ConfigurationError, Settings, load_settings
 
 T = TypeVar("T")
@@ -50,11 +51,13 @@ def run(work: Callable[[Any], Awaitable[T]]) -> T:
 
 
 def settings_or_fail() -> Settings:
-    """The settings, or one line for each problem with them."""
+    """The settings, or one line for each problem with them. From here on log lines go to standard error."""
     try:
-        return load_settings(os.environ)
+        settings = load_settings(os.environ)
     except ConfigurationError as error:
         fail("The configuration is wrong:\n  " + "\n  ".join(error.problems), EXIT_CONFIGURATION)
+    configure_logging(settings.log_level)
+    return settings
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:

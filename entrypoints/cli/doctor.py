@@ -6,16 +6,20 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from domain.errors import DomainError
+from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import as_json, show
 from entrypoints.photo_processing import missing_models, missing_system_libraries, sandbox_problem
 from entrypoints.settings import ConfigurationError, Settings, load_settings
+from entrypoints.tracing import check_tracing
 
 MIN_FREE_BYTES = 1024**3
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=1)
+"""Expiry is compared with this clock; nobody keeps a promise to better than a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,24 @@ class Finding:
 @click.command()
 @as_json
 def doctor(json_output: bool) -> None:
-    """Check settings, libraries, models, sandbox, database, storage and disk; exit code 1 when something is off."""
+    """Check settings, libraries, models, sandbox, database, storage, clock, disk; exit code 1 when something is off."""
     try:
         settings = load_settings(os.environ)
     except ConfigurationError as error:
         findings = [Finding("settings", ok=False, fix=problem) for problem in error.problems]
     else:
-        findings = [Finding("settings", ok=True), *_local(settings), *asyncio.run(_remote(settings))]
+        findings = [Finding("settings", ok=True), _tracing(), *_local(settings), *asyncio.run(_remote(settings))]
     show([asdict(finding) for finding in findings], json_output=json_output, empty="")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
+
+
+def _tracing() -> Finding:
+    try:
+        check_tracing(os.environ)
+    except ConfigurationError as error:
+        return Finding("tracing", ok=False, fix=str(error))
+    return Finding("tracing", ok=True)
 
 
 def _local(settings: Settings) -> Iterator[Finding]:
@@ -64,6 +76,7 @@ async def _remote(settings: Settings) -> list[Finding]:
     checks: dict[str, Callable[[], Awaitable[Any]]] = {
         "database": container.work().check,
         "storage": container.objects().check,
+        "clock": lambda: _compare_clocks(container.clock().now, container.database_clock().now),
     }
     try:
         findings = [await _probe(name, check) for name, check in checks.items()]
@@ -72,6 +85,17 @@ async def _remote(settings: Settings) -> list[Finding]:
         return [*findings, *(Finding(finding.check, ok=finding.is_ok, fix=finding.fix) for finding in found)]
     finally:
         await container.engine().dispose()
+
+
+async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awaitable[datetime]]) -> None:
+    """Raises: Overloaded when they differ by more than replicas may."""
+    before, database_time, after = ours(), await theirs(), ours()
+    off_by = max(before - database_time, database_time - after)
+    if off_by > MAX_CLOCK_DIFFERENCE:
+        seconds = off_by.total_seconds()
+        raise Overloaded(
+            f"This clock and the database's differ by {seconds:.1f} s. Set both by NTP (chrony, timesyncd)."
+        )
 
 
 async def _probe(name: str, check: Callable[[], Awaitable[Any]]) -> Finding:

@@ -4,12 +4,15 @@ import click
 
 from entrypoints.cli.accounts import accounts, keys
 from entrypoints.cli.audit import audit
+from entrypoints.cli.completion import completion
+from entrypoints.cli.config import config
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
 from entrypoints.cli.models import models
+from entrypoints.cli.observability import observability
 from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import serve
 from entrypoints.cli.storage import storage
@@ -48,6 +51,9 @@ COMMANDS = (
     models,
     doctor,
     storage,
+    config,
+    observability,
+    completion,
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -9,8 +9,10 @@ import click
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
-from entrypoints.cli.console import fail, run, settings_or_fail
+from entrypoints.cli.console import EXIT_CONFIGURATION, fail, run, settings_or_fail
 from entrypoints.photo_processing import missing_models, missing_system_libraries
+from entrypoints.settings import ConfigurationError
+from entrypoints.tracing import check_tracing
 
 
 @click.command()
@@ -24,6 +26,10 @@ def serve() -> None:
     Example: TRYON_PORT=9000 TRYON_DATA_DIR=/var/lib/tryon tryon-images serve
     """
     settings = settings_or_fail()
+    try:
+        check_tracing(os.environ)
+    except ConfigurationError as error:
+        fail("\n  ".join(error.problems), EXIT_CONFIGURATION)
     if advice := missing_system_libraries():
         fail(advice)
     if missing_models(settings):

@@ -8,7 +8,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 
-from entrypoints.http.reference_operations import CUSTOMERS, HEADERS, HEALTH, IMAGES
+from entrypoints.http.reference_operations import CUSTOMERS, HEADERS, HEALTH, IMAGES, TRY_ONS
 from entrypoints.http.reference_page import reference_router
 
 API_KEY_SCHEME: Final = "x-api-key"
@@ -31,6 +31,7 @@ def openapi_config() -> OpenAPIConfig:
         openapi_router=reference_router(),
         tags=[
             Tag(IMAGES, "Photos of customers, from upload to deletion."),
+            Tag(TRY_ONS, "From a photo and a product to a picture of both."),
             Tag(CUSTOMERS, "The people in the photos, and their right to be forgotten."),
             Tag(HEALTH, "For orchestrators."),
         ],

@@ -4,32 +4,39 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dependency_injector import providers
 from litestar import Litestar, Router
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 
-from application.authenticate import Authenticate
-from domain.account import Account
+from adapters.telemetry import metrics as metrics_of
 from entrypoints.background import generating, purging
 from entrypoints.container import Container
-from entrypoints.http import customers, health, images, previews, try_on
+from entrypoints.http import customers, health, images, metrics, previews, try_on
 from entrypoints.http.admission import Admission
+from entrypoints.http.api_key import announce_rate, authenticated_account
 from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
-from entrypoints.http.errors import AnyRequest, to_error_response
+from entrypoints.http.draining import Draining
+from entrypoints.http.errors import to_error_response
+from entrypoints.http.observation import ObservedRequests, write_line
 from entrypoints.http.playground_page import playground_router
 from entrypoints.http.request_id import stamp
 from entrypoints.http.upload_form import FRAMING_BYTES
+from entrypoints.logging import configure_structlog
 from entrypoints.settings import load_settings
+from entrypoints.tracing import traces_from_environment
+from entrypoints.watching import Watch
 
-API_KEY_HEADER = "x-api-key"
+if TYPE_CHECKING:
+    from adapters.telemetry.traces import Traces
 
 
-def create_app(container: Container) -> Litestar:
+def create_app(container: Container, traces: "Traces | None" = None) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
     admission = Admission(settings.share(settings.max_uploads))
+    draining = Draining()
     api = Router(
         "/tryon/v1",
         route_handlers=[
@@ -49,12 +56,15 @@ def create_app(container: Container) -> Litestar:
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [previews.read_preview] if settings.serves_previews else []
-    return Litestar(
-        route_handlers=[api, *link_routes, health.live, health.ready, *pages],
+    metrics_routes = [metrics.metrics] if settings.serves_metrics else []
+    app = Litestar(
+        route_handlers=[api, *link_routes, health.live, health.ready, *metrics_routes, *pages],
         dependencies={
             "settings": _from(container.settings),
             "admission": Provide(lambda: admission, sync_to_thread=False),
+            "draining": Provide(lambda: draining, sync_to_thread=False),
             "authenticate": _from(container.authenticate),
+            "limit_rate": _from(container.limit_rate),
             "upload_photo": _from(container.upload_photo),
             "read_image": _from(container.read_image),
             "delete_image": _from(container.delete_image),
@@ -66,33 +76,41 @@ def create_app(container: Container) -> Litestar:
             "check_readiness": _from(container.check_readiness),
         },
         exception_handlers={Exception: to_error_response},
-        before_send=[stamp],
-        lifespan=[_running(container)],
+        before_send=[stamp, announce_rate],
+        lifespan=[_running(container, admission, draining, traces)],
         openapi_config=openapi_config(),
         request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
         logging_config=None,
     )
-
-
-async def authenticated_account(request: AnyRequest, authenticate: NamedDependency[Authenticate]) -> Account:
-    """The account of the request's key; resolved before a byte of the body is read."""
-    return await authenticate.execute(request.headers.get(API_KEY_HEADER))
+    observers = [metrics_of.observe, write_line, *([traces.record] if traces else [])]
+    app.asgi_handler = ObservedRequests(app.asgi_handler, observers)
+    return app
 
 
 def _from(provider: providers.Provider[Any]) -> Provide:
     return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - a provider has no signature to read
 
 
-def _running(container: Container) -> Callable[[Litestar], Any]:
+def _running(
+    container: Container, admission: Admission, draining: Draining, traces: "Traces | None"
+) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         processor = container.processor()
         await processor.start()
+        draining.listen()
+        watch = Watch(
+            admission=admission,
+            photo_workers=container.photo_workers(),
+            check_readiness=container.check_readiness(),
+            work=container.work(),
+            clock=container.clock(),
+        )
         try:
             async with asyncio.TaskGroup() as background:
                 settings = container.settings()
                 crew = [generating(container.run_next_generation()) for _ in range(settings.generations_at_once)]
-                work = (purging(container.purge_overdue(), settings), *crew)
+                work = (purging(container.purge_overdue(), settings), watch.keep(), *crew)
                 tasks = [background.create_task(task) for task in work]
                 yield
                 for task in tasks:
@@ -101,10 +119,14 @@ def _running(container: Container) -> Callable[[Litestar], Any]:
             await container.try_on_engine().close()
             await processor.close()
             await container.engine().dispose()
+            if traces is not None:
+                await asyncio.to_thread(traces.close)
 
     return lifespan
 
 
 def from_environment() -> Litestar:
     """The application as the server process runs it."""
-    return create_app(Container(settings=load_settings(os.environ)))
+    settings = load_settings(os.environ)
+    configure_structlog(settings.log_level)
+    return create_app(Container(settings=settings), traces_from_environment(os.environ))

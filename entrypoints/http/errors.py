@@ -26,6 +26,7 @@ STATUS: Final = {
     "PRODUCT_IMAGE_FETCH_FAILED": 400,
     "MISSING_API_KEY": 401,
     "INVALID_API_KEY": 401,
+    "QUOTA_EXCEEDED": 403,
     "IMAGE_NOT_FOUND": 404,
     "GENERATION_NOT_FOUND": 404,
     "PRODUCT_NOT_FOUND": 404,
@@ -46,6 +47,7 @@ FRAMEWORK: Final = {
     405: ("METHOD_NOT_ALLOWED", "The route does not support this method; see the Allow header."),
     413: ("FILE_TOO_LARGE", "The request body is larger than any upload may be. Send a smaller file."),
 }
+CLIENT_LEFT_CODE: Final = "CLIENT_LEFT"
 CLIENT_LEFT: Final = "client disconnected prematurely"  # Litestar's own words: not our bug, and nobody reads the answer
 
 
@@ -67,7 +69,7 @@ def to_error_response(request: AnyRequest, error: Exception) -> Response[ErrorBo
         allow = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
         return error_response(code, message, headers=allow)
     if isinstance(error, HTTPException) and error.detail == CLIENT_LEFT:
-        request.state.error_code = "CLIENT_LEFT"
+        request.state.error_code = CLIENT_LEFT_CODE
     else:
         request.state.error_code = "INTERNAL_ERROR"
         # The type and where it happened, but not its text: that may quote what a client sent.

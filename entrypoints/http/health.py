@@ -4,7 +4,12 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from msgspec import UNSET
 
+from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
+from domain.errors import InvalidApiKey, MissingApiKey, Overloaded
+from entrypoints.http.api_key import API_KEY_HEADER
+from entrypoints.http.draining import Draining
+from entrypoints.http.errors import AnyRequest
 from entrypoints.http.reference_operations import LiveOperation, ReadyOperation
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 
@@ -17,14 +22,29 @@ def live() -> LivenessBody:
 
 @get("/health/ready", operation_id="ready", operation_class=ReadyOperation)
 async def ready(
-    check_readiness: NamedDependency[CheckReadiness], check_engine: NamedDependency[CheckReadiness]
+    request: AnyRequest,
+    check_readiness: NamedDependency[CheckReadiness],
+    check_engine: NamedDependency[CheckReadiness],
+    authenticate: NamedDependency[Authenticate],
+    draining: NamedDependency[Draining],
 ) -> Response[ReadinessBody]:
-    """Database, schema, storage and photo workers are there.
+    """Database, schema, storage and photo workers are there, and the server is not about to stop.
 
-    A try-on engine that needs its operator is reported, too, but uploads go on without it.
+    Whoever sends a valid key is told what fails. A try-on engine that needs its operator is reported, too, but uploads
+    go on without it.
     """
-    failing = await check_readiness.execute()
-    if failing:
-        return Response(ReadinessBody(status="not ready", failing=sorted(failing)), status_code=503)
-    degraded = await check_engine.execute()
-    return Response(ReadinessBody(status="ready", degraded=sorted(degraded) if degraded else UNSET))
+    failing = await check_readiness.execute() | draining.reasons
+    if not failing:
+        degraded = await check_engine.execute()
+        return Response(ReadinessBody(status="ready", degraded=sorted(degraded) if degraded else UNSET))
+    is_known = await _has_a_key(request, authenticate)
+    body = ReadinessBody(status="not ready", failing=sorted(failing) if is_known else UNSET)
+    return Response(body, status_code=503)
+
+
+async def _has_a_key(request: AnyRequest, authenticate: Authenticate) -> bool:
+    try:
+        await authenticate.execute(request.headers.get(API_KEY_HEADER))
+    except (MissingApiKey, InvalidApiKey, Overloaded):
+        return False
+    return True

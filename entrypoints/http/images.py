@@ -7,6 +7,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
+from adapters.telemetry.stages import note, stage
 from application.delete_image import DeleteImage
 from application.preview_link import LinkedImage
 from application.read_image import ReadImage
@@ -35,6 +36,7 @@ IdInPath = Annotated[str, PathParameter(name="imageId")]
         "FILE_REQUIRED",
         "INVALID_IMAGE",
         "IMAGE_TOO_LARGE",
+        "QUOTA_EXCEEDED",
         "CUSTOMER_ERASED",
         "IDEMPOTENCY_KEY_IN_USE",
         "FILE_TOO_LARGE",
@@ -51,10 +53,12 @@ async def upload_image(
     upload_photo: NamedDependency[UploadPhoto],
 ) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
-    async with admission.slot():
+    async with admission.slot(account.account_id):
         form = await _read_form(request, settings)
         command = form.to_command(account, request.headers.get("idempotency-key"))
-        return _body(await upload_photo.execute(command))
+        linked = await upload_photo.execute(command)
+        note(image_id=linked.image.image_id)
+        return _body(linked)
 
 
 @get(
@@ -86,9 +90,10 @@ async def delete_image(
 async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:
     try:
         async with asyncio.timeout(settings.upload_timeout_seconds):
-            return await read_upload_form(
-                request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
-            )
+            with stage("read"):
+                return await read_upload_form(
+                    request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
+                )
     except TimeoutError as error:
         problem = FieldProblem("body", f"was not received within {settings.upload_timeout_seconds} seconds")
         raise ValidationFailed((problem,)) from error

@@ -8,17 +8,22 @@ from litestar.openapi.spec import Example
 
 from domain.person import Framing
 from domain.photo import SourceFormat, WarningCode
+from domain.try_on_errors import PersonNotFacing
 from entrypoints.http.schemas import (
     BoxBody,
+    GenerationBody,
     ImageBody,
     LivenessBody,
     PersonBody,
     ReadinessBody,
     SourceBody,
+    StartedTryOnBody,
     WarningBody,
 )
 
 IMAGE_ID: Final = "img_4kTq9ZcX1vJw7sN2bRfLgA"
+GENERATION_ID: Final = "gen_X2mWq7LrT9aVb3NcYd5PfGhJ"
+RESULT_ID: Final = "img_R8sEuLt4kTq9ZcX1vJw7sN2b"
 ACCOUNT_ID: Final = "acc_Vb7mQ2"
 SIGNATURE: Final = "dGhpcyBpcyBub3QgYSByZWFsIHNpZ25hdHVyZQ"
 _UPLOADED_AT: Final = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -80,6 +85,41 @@ IMAGES: Final = {
         ),
     ),
     "uncropped": _example("crop=false", _image(width=1500, height=2000)),
+}
+STARTED: Final = {
+    "started": _example(
+        "Accepted",
+        StartedTryOnBody(generation_id=GENERATION_ID, status="PENDING", product_external_id="shirt-1"),
+    )
+}
+
+
+def _generation(status: str, **parts: object) -> GenerationBody:
+    whole: dict[str, object] = {
+        "generation_id": GENERATION_ID,
+        "status": status,
+        "engine": "preview",
+        "created_at": _UPLOADED_AT,
+        "updated_at": _UPLOADED_AT + timedelta(seconds=3),
+    }
+    return GenerationBody(**(whole | parts))  # type: ignore[arg-type]  # checked by the snapshot of the document
+
+
+GENERATIONS: Final = {
+    "completed": _example(
+        "Done",
+        _generation(
+            "COMPLETED",
+            result_image_id=RESULT_ID,
+            result_image_url=f"https://photos.example.com/tryon/v1/previews/{RESULT_ID}"
+            f"?account={ACCOUNT_ID}&expires={EXPIRES}&signature={SIGNATURE}",
+            result_image_url_expires_at=_UPLOADED_AT + timedelta(days=1),
+        ),
+    ),
+    "failed": _example(
+        "Refused by the engine",
+        _generation("FAILED", error_code=PersonNotFacing.code, error_message=str(PersonNotFacing())),
+    ),
 }
 LIVE: Final = {"live": _example("The event loop turns", LivenessBody(status="live"))}
 READY: Final = {"ready": _example("All is well", ReadinessBody(status="ready"))}

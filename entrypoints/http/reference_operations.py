@@ -19,14 +19,18 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from domain.customer import MAX_EXTERNAL_ID_CHARS
 from entrypoints.http import reference_examples as examples
+from entrypoints.http.reference_try_on import TRY_ON
 from entrypoints.http.reference_upload_form import IDEMPOTENCY_KEY, UPLOAD_FORM
 
 IMAGES: Final = "Images"
 CUSTOMERS: Final = "Customers"
+TRY_ONS: Final = "Try-ons"
 HEALTH: Final = "Health"
 
 REQUEST_ID_HEADER: Final = "x-request-id"
 RETRY_AFTER_HEADER: Final = "Retry-After"
+RATE_LIMIT_HEADER: Final = "RateLimit"
+RATE_LIMIT_POLICY_HEADER: Final = "RateLimit-Policy"
 HEADERS: Final = {
     REQUEST_ID_HEADER: OpenAPIHeader(
         description="Names the request in our logs. Yours comes back if it has 8 to 64 letters, digits, `.`, `_`, `-`.",
@@ -36,9 +40,21 @@ HEADERS: Final = {
     RETRY_AFTER_HEADER: OpenAPIHeader(
         description="Try again after this many seconds.", schema=Schema(type=OpenAPIType.INTEGER, minimum=0)
     ),
+    RATE_LIMIT_HEADER: OpenAPIHeader(
+        description="What your account has left (`r`), and in how many seconds it has everything again (`t`): "
+        '`"requests";r=99;t=1`. '
+        "Left out when the account has no limit.",
+        schema=Schema(type=OpenAPIType.STRING),
+    ),
+    RATE_LIMIT_POLICY_HEADER: OpenAPIHeader(
+        description='How many requests (`q`) in how many seconds (`w`): `"requests";q=100;w=60`. '
+        "draft-ietf-httpapi-ratelimit-headers-10.",
+        schema=Schema(type=OpenAPIType.STRING),
+    ),
 }
 """Components that every operation refers to."""
 
+_BEFORE_COUNTING: Final = frozenset({"401"})
 _WITH_RETRY_AFTER: Final = frozenset({"202", "409", "429", "503"})
 _IMAGE_ID: Final = Parameter(
     name="imageId",
@@ -47,6 +63,14 @@ _IMAGE_ID: Final = Parameter(
     description="As the upload returned it.",
     schema=Schema(type=OpenAPIType.STRING, min_length=1, pattern="^[A-Za-z0-9_-]+$"),
     example=examples.IMAGE_ID,
+)
+_GENERATION_ID: Final = Parameter(
+    name="generationId",
+    param_in="path",
+    required=True,
+    description="As the try-on returned it.",
+    schema=Schema(type=OpenAPIType.STRING, min_length=1, pattern="^[A-Za-z0-9_-]+$"),
+    example=examples.GENERATION_ID,
 )
 _CUSTOMER_ID: Final = Parameter(
     name="customerId",
@@ -91,7 +115,7 @@ class DocumentedOperation(Operation):
             if isinstance(response, OpenAPIResponse) and status not in self.successes and _is_refusal(response)
         }
         self.responses = {
-            status: replace(response, headers=_headers(status, response))
+            status: replace(response, headers=_headers(status, response, is_counted="429" in refusals))
             for status, response in sorted((dict(self.successes) | refusals).items())
         }
 
@@ -116,8 +140,12 @@ def _nameless(example: Example | Reference) -> Example | Reference:
     return replace(example, id=None) if isinstance(example, Example) else example
 
 
-def _headers(status: str, response: OpenAPIResponse) -> dict[str, OpenAPIHeader | Reference]:
-    names = [REQUEST_ID_HEADER, *([RETRY_AFTER_HEADER] if status in _WITH_RETRY_AFTER else [])]
+def _headers(status: str, response: OpenAPIResponse, *, is_counted: bool) -> dict[str, OpenAPIHeader | Reference]:
+    names = [REQUEST_ID_HEADER]
+    if status in _WITH_RETRY_AFTER:
+        names.append(RETRY_AFTER_HEADER)
+    if is_counted and status not in _BEFORE_COUNTING:
+        names += [RATE_LIMIT_HEADER, RATE_LIMIT_POLICY_HEADER]
     return dict(response.headers or {}) | {name: Reference(ref=f"#/components/headers/{name}") for name in names}
 
 
@@ -216,6 +244,36 @@ class EraseCustomerOperation(DocumentedOperation):
         ),
         "204": OpenAPIResponse("Nothing of this customer is left, or ever was there."),
     }
+
+
+@dataclass
+class StartTryOnOperation(DocumentedOperation):
+    """POST /try-on."""
+
+    tag = TRY_ONS
+    heading = "Have a person wear a product"
+    text = (
+        "Answers at once; the picture is made in the background. Poll `GET /generations/{generationId}` every two "
+        "seconds. A photo that comes by `url` or `fileKey` is treated as an upload: same limits, same crop, same "
+        "retention; product images keep their framing."
+    )
+    form = TRY_ON
+    successes: ClassVar = {"202": _json("It waits for its turn.", "StartedTryOnBody", examples.STARTED)}
+
+
+@dataclass
+class GetGenerationOperation(DocumentedOperation):
+    """GET /generations/{generationId}."""
+
+    tag = TRY_ONS
+    heading = "Look after a try-on"
+    text = (
+        "`status` is `PENDING`, `PROCESSING`, `COMPLETED` or `FAILED`. A completed one has `resultImageUrl`, for as "
+        "long as its picture is kept; a failed one has `errorCode` and, for people, `errorMessage`. With "
+        "`engine: preview` the picture is a quick two-dimensional drawing, and says so."
+    )
+    inputs = (_GENERATION_ID,)
+    successes: ClassVar = {"200": _json("How far it is.", "GenerationBody", examples.GENERATIONS)}
 
 
 @dataclass

@@ -22,8 +22,19 @@ from domain.errors import (
     InvalidImage,
     MissingApiKey,
     Overloaded,
+    QuotaExceeded,
+    RateLimited,
     UnsupportedImageFormat,
     ValidationFailed,
+)
+from domain.generation_errors import (
+    CustomerImageFetchFailed,
+    CustomerImageRequired,
+    GenerationNotFound,
+    MultipartFileNotFound,
+    ProductImageFetchFailed,
+    ProductImagesRequired,
+    ProductNotFound,
 )
 from domain.retention import RetentionPolicy
 from entrypoints.http.errors import STATUS
@@ -47,10 +58,18 @@ _RAISED: Final[tuple[DomainError, ...]] = (
     CustomerErased(),
     IdempotencyKeyInUse(),
     IdempotencyKeyReused(),
+    CustomerImageRequired(),
+    ProductImagesRequired(),
+    MultipartFileNotFound("person.image.source.fileKey"),
+    CustomerImageFetchFailed("person.image.source.url"),
+    ProductImageFetchFailed("products.0.images.0.source.url"),
+    GenerationNotFound(),
+    ProductNotFound(),
+    QuotaExceeded(limit=10_000),
+    RateLimited(requests=100, retry_after_seconds=1),
     Overloaded(),
 )
 _MESSAGE: Final = {error.code: str(error) for error in _RAISED} | {
-    "RATE_LIMITED": "Too many requests. Try again shortly.",
     "INTERNAL_ERROR": "Internal error.",
 }
 _PROBLEMS: Final = {
@@ -68,9 +87,17 @@ _WHEN: Final = {
     "FILE_TOO_LARGE": "The file has more than 10 MB; decided while it is read.",
     "UNSUPPORTED_IMAGE_FORMAT": "Not a JPEG, PNG, WebP or HEIC photo, however it is named.",
     "IMAGE_NOT_FOUND": "Unknown, expired, deleted, or another account's.",
+    "CUSTOMER_IMAGE_REQUIRED": "There is no photo of a person.",
+    "PRODUCT_IMAGES_REQUIRED": "There is no product, or one with neither images nor an id.",
+    "MULTIPART_FILE_NOT_FOUND": "A `fileKey` names no part of the form, or there is no form.",
+    "CUSTOMER_IMAGE_FETCH_FAILED": "The person's photo could not be fetched, or may not be.",
+    "PRODUCT_IMAGE_FETCH_FAILED": "A product image could not be fetched, or may not be.",
+    "GENERATION_NOT_FOUND": "Unknown, another account's, or over for more than a month.",
+    "PRODUCT_NOT_FOUND": "Never seen, or not used for 15 days; its images have to be sent again.",
     "CUSTOMER_ERASED": "The customer was erased while this upload was in flight. Nothing was kept.",
     "IDEMPOTENCY_KEY_IN_USE": "The first request with this key is still running. Comes with `Retry-After`.",
     "IDEMPOTENCY_KEY_REUSED": "The key was used for a different request.",
+    "QUOTA_EXCEEDED": "As many live images as the account may have. Trying again does not help.",
     "RATE_LIMITED": "Over the account's rate. Comes with `Retry-After`.",
     "INTERNAL_ERROR": "A bug on our side; the body says nothing else.",
     "OVERLOADED": "The queue is full, or storage or database is down. Comes with `Retry-After`.",

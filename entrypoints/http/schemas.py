@@ -196,7 +196,9 @@ class ReadinessBody(Body, frozen=True, kw_only=True):
     """Whether the process should be sent requests."""
 
     status: Annotated[str, Meta(description="`ready` or `not ready`.")]
-    failing: Annotated[list[str] | UnsetType, Meta(description="The parts that fail, when any does.")] = UNSET
+    failing: Annotated[
+        list[str] | UnsetType, Meta(description="The parts that fail, for those who send a valid key.")
+    ] = UNSET
     degraded: Annotated[
         list[str] | UnsetType, Meta(description="`engine`, when only the operator can make it work again.")
     ] = UNSET

@@ -2,52 +2,88 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Annotated, Final
 
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import PathParameter
 
+from application.limit_rate import RateBucket
 from application.read_generation import ReadGeneration
 from application.start_try_on import StartTryOn
 from domain.account import Account
 from domain.errors import FileTooLarge, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.admission import Admission
+from entrypoints.http.api_key import RATE_BUCKET
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
+from entrypoints.http.reference_operations import GetGenerationOperation, StartTryOnOperation
+from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import GenerationBody, StartedTryOnBody
 from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
 from entrypoints.settings import Settings
 
 DATA = "data"
+POLL_SECONDS: Final = 2
+"""How often clients ask for a generation (HTTP contract)."""
 MAX_FILES_AT_ONCE: Final = 3
 """A form holds as many bytes as three of the largest files, however many parts they come in: a person and two views of
 a garment in full size, or nine files as shops have them."""
 
 
-@post("/try-on", operation_id="startTryOn", status_code=202, include_in_schema=False)
+@post(
+    "/try-on",
+    operation_id="startTryOn",
+    operation_class=StartTryOnOperation,
+    status_code=202,
+    responses=refusals(
+        "VALIDATION_FAILED",
+        "CUSTOMER_IMAGE_REQUIRED",
+        "PRODUCT_IMAGES_REQUIRED",
+        "MULTIPART_FILE_NOT_FOUND",
+        "CUSTOMER_IMAGE_FETCH_FAILED",
+        "PRODUCT_IMAGE_FETCH_FAILED",
+        "INVALID_IMAGE",
+        "IMAGE_TOO_LARGE",
+        "IMAGE_NOT_FOUND",
+        "PRODUCT_NOT_FOUND",
+        "CUSTOMER_ERASED",
+        "FILE_TOO_LARGE",
+        "UNSUPPORTED_IMAGE_FORMAT",
+        *WITH_KEY,
+    ),
+)
 async def start_try_on(
     request: AnyRequest,
     account: NamedDependency[Account],
     settings: NamedDependency[Settings],
     admission: NamedDependency[Admission],
     start_try_on: NamedDependency[StartTryOn],
-) -> StartedTryOnBody:
+) -> Response[StartedTryOnBody]:
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
     content_type = request.headers.get("content-type", "")
-    async with admission.slot(MAX_FILES_AT_ONCE if is_form(content_type) else 1):
+    async with admission.slot(account.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
         try:
             async with asyncio.timeout(settings.upload_timeout_seconds):
                 data, files = await _read(content_type, request.stream(), settings.max_file_bytes)
         except TimeoutError as error:
             raise malformed_body(f"was not received within {settings.upload_timeout_seconds} seconds") from error
-        return StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, account)))
+        started = StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, account)))
+    return Response(started, status_code=202, headers={"retry-after": str(POLL_SECONDS)})
 
 
-@get("/generations/{generation_id:str}", operation_id="getGeneration", include_in_schema=False)
+@get(
+    "/generations/{generationId:str}",
+    operation_id="getGeneration",
+    operation_class=GetGenerationOperation,
+    responses=refusals("GENERATION_NOT_FOUND", *WITH_KEY),
+    opt={RATE_BUCKET: RateBucket.POLLS},
+)
 async def read_generation(
-    generation_id: FromPath[str], account: NamedDependency[Account], read_generation: NamedDependency[ReadGeneration]
+    generation_id: Annotated[str, PathParameter(name="generationId")],
+    account: NamedDependency[Account],
+    read_generation: NamedDependency[ReadGeneration],
 ) -> GenerationBody:
     """How far a try-on is; ask every two seconds."""
     return GenerationBody.of(await read_generation.execute(GenerationId(generation_id), account.account_id))

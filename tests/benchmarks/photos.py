@@ -9,7 +9,7 @@ from tests import photos
 DISPLAY_P3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
 
 
-def scene(width: int, height: int, noise: float = 3.0) -> npt.NDArray[np.uint8]:
+def scene(width: int, height: int, noise: float = 5.0) -> npt.NDArray[np.uint8]:
     """The astronaut enlarged, with cloth-like detail and a sensor's noise (standard deviation in levels)."""
     chance = np.random.default_rng(width * height)
     base = np.asarray(photos.astronaut(width, height), np.float32)
@@ -24,7 +24,7 @@ def p3_profile() -> bytes:
     return photos.matrix_profile(DISPLAY_P3, photos.SRGB_CURVE, 0x04000000)
 
 
-def phone_jpeg(width: int = 3024, height: int = 4032, quality: int = 90) -> bytes:
+def phone_jpeg(width: int = 3024, height: int = 4032, quality: int = 93) -> bytes:
     """An iPhone's JPEG: stored on its side, orientation 6, Display P3, 4:2:0."""
     stored = photos.stored_for(scene(width, height), 6)
     photo = photos.jpeg(stored, quality=quality, subsampling=2)
@@ -40,5 +40,5 @@ def corpus() -> dict[str, bytes]:
         "JPEG 3 MP": photos.jpeg(scene(1536, 2048), quality=88, subsampling=2),
         "PNG 12 MP": photos.encoded(clean.quantize(256, dither=Image.Dither.NONE).convert("RGB"), "PNG"),
         "WebP 12 MP": photos.encoded(scene(3024, 4032), "WEBP", quality=85, method=2),
-        "HEIC 12 MP": photos.tiled_heic(Image.fromarray(scene(3024, 4032)), 512),
+        "HEIC 12 MP": photos.tiled_heic(Image.fromarray(scene(3024, 4032)), 512, quality=50, chroma=420),
     }

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from tests.benchmarks.photos import phone_jpeg
-from tests.benchmarks.pixels import portrait_window
+from tests.benchmarks.pixels import VIEW_EDGE, portrait_window
 
 _ROUNDS = 5
 _STAGES = (
@@ -29,7 +29,7 @@ def main() -> None:
     for _ in range(_ROUNDS):
         profile.enable()
         opened = ImagingPhotoDecoder().open(photo)
-        opened.view(None, 640)
+        opened.view(None, VIEW_EDGE)
         opened.develop(portrait_window(opened.upright_size), 2000)
         profile.disable()
     table = Table("stage", "ms a photo", title=f"{opened.source_format}, {opened.upright_size.pixels:,} px")

@@ -131,3 +131,64 @@ def test_the_doctor_names_a_fix_for_what_it_finds(tmp_path: Path) -> None:
     assert findings["settings"]["ok"]
     assert findings["models"]["fix"] == "Run: tryon-images models install"
     assert not findings["database"]["ok"]
+
+
+def test_an_accounts_limits_are_set_kept_and_taken_back(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    limited = shell.json("accounts", "set-limits", "acme", "--requests-per-minute", "600", "--max-live-images", "9")
+    assert (limited["requestsPerMinute"], limited["maxLiveImages"]) == (600, 9)
+    shell.json("accounts", "set-limits", "acme", "--requests-per-minute", "default")
+    (listed,) = shell.json("accounts", "list")
+    assert (listed["requestsPerMinute"], listed["maxLiveImages"]) == (None, 9)
+    wrong = shell("accounts", "set-limits", "acme", "--requests-per-minute", "many")
+    assert wrong.exit_code == 2
+    assert "neither a whole number nor `default`" in wrong.stderr
+
+
+def test_an_accounts_retention_can_be_changed(shell: Shell) -> None:
+    shell("accounts", "create", "acme", "--keep-for-days", "7")
+    assert shell.json("accounts", "set-retention", "acme", "1")["keepForDays"] == 1
+
+
+def test_deactivating_counts_and_asks_first_and_can_be_undone(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    shell("keys", "create", "--account", "acme")
+    assert shell.json("accounts", "deactivate", "acme", "--dry-run") == {"keysRefused": 1}
+    assert shell("accounts", "deactivate", "acme", stdin="n\n").exit_code == 1
+    assert shell.json("accounts", "list")[0]["active"] is True
+    assert shell.json("accounts", "deactivate", "acme", "--yes")["active"] is False
+    assert shell.json("accounts", "activate", "acme")["active"] is True
+
+
+def test_the_settings_are_shown_without_their_secrets(shell: Shell) -> None:
+    secret = "s" * 40
+    shell.environment |= {"TRYON_SIGNING_KEY": secret, "TRYON_PORT": "9000"}
+    shown = shell.json("config", "show")
+    assert shown["TRYON_PORT"] == "9000"
+    assert shown["TRYON_SIGNING_KEY"] == "********"
+    assert secret not in shell("config", "show").output
+
+
+def test_all_that_is_wrong_with_the_settings_is_said_at_once(shell: Shell) -> None:
+    for command in (["config", "show"], ["serve"]):
+        done = shell(*command, TRYON_PORT="many", TRYON_LOG_LEVEL="loud", TRYON_HOSST="x")
+        assert done.exit_code == 4
+        for name in ("TRYON_PORT", "TRYON_LOG_LEVEL", "TRYON_HOSST"):
+            assert name in done.stderr
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete_commands(shell: Shell, name: str) -> None:
+    done = shell("completion", name)
+    assert done.exit_code == 0
+    assert "_TRYON_IMAGES_COMPLETE" in done.stdout
+
+
+def test_rules_and_dashboard_are_printed_as_they_are_shipped(shell: Shell) -> None:
+    assert "alert: TryonExpiredImagesKept" in shell("observability", "alerts").stdout
+    assert json.loads(shell("observability", "dashboard").stdout)["title"] == "tryon-images"
+
+
+def test_log_lines_stay_out_of_a_commands_answer(shell: Shell) -> None:
+    done = shell("purge", "--json", TRYON_LOG_LEVEL="debug")
+    assert json.loads(done.stdout)["removed"] == 0

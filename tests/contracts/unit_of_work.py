@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports import CustomerTraces, DoomedImage, PublishOutcome, UnitOfWork
+from application.ports import CustomerTraces, DoomedImage, Overdue, PublishOutcome, UnitOfWork
 from domain.account import AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -371,3 +371,43 @@ class UnitOfWorkContract:
         async with work.begin() as repositories:
             doomed = await repositories.images.doom_stored([ImageId("img_1"), ImageId("img_2")], SOON)
         assert ids(doomed) == ["img_1"]
+
+    async def test_what_is_past_its_expiry_and_still_there_is_overdue(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1", keep_for_days=1))
+        doomed = await given_stored(work, an_image("img_2", keep_for_days=3))
+        await given_stored(work, an_image("img_3", keep_for_days=7))
+        await given_pending(work, an_image("img_4", keep_for_days=1))
+        now = NOON + timedelta(days=3, hours=1)
+        async with work.begin() as repositories:
+            await repositories.images.doom(doomed.image_id, ACME, now + timedelta(minutes=1))
+        async with work.read() as repositories:
+            assert await repositories.images.overdue(NOON + timedelta(hours=23)) == Overdue()
+            assert await repositories.images.overdue(now) == Overdue(2, timedelta(days=2, hours=1))
+
+    async def test_an_accounts_live_images_are_those_that_are_stored_or_on_their_way(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1"))
+        await given_pending(work, an_image("img_2"))
+        doomed = await given_stored(work, an_image("img_3"))
+        await given_stored(work, an_image("img_4", account_id=OTHER))
+        async with work.begin() as repositories:
+            await repositories.images.doom(doomed.image_id, ACME, SOON)
+            assert await repositories.images.count_live(ACME) == 2
+
+    async def test_a_changed_account_keeps_its_name_and_its_erasures(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            await repositories.erasures.advance_epoch(ACME)
+            changed = replace(
+                an_account(ACME, keep_for_days=1), is_active=False, requests_per_minute=600, max_live_images=0
+            )
+            await repositories.accounts.save(changed)
+        async with work.read() as repositories:
+            assert await repositories.accounts.find(ACME) == replace(changed, erasure_epoch=1)
+            assert await repositories.accounts.find(OTHER) == an_account(OTHER)
+
+    async def test_an_erasure_is_open_until_it_is_completed(self, work: UnitOfWork) -> None:
+        record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=0)
+        async with work.begin() as repositories:
+            await repositories.erasures.open_record(record, [], A_WEEK_LATER)
+            assert await repositories.erasures.count_open() == 1
+            await repositories.erasures.complete_records(NOON)
+            assert await repositories.erasures.count_open() == 0

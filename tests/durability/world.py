@@ -125,7 +125,7 @@ class World:
         names = {name async for name in self.objects.names()}
         rows = {}
         async with self.work.read() as repositories:
-            for days in RetentionPolicy.ALLOWED_DAYS:
+            for days in RetentionPolicy.ALL_DAYS:
                 for known in await repositories.images.known_after(RetentionPolicy(days), "", 10_000):
                     found = await repositories.images.find(known.image_id, ACME)
                     assert found is not None

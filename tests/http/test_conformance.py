@@ -24,7 +24,7 @@ from entrypoints.settings import Settings
 from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
 from tests.live_server import free_port, serving
 
-TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPreview"]
+TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPreview", "getGeneration"]
 TAKE_NONE = ["live", "ready"]
 EXAMPLES = 25
 
@@ -43,7 +43,7 @@ class Described:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Described]:
     port = free_port()
     container = Container(
-        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port),
+        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port, rate_limit_per_minute=0),
         objects=InMemoryObjectStore(),
         work=InMemoryUnitOfWork(),
         processor=an_in_process_processor(),

@@ -23,7 +23,13 @@ def a_rule(age: int, *prefixes: str) -> dict[str, Any]:
     return {"action": {"type": "Delete"}, "condition": condition}
 
 
-OURS = [a_rule(2, "shop/ttl-1d/"), a_rule(4, "shop/ttl-3d/"), a_rule(8, "shop/ttl-7d/"), a_rule(1, "shop/probes/")]
+OURS = [
+    a_rule(2, "shop/ttl-1d/"),
+    a_rule(4, "shop/ttl-3d/"),
+    a_rule(8, "shop/ttl-7d/"),
+    a_rule(31, "shop/ttl-30d/"),
+    a_rule(1, "shop/probes/"),
+]
 
 
 class Bucket:
@@ -78,7 +84,7 @@ def test_a_bucket_as_google_makes_it_would_keep_what_was_erased(bucket: Bucket) 
 def test_a_bucket_that_was_set_up_passes(bucket: Bucket) -> None:
     bucket.set()
     code, report = bucket.run("setup")
-    assert (code, report["changed"], len(report["changes"])) == (0, True, 4)
+    assert (code, report["changed"], len(report["changes"])) == (0, True, 5)
     assert bucket.rules == OURS
     assert bucket.run("check")[0] == 0
     assert bucket.run("setup")[1] == {"changed": False, "changes": []}

@@ -94,7 +94,8 @@ async def test_an_older_version_serves_on_while_a_newer_one_has_migrated(postgre
 
 
 async def test_replicas_that_start_together_migrate_once(postgres: AsyncEngine) -> None:
-    assert set(await asyncio.gather(*(Migrator(postgres).upgrade() for _ in range(4)))) == {revisions()[0]}
+    replicas = [create_engine(postgres.url.render_as_string(hide_password=False)) for _ in range(4)]
+    assert set(await asyncio.gather(*(Migrator(engine).upgrade() for engine in replicas))) == {revisions()[0]}
     await SqlUnitOfWork(postgres).check()
 
 

@@ -19,6 +19,7 @@ from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import Box, Size
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, SourceFormat, WarningCode
+from domain.try_on_errors import PersonNotFacing
 
 
 def a_prepared_photo(jpeg: bytes) -> PreparedPhoto:
@@ -53,6 +54,18 @@ class Shrinking:
     def execute(self, photo: bytes | memoryview, *, crop: bool) -> PreparedPhoto:
         sum(photo[::4096])
         return a_prepared_photo(bytes(500_000))
+
+
+class Dawdling:
+    """Takes its time, whatever it is given."""
+
+    def execute(self, photo: bytes | memoryview, *, crop: bool) -> PreparedPhoto:
+        time.sleep(60)
+        return a_prepared_photo(b"at last")
+
+
+def dawdling() -> Dawdling:
+    return Dawdling()
 
 
 def obedient() -> Obedient:
@@ -142,6 +155,7 @@ def refuse(_: Obedient, argument: str) -> bytes:
         "unsupported": UnsupportedImageFormat(),
         "invalid": InvalidImage("The photo ends in the middle."),
         "large": ImageTooLarge(100_000_000, 64_000_000),
+        "other": PersonNotFacing(),
         "bug": KeyError("a secret in the photo"),
     }[argument]
 

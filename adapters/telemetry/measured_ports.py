@@ -1,0 +1,108 @@
+"""Ports that keep the journal of a request while another adapter does the work."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from adapters.telemetry.stages import note, stage
+from application.photo_ports import OpenPhoto, PersonDetector, PhotoProcessor, PreparedPhoto
+from application.ports import ObjectStore, Repositories, UnitOfWork
+from domain.person import SeenPerson
+
+
+class MeasuredObjectStore:
+    """The stage `store`."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    async def put(self, name: str, data: bytes) -> None:
+        with stage("store"):
+            await self._objects.put(name, data)
+
+    async def get(self, name: str) -> bytes | None:
+        with stage("store"):
+            return await self._objects.get(name)
+
+    async def delete(self, names: Iterable[str]) -> frozenset[str]:
+        with stage("store"):
+            return await self._objects.delete(names)
+
+    def names(self, after: str = "") -> AsyncIterator[str]:
+        return self._objects.names(after)
+
+    async def sweep(self) -> None:
+        await self._objects.sweep()
+
+    async def check(self) -> None:
+        await self._objects.check()
+
+
+class MeasuredUnitOfWork:
+    """The stage `database`: from the wait for a connection to the end of the commit."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Repositories]:
+        with stage("database"):
+            async with self._work.begin() as repositories:
+                yield repositories
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Repositories]:
+        with stage("database"):
+            async with self._work.read() as repositories:
+                yield repositories
+
+    async def check(self) -> None:
+        await self._work.check()
+
+
+class RunningPhotoProcessor(PhotoProcessor, Protocol):
+    """A processor that has to be started and ended."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def check(self) -> None: ...
+
+
+class NotedPhotoProcessor:
+    """Notes sizes and format of a photo; the stages of the work are entered where it happens."""
+
+    def __init__(self, processor: RunningPhotoProcessor) -> None:
+        self._processor = processor
+
+    async def start(self) -> None:
+        await self._processor.start()
+
+    async def close(self) -> None:
+        await self._processor.close()
+
+    async def check(self) -> None:
+        await self._processor.check()
+
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+        note(photo_bytes=memoryview(photo).nbytes, photo_format="unknown")
+        prepared = await self._processor.prepare(photo, crop=crop)
+        note(
+            photo_format=prepared.source_format.value,
+            photo_width=prepared.source_size.width,
+            photo_height=prepared.source_size.height,
+            stored_bytes=len(prepared.jpeg),
+        )
+        return prepared
+
+
+class MeasuredPersonDetector:
+    """The stage `detect`, inside a photo worker."""
+
+    def __init__(self, detector: PersonDetector) -> None:
+        self._detector = detector
+
+    def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
+        with stage("detect"):
+            return self._detector.detect(photo)

@@ -1,0 +1,31 @@
+"""One request, when it is over."""
+
+from dataclasses import dataclass
+
+from adapters.telemetry.stages import Journal
+
+CLIENT_LEFT_STATUS = 499
+"""Nobody waited for the answer; nginx' number for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedRequest:
+    """Nothing in it is as the client wrote it, but for `traceparent`, which is parsed strictly.
+
+    `route` is a template, `operation` the route's `operation_id`, `code` that of the error it was answered with. Times
+    are nanoseconds of the monotonic clock.
+    """
+
+    method: str
+    route: str
+    operation: str | None
+    status: int
+    code: str | None
+    started_ns: int
+    ended_ns: int
+    traceparent: str | None
+    journal: Journal
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_ns - self.started_ns) / 1e9

@@ -1,0 +1,112 @@
+"""A finished picture on its way into the store, and what may come between."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.erase_customer import EraseCustomer
+from application.ports import Repositories
+from application.purge import FinishDeletion, PurgeOverdue
+from application.store_picture import StorePicture
+from domain.errors import Overloaded
+from domain.image import UploadedImage
+from tests.builders import (
+    CountingRandom,
+    MovableClock,
+    a_customer,
+    a_database_with_accounts,
+    a_stored_photo,
+    an_image,
+)
+
+JPEG = b"\xff\xd8 a result"
+
+
+class InterruptedStore(InMemoryObjectStore):
+    """Something happens just after the bytes have arrived."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interruption: Callable[[], Awaitable[object]] | None = None
+
+    async def put(self, name: str, data: bytes) -> None:
+        await super().put(name, data)
+        if self.interruption:
+            await self.interruption()
+
+
+class World:
+    """The use cases around one store and one database."""
+
+    def __init__(self, work: InMemoryUnitOfWork) -> None:
+        self.work, self.objects, self.clock = work, InterruptedStore(), MovableClock()
+        finish = FinishDeletion(self.objects, work, self.clock)
+        self.store_picture = StorePicture(self.objects, work, finish, self.clock)
+        self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), self.clock.time - self.clock.time)
+        self.purge = PurgeOverdue(work, finish, self.objects, self.clock)
+
+    async def store(self, image: UploadedImage, *, settles: bool = True) -> bool:
+        async def allowed(_: Repositories) -> bool:
+            return True
+
+        async def settle(_: Repositories) -> bool:
+            return settles
+
+        return await self.store_picture.execute(image, a_stored_photo(), JPEG, allowed=allowed, settle=settle)
+
+    async def left(self) -> tuple[list[str], bool]:
+        """Objects, and whether the picture can be read."""
+        async with self.work.read() as repositories:
+            found = await repositories.images.find(an_image().image_id, an_image().account_id)
+        names = [name async for name in self.objects.names()]
+        return names, found is not None and found.is_readable(self.clock.now())
+
+
+@pytest.fixture
+async def world() -> World:
+    return World(await a_database_with_accounts())
+
+
+async def test_a_picture_that_is_wanted_is_kept(world: World) -> None:
+    assert await world.store(an_image())
+    assert await world.left() == (["ttl-7d/img_1.jpg"], True)
+
+
+async def test_a_picture_that_is_not_wanted_any_more_when_its_bytes_are_there_leaves_nothing(world: World) -> None:
+    assert not await world.store(an_image(), settles=False)
+    assert await world.left() == ([], False)
+
+
+async def test_an_erasure_between_the_bytes_and_the_row_leaves_nothing(world: World) -> None:
+    world.objects.interruption = lambda: world.erase.execute(a_customer())
+    assert not await world.store(an_image(customer=a_customer()))
+    assert await world.left() == ([], False)
+
+
+async def test_an_outage_after_the_bytes_leaves_what_a_purger_finds(world: World) -> None:
+    async def fail() -> None:
+        raise Overloaded
+
+    world.objects.interruption = fail
+    with pytest.raises(Overloaded):
+        await world.store(an_image())
+    assert await world.left() == (["ttl-7d/img_1.jpg"], False)
+    world.clock.advance(minutes=5)
+    await world.purge.execute()
+    assert await world.left() == ([], False)
+
+
+async def test_a_picture_that_arrives_after_its_reservation_lapsed_does_not_stay(world: World) -> None:
+    async def a_purger_comes_by() -> None:
+        world.clock.advance(minutes=6)
+        await world.purge.execute()
+        await InMemoryObjectStore.put(world.objects, an_image().object_name, JPEG)  # the put lands after all
+
+    world.objects.interruption = a_purger_comes_by
+    with pytest.raises(Overloaded):
+        await world.store(an_image())
+    world.clock.advance(minutes=1)
+    await world.purge.execute()
+    assert await world.left() == ([], False)

@@ -1,0 +1,161 @@
+"""How much an account may ask and keep, as a client sees it."""
+
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from application.authenticate import DEFAULT_ACCOUNT
+from domain.account import Account, AccountId
+from domain.errors import Overloaded
+from entrypoints.http.admission import WANTED_FOR_SECONDS, Admission
+from entrypoints.settings import Settings
+from tests.builders import ACME, OTHER
+from tests.http.conftest import API, Service, a_jpeg
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, public_url="http://photos.test", rate_limit_per_minute=3)
+
+
+def change(service: Service, **limits: int) -> None:
+    def changed(account: Account) -> Account:
+        return replace(account, **limits)  # type: ignore[arg-type]  # a test names the fields by words
+
+    service.run(service.container.change_account().execute(DEFAULT_ACCOUNT, changed))
+
+
+def test_every_counted_answer_says_what_is_left(service: Service) -> None:
+    answers = [service.get("/images/img_1") for _ in range(3)]
+    assert [answer.headers["ratelimit"] for answer in answers] == [
+        '"requests";r=2;t=20',
+        '"requests";r=1;t=40',
+        '"requests";r=0;t=60',
+    ]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"requests";q=3;w=60'}
+
+
+def test_one_too_many_is_refused_until_the_time_that_is_told(service: Service) -> None:
+    for _ in range(3):
+        service.get("/images/img_1")
+    refused = service.upload()
+    assert (refused.status_code, refused.json()["code"], refused.json()["status"]) == (429, "RATE_LIMITED", 429)
+    assert refused.headers["retry-after"] == "20"
+    assert refused.headers["ratelimit"] == '"requests";r=0;t=60'
+    service.clock.advance(seconds=19)
+    assert service.upload().status_code == 429
+    service.clock.advance(seconds=1)
+    assert service.upload().status_code == 201
+
+
+def test_one_accounts_haste_is_not_anothers_wait(service: Service) -> None:
+    stranger = service.new_account("stranger")
+    for _ in range(4):
+        service.get("/images/img_1")
+    assert service.get("/images/img_1", key=stranger).status_code == 404
+
+
+def test_what_needs_no_key_is_not_counted(service: Service) -> None:
+    for _ in range(5):
+        assert service.client.get("/health/live").status_code == 200
+        assert service.client.get(f"{API}/images/img_1").json()["code"] == "MISSING_API_KEY"
+    assert "ratelimit" not in service.client.get("/health/live").headers
+
+
+def test_polls_come_out_of_a_bucket_of_their_own(service: Service) -> None:
+    for _ in range(3):
+        service.get("/images/img_1")
+    polled = service.get("/generations/gen_1")
+    assert (polled.status_code, polled.headers["ratelimit-policy"]) == (404, '"polls";q=90;w=60')
+    assert service.get("/images/img_1").status_code == 429
+
+
+def test_an_account_may_have_a_limit_of_its_own_or_none(service: Service) -> None:
+    change(service, requests_per_minute=5)
+    assert service.get("/images/img_1").headers["ratelimit-policy"] == '"requests";q=5;w=60'
+    change(service, requests_per_minute=0)
+    for _ in range(10):
+        answer = service.get("/images/img_1")
+        assert answer.status_code == 404
+        assert "ratelimit" not in answer.headers
+
+
+def test_an_account_keeps_no_more_images_than_it_may(service: Service) -> None:
+    change(service, requests_per_minute=0, max_live_images=2)
+    first = service.upload(keepForDays="1").json()["imageId"]
+    service.upload(keepForDays="7")
+    refused = service.upload()
+    assert (refused.status_code, refused.json()["code"]) == (403, "QUOTA_EXCEEDED")
+    service.delete(f"/images/{first}")
+    assert service.upload().status_code == 201
+
+
+def test_a_request_that_is_repeated_by_its_key_needs_no_room(service: Service) -> None:
+    change(service, requests_per_minute=0, max_live_images=1)
+    headers, files = {"x-api-key": service.key, "idempotency-key": "k"}, {"file": ("a.jpg", a_jpeg(), "image/jpeg")}
+    first = service.client.post(f"{API}/images/upload", headers=headers, files=files)
+    again = service.client.post(f"{API}/images/upload", headers=headers, files=files)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json()["imageId"] == first.json()["imageId"]
+
+
+class Seconds:
+    """Stands still until a test moves it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+async def fill(stack: AsyncExitStack, admission: Admission, account_id: AccountId, times: int) -> int:
+    """Returns: how many slots the account got."""
+    got = 0
+    for _ in range(times):
+        with suppress(Overloaded):
+            await stack.enter_async_context(admission.slot(account_id))
+            got += 1
+    return got
+
+
+async def test_an_account_that_is_alone_may_take_every_slot(seconds: Seconds) -> None:
+    admission = Admission(8, seconds)
+    async with AsyncExitStack() as stack:
+        assert await fill(stack, admission, ACME, 10) == 8
+    assert admission.in_hand == 0
+
+
+async def test_two_accounts_share_equally_however_often_one_asks(seconds: Seconds) -> None:
+    admission = Admission(8, seconds)
+    async with AsyncExitStack() as stack:
+        await fill(stack, admission, OTHER, 1)
+        assert await fill(stack, admission, ACME, 10) == 4
+        assert await fill(stack, admission, OTHER, 10) == 3
+
+
+async def test_who_was_refused_finds_its_share_when_slots_come_free(seconds: Seconds) -> None:
+    admission = Admission(8, seconds)
+    async with AsyncExitStack() as theirs:
+        async with AsyncExitStack() as first:
+            await fill(first, admission, ACME, 2)
+            await fill(theirs, admission, ACME, 6)
+            assert await fill(theirs, admission, OTHER, 1) == 0
+        assert await fill(theirs, admission, ACME, 2) == 0
+        assert await fill(theirs, admission, OTHER, 2) == 2
+
+
+async def test_who_stopped_asking_leaves_its_share_to_others(seconds: Seconds) -> None:
+    admission = Admission(8, seconds)
+    async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as theirs:
+            await fill(theirs, admission, OTHER, 1)
+            assert await fill(stack, admission, ACME, 8) == 4
+        seconds.now += WANTED_FOR_SECONDS + 1
+        assert await fill(stack, admission, ACME, 8) == 4

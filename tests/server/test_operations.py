@@ -1,0 +1,140 @@
+"""The server as an operator and an attacker meet it: metrics, log lines, slow clients, its end."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.http.conftest import a_jpeg
+from tests.server.test_serve import KEY, a_free_port, wait_until_ready
+
+HEADER_SECONDS, BODY_SECONDS, DRAIN_SECONDS = 1, 2, 2
+PROCESSES = 2
+
+
+@dataclass
+class Watched:
+    """A server of two processes, with metrics on a port of their own."""
+
+    port: int
+    metrics_port: int
+    process: "subprocess.Popen[str]"
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def metric(self, sample: str) -> float:
+        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
+        found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def send_slowly(self, head: bytes) -> tuple[float, bytes]:
+        """Send `head`, then never enough; returns how long the server put up with it, and what it said."""
+        started = time.monotonic()
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(head)
+            connection.settimeout(10)
+            answer = connection.recv(65536)
+        return time.monotonic() - started, answer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    port, metrics_port, data_dir = a_free_port(), a_free_port(), tmp_path_factory.mktemp("data")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
+        "TRYON_PORT": str(port),
+        "TRYON_METRICS_PORT": str(metrics_port),
+        "TRYON_DATA_DIR": str(data_dir),
+        "TRYON_DEV_API_KEY": KEY,
+        "TRYON_WORKERS": "1",
+        "TRYON_SERVER_PROCESSES": str(PROCESSES),
+        "TRYON_HEADER_TIMEOUT_SECONDS": str(HEADER_SECONDS),
+        "TRYON_UPLOAD_TIMEOUT_SECONDS": str(BODY_SECONDS),
+        "TRYON_DRAIN_SECONDS": str(DRAIN_SECONDS),
+    }
+    log = data_dir / "server.log"
+    command = [sys.executable, "-c", "from entrypoints.cli.main import main; main()", "serve"]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True) as process,
+    ):
+        running = Watched(port, metrics_port, process, log)
+        wait_until_ready(running.url, process)
+        yield running
+        if process.poll() is None:
+            process.kill()
+
+
+def test_the_metrics_are_those_of_all_processes_and_not_on_the_public_port(server: Watched) -> None:
+    sample = 'tryon_requests_total{method="GET",route="/health/live",status="200"}'
+    before = server.metric(sample)
+    for _ in range(20):  # connections of their own: the kernel spreads them over the processes
+        httpx.get(f"{server.url}/health/live")
+    assert server.metric(sample) == before + 20
+    assert httpx.get(f"{server.url}/metrics").status_code == 404
+    assert httpx.get(f"http://127.0.0.1:{server.metrics_port}/anything").status_code == 404
+
+
+def test_an_uploads_stages_are_measured_inside_the_sandbox_too(server: Watched) -> None:
+    files = {"file": ("a.jpg", a_jpeg(), "image/jpeg")}
+    answer = httpx.post(f"{server.url}/tryon/v1/images/upload", files=files, headers={"x-api-key": KEY}, timeout=30)
+    assert answer.status_code == 201
+    for stage in ("read", "queue", "decode", "detect", "develop", "encode", "store", "database"):
+        assert server.metric(f'tryon_stage_seconds_count{{stage="{stage}"}}') >= 1
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("request_id") == answer.headers["x-request-id"]]
+    assert line["event"] == "request"
+    assert line["stages_ms"].keys() >= {"queue", "detect"}
+
+
+def test_headers_that_come_too_slowly_are_not_waited_for(server: Watched) -> None:
+    for head in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+        seconds, answer = server.send_slowly(head)
+        assert HEADER_SECONDS - 0.5 < seconds < HEADER_SECONDS + 3
+        assert answer == b""
+
+
+def test_a_body_that_comes_too_slowly_is_refused(server: Watched) -> None:
+    head = (
+        f"POST /tryon/v1/images/upload HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\ncontent-length: 1000\r\n"
+        "content-type: multipart/form-data; boundary=b\r\n\r\n"
+    )
+    seconds, answer = server.send_slowly(head.encode())
+    assert BODY_SECONDS - 0.5 < seconds < BODY_SECONDS + 3
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"VALIDATION_FAILED" in answer
+
+
+def test_the_rate_is_counted_across_processes(server: Watched) -> None:
+    started = time.monotonic()
+    states = [
+        httpx.get(f"{server.url}/tryon/v1/images/img_1", headers={"x-api-key": KEY}).headers["ratelimit"]
+        for _ in range(21)
+    ]
+    left = [int(re.findall(r"r=(\d+)", state)[0]) for state in states]
+    came_back = (time.monotonic() - started) * 100 / 60 + 1
+    assert left[0] - left[-1] >= 20 - came_back  # about half of it if each process counted by itself
+
+
+def test_readiness_fails_first_and_requests_are_answered_until_the_end(server: Watched) -> None:
+    server.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while (answer := httpx.get(f"{server.url}/health/ready", headers={"x-api-key": KEY})).status_code == 200:
+        assert time.monotonic() < deadline
+    assert answer.json() == {"status": "not ready", "failing": ["draining"]}
+    assert httpx.get(f"{server.url}/health/ready").json() == {"status": "not ready"}
+    assert httpx.get(f"{server.url}/tryon/v1/images/img_1", headers={"x-api-key": KEY}).status_code == 404
+    assert server.process.wait(30) == 0

@@ -1,0 +1,98 @@
+"""A try-on as a shop meets it: one command, sandboxed workers, the embedded engine, a real person, a drawn shirt."""
+
+import io
+import json
+import threading
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import skimage.data
+from PIL import Image, ImageDraw
+
+from tests.server.test_serve import KEY, Server, server
+
+__all__ = ["server"]
+
+HEADERS = {"x-api-key": KEY}
+BLUE = (30, 110, 170)
+PATIENCE_SECONDS = 90
+
+
+def a_photo() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(skimage.data.astronaut()).resize((1024, 1024)).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def a_shirt() -> bytes:
+    picture = Image.new("RGB", (900, 900), "white")
+    sleeves_and_body = [(330, 150), (200, 200), (80, 400), (180, 470), (240, 390), (240, 800), (660, 800), (660, 390)]
+    rest = [(720, 470), (820, 400), (700, 200), (570, 150), (520, 190), (450, 205), (380, 190)]
+    ImageDraw.Draw(picture).polygon([*sleeves_and_body, *rest], fill=BLUE)
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def poll(server: Server, started: httpx.Response) -> dict[str, Any]:
+    assert started.status_code == 202, started.text
+    url = f"{server.url}/tryon/v1/generations/{started.json()['generationId']}"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        body: dict[str, Any] = httpx.get(url, headers=HEADERS, timeout=30).json()
+        if body["status"] in {"COMPLETED", "FAILED"}:
+            return body
+        assert time.monotonic() < deadline, body
+        threading.Event().wait(0.2)
+
+
+def picture(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(httpx.get(url, timeout=30).content))
+
+
+def test_a_form_with_a_photo_and_a_shirt_becomes_a_picture_of_both_and_json_dresses_the_same_person_again(
+    server: Server,
+) -> None:
+    uploaded = server.upload(a_photo(), externalUserId="wearer").json()
+    person = {"image": {"source": {"id": uploaded["imageId"]}}}
+    data = json.dumps({"products": [{"externalId": "s", "images": [{"source": {"fileKey": "f"}}]}], "person": person})
+    form = {"data": (None, data.encode()), "f": ("shirt.png", a_shirt())}
+    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", files=form, headers=HEADERS, timeout=60))
+    assert (done["status"], done["engine"]) == ("COMPLETED", "preview")
+    before, after = picture(uploaded["imageUrl"]), picture(done["resultImageUrl"])
+    assert (after.format, after.size) == ("JPEG", before.size)
+    face, crop = uploaded["person"]["face"], uploaded["crop"]
+    scale = after.width / crop["width"]
+    left, top = (face["x"] - crop["x"]) * scale, (face["y"] - crop["y"]) * scale
+    size = face["width"] * scale
+    chest = np.asarray(after.crop((int(left), int(top + 2.3 * size), int(left + size), int(top + 2.8 * size))))
+    assert chest.mean(axis=(0, 1)).argmax() == 2  # blue, where an orange suit was
+    face_box = (int(left), int(top), int(left + size), int(top + size))
+    kept = np.abs(np.asarray(before.crop(face_box), int) - np.asarray(after.crop(face_box), int))
+    assert kept.mean() < 4  # nobody's face is touched
+
+    again = {"products": [{"externalId": "s"}], "person": person}
+    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", json=again, headers=HEADERS, timeout=60))
+    assert picture(done["resultImageUrl"]).size == before.size
+
+    httpx.delete(f"{server.url}/tryon/v1/customers/wearer", headers=HEADERS, timeout=30).raise_for_status()
+    assert httpx.get(done["resultImageUrl"], timeout=30).status_code == 404
+    assert {path.parent.name for path in server.stored()} <= {"ttl-30d"}
+
+
+def test_what_the_preview_cannot_do_is_told_by_a_code(server: Server) -> None:
+    nobody = io.BytesIO()
+    Image.new("RGB", (800, 1000), (120, 130, 140)).save(nobody, "JPEG")
+    data = {"product": {"images": [{"fileKey": "f"}]}, "customer": {"fileKey": "p"}}
+    form = {"data": (None, json.dumps(data).encode()), "f": ("f", a_shirt()), "p": ("p", nobody.getvalue())}
+    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", files=form, headers=HEADERS, timeout=60))
+    assert (done["status"], done["errorCode"]) == ("FAILED", "PERSON_NOT_FOUND")
+    assert done["errorMessage"]
+
+
+def test_our_own_network_is_out_of_reach(server: Server) -> None:
+    body = {"products": [{"imageUrls": [server.url + "/health/live"]}], "person": {"url": "https://localhost/"}}
+    answer = httpx.post(f"{server.url}/tryon/v1/try-on", json=body, headers=HEADERS, timeout=60)
+    assert (answer.status_code, answer.json()["code"]) == (400, "PRODUCT_IMAGE_FETCH_FAILED")

@@ -1,0 +1,60 @@
+"""What watches the service: alert rules and a dashboard for the metrics that there are."""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from adapters.telemetry import metrics
+
+WATCHED_BY = files("entrypoints") / "observability"
+RULES, DASHBOARD = WATCHED_BY / "alerts.yaml", WATCHED_BY / "dashboard.json"
+OPERATIONS = Path(__file__).parents[2] / "OPERATIONS.md"
+
+
+def existing_names() -> set[str]:
+    described = (metric for each in metrics.ALL for metric in each.describe())
+    return {
+        name + suffix
+        for metric in described
+        for name, suffixes in [(metric.name, SUFFIXES[metric.type])]
+        for suffix in suffixes
+    }
+
+
+SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
+
+
+def used_names(text: str) -> set[str]:
+    return set(re.findall(r"tryon_\w+", text))
+
+
+@pytest.mark.parametrize("source", [RULES, DASHBOARD], ids=["alerts", "dashboard"])
+def test_rules_and_dashboard_use_only_metrics_that_exist(source: Path) -> None:
+    used = used_names(source.read_text())
+    assert len(used) > 5
+    assert used <= existing_names()
+
+
+def test_every_metric_is_on_the_dashboard_and_in_the_operations_guide() -> None:
+    shown, explained = used_names(DASHBOARD.read_text()), used_names(OPERATIONS.read_text())
+    for metric in (described for each in metrics.ALL for described in each.describe()):
+        name = metric.name + ("_total" if metric.type == "counter" else "")
+        assert name in explained
+        assert any(used.startswith(metric.name) for used in shown), metric.name
+
+
+def test_every_alert_has_an_entry_in_the_runbook() -> None:
+    headings = {line.strip("# ").lower() for line in OPERATIONS.read_text().splitlines() if line.startswith("### ")}
+    anchors = re.findall(r"runbook: OPERATIONS.md#(\w+)", RULES.read_text())
+    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
+    assert [alert.lower() for alert in alerts] == anchors
+    assert set(anchors) <= headings
+
+
+def test_the_dashboards_panels_have_ids_and_places_of_their_own() -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    places = [tuple(panel["gridPos"].values()) for panel in panels]
+    assert len({panel["id"] for panel in panels}) == len(set(places)) == len(panels)
