@@ -102,7 +102,7 @@ class Shop:
             answer = await self.client.delete(path)
         except httpx.ConnectError:
             raise  # it was never asked for
-        except httpx.TransportError:
+        except (httpx.TransportError, asyncio.CancelledError):
             self.forget(images)  # nobody knows what became of them
             raise
         assert answer.status_code == 204, answer.text
