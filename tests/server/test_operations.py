@@ -18,6 +18,7 @@ import pytest
 from tests.http.conftest import a_jpeg
 from tests.server.test_serve import KEY, a_free_port, wait_until_ready
 
+pytestmark = pytest.mark.xdist_group("server")  # one server, and the test that ends it comes last
 HEADER_SECONDS, BODY_SECONDS, DRAIN_SECONDS = 1, 2, 2
 PROCESSES = 2
 
@@ -72,10 +73,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, text=True) as process,
     ):
         running = Watched(port, metrics_port, process, log)
-        wait_until_ready(running.url, process)
-        yield running
-        if process.poll() is None:
-            process.kill()
+        try:
+            wait_until_ready(running.url, process)
+            yield running
+        finally:
+            process.terminate()  # also when it never became ready: the block would wait for it for ever
 
 
 def test_the_metrics_are_those_of_all_processes_and_not_on_the_public_port(server: Watched) -> None:
