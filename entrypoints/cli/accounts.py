@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from domain.account import Account, ApiKey, KeyId
 from domain.errors import AccountNotFound
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import as_json, confirmed, run, show, show_one
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 DEFAULT = "default"
 DAYS = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])
@@ -148,7 +151,7 @@ def create_key(account: str, label: str, json_output: bool) -> None:
 def list_keys(account: str | None, json_output: bool) -> None:
     """List keys by their ids; the keys themselves are not kept."""
 
-    async def find(container: Any) -> tuple[ApiKey, ...]:
+    async def find(container: "Container") -> tuple[ApiKey, ...]:
         listing = container.list_accounts()
         by_name = {found.name: found.account_id for found in await listing.accounts()}
         if account is not None and account not in by_name:
@@ -184,7 +187,7 @@ def _change(name: str, change: Callable[[Account], Account], *, json_output: boo
     show_one(_account(run(lambda container: container.change_account().execute(name, change))), json_output=json_output)
 
 
-async def _count_live_keys(container: Any, name: str) -> int:
+async def _count_live_keys(container: "Container", name: str) -> int:
     listing = container.list_accounts()
     account = next((found for found in await listing.accounts() if found.name == name), None)
     if account is None:

@@ -1,7 +1,7 @@
 """The audit trail of erasures, for the operator."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import click
 import msgspec
@@ -12,6 +12,9 @@ from domain.erasure import ErasureRecord
 from domain.errors import AccountNotFound
 from domain.image import ErasureId, ImageId
 from entrypoints.cli.console import as_json, run, show
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -65,7 +68,7 @@ def audit(account: str | None, json_output: bool) -> None:
     Example, in cron: tryon-images audit --json > /somewhere/else/erasures.json
     """
 
-    async def find(container: Any) -> list[AuditEntry]:
+    async def find(container: "Container") -> list[AuditEntry]:
         account_id = None
         if account is not None:
             async with container.work().read() as repositories:

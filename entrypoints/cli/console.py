@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.table import Table
 from domain.errors import DomainError, Overloaded
 from entrypoints.logging import configure_logging
 from entrypoints.settings import ConfigurationError, Settings, load_settings
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -29,7 +32,7 @@ as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON f
 confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def run(work: Callable[[Any], Awaitable[T]]) -> T:
+def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     """Run `work` with a container made from the environment, and turn failures into one line and an exit code."""
     from entrypoints.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -22,6 +22,9 @@ from entrypoints.cli.console import (
     run,
     show_one,
 )
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 @click.group()
@@ -53,12 +56,12 @@ def erase_customer(
     if not is_external_id(external_id):
         raise click.UsageError(f"A customer's id has 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL.")
 
-    async def count(container: Any) -> int:
+    async def count(container: "Container") -> int:
         customer = await _customer(container, account, external_id)
         async with container.work().read() as repositories:
             return int((await repositories.images.traces_of(customer)).images)
 
-    async def erase(container: Any) -> tuple[ErasureOutcome, Remains | None]:
+    async def erase(container: "Container") -> tuple[ErasureOutcome, Remains | None]:
         customer = await _customer(container, account, external_id)
         outcome = await container.erase_customer().execute(customer)
         remains = await container.verify_erasure().execute(customer, outcome.doomed) if verify else None
@@ -101,7 +104,7 @@ def replay_erasures(file: Path | None, dry_run: bool, json_output: bool) -> None
     except msgspec.DecodeError as error:
         fail(f"{file} is not what `tryon-images audit --json` writes: {error}")
 
-    async def replay(container: Any) -> dict[str, int]:
+    async def replay(container: "Container") -> dict[str, int]:
         entries = exported
         if entries is None:
             entries = [entry async for entry in container.list_erasures().execute()]
@@ -125,7 +128,7 @@ def _proof(remains: Remains) -> dict[str, Any]:
     }
 
 
-async def _customer(container: Any, account: str, external_id: str) -> Customer:
+async def _customer(container: "Container", account: str, external_id: str) -> Customer:
     async with container.work().read() as repositories:
         found = await repositories.accounts.find_by_name(account)
     if found is None:

@@ -1,11 +1,14 @@
 """The database: its schema, and what is overdue in it."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from entrypoints.cli.console import as_json, run, show_one
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 @click.group()
@@ -28,7 +31,7 @@ def purge(json_output: bool) -> None:
     Example, in cron: */5 * * * * tryon-images purge --json
     """
 
-    async def execute(container: Any) -> dict[str, int]:
+    async def execute(container: "Container") -> dict[str, int]:
         return asdict(await container.purge_overdue().execute())
 
     report = run(execute)

@@ -1,12 +1,16 @@
 """Single images, for the operator."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from domain.account import AccountId
 from domain.errors import AccountNotFound, ImageNotFound
 from domain.image import ImageId, UploadedImage
 from entrypoints.cli.console import as_json, confirmed, run, show_one
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 of_account = click.option("--account", default="default", show_default=True, help="Name of the image's account.")
 
@@ -23,7 +27,7 @@ def images() -> None:
 def show_image(image_id: str, account: str, json_output: bool) -> None:
     """Show what is kept about an image, with a fresh link to it."""
 
-    async def find(container: Any) -> dict[str, Any]:
+    async def find(container: "Container") -> dict[str, Any]:
         account_id = await _account_id(container, account)
         linked = await container.read_image().execute(ImageId(image_id), account_id)
         return {**_facts(linked.image), "imageUrl": linked.url, "imageUrlExpiresAt": linked.url_expires_at}
@@ -39,12 +43,12 @@ def show_image(image_id: str, account: str, json_output: bool) -> None:
 def delete_image(image_id: str, account: str, yes: bool, dry_run: bool) -> None:
     """Delete an image and its bytes."""
 
-    async def look(container: Any) -> UploadedImage:
+    async def look(container: "Container") -> UploadedImage:
         account_id = await _account_id(container, account)
         image: UploadedImage = await container.resolve_image().execute(ImageId(image_id), account_id)
         return image
 
-    async def delete(container: Any) -> None:
+    async def delete(container: "Container") -> None:
         await container.delete_image().execute(ImageId(image_id), await _account_id(container, account))
 
     if dry_run:
@@ -56,12 +60,12 @@ def delete_image(image_id: str, account: str, yes: bool, dry_run: bool) -> None:
     click.echo(f"Deleted {image_id}.")
 
 
-async def _account_id(container: Any, name: str) -> str:
+async def _account_id(container: "Container", name: str) -> AccountId:
     async with container.work().read() as repositories:
         account = await repositories.accounts.find_by_name(name)
     if account is None:
         raise AccountNotFound(name)
-    return str(account.account_id)
+    return account.account_id
 
 
 def _facts(image: UploadedImage) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Compare bucket and database, for the operator."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from application.reconcile import Comparison
 from domain.errors import Overloaded
 from entrypoints.cli.console import EXIT_FAILED, as_json, progress, run, show_one
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 @click.command()
@@ -30,7 +33,7 @@ def reconcile(mend: bool, dry_run: bool, after: str, json_output: bool) -> None:
     if mend and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other.")
 
-    async def compare(container: Any) -> Comparison:
+    async def compare(container: "Container") -> Comparison:
         use_case = container.reconcile()
         done = Comparison(last=after)
         with progress("Comparing", await use_case.total()) as advance:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,9 @@ from entrypoints.cli.console import EXIT_CONFIGURATION, fail, run, settings_or_f
 from entrypoints.photo_processing import missing_models, missing_system_libraries
 from entrypoints.settings import ConfigurationError
 from entrypoints.tracing import check_tracing
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 @click.command()
@@ -42,7 +45,7 @@ def serve() -> None:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "entrypoints.server"])  # noqa: S606 - fixed arguments
 
 
-async def _first_run(container: Any) -> str | None:
+async def _first_run(container: "Container") -> str | None:
     """Returns: the new key when there was no account yet."""
     migrator = container.migrator()
     if migrator.is_embedded:

@@ -1,12 +1,15 @@
 """The settings of the bucket in which objects are kept."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from application.storage_rules import StorageFinding
 from entrypoints.cli.console import as_json, run, settings_or_fail, show, show_one
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 @click.group()
@@ -26,7 +29,7 @@ def setup(dry_run: bool, json_output: bool) -> None:
     Example: TRYON_STORAGE_URL=gs://bucket/photos tryon-images storage setup --dry-run
     """
 
-    async def execute(container: Any) -> tuple[str, ...]:
+    async def execute(container: "Container") -> tuple[str, ...]:
         rules = container.storage_rules()
         changes: tuple[str, ...] = await rules.setup(dry_run=dry_run) if rules else ()
         return changes
@@ -47,7 +50,7 @@ def check(json_output: bool) -> None:
     that the service runs as.
     """
 
-    async def execute(container: Any) -> tuple[StorageFinding, ...]:
+    async def execute(container: "Container") -> tuple[StorageFinding, ...]:
         rules = container.storage_rules()
         found: tuple[StorageFinding, ...] = await rules.check() if rules else ()
         return found

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import signal
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from entrypoints.background import generating
 from entrypoints.cli.console import run
+
+if TYPE_CHECKING:
+    from entrypoints.container import Container
 
 
 @click.command()
@@ -26,7 +29,7 @@ def worker(at_once: int) -> None:
     run(lambda container: _work(container, at_once))
 
 
-async def _work(container: Any, at_once: int) -> None:
+async def _work(container: "Container", at_once: int) -> None:
     await container.work().check()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
