@@ -1,11 +1,8 @@
 """The server process: Granian around the Litestar application, and the metrics of all its children."""
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces
@@ -14,6 +11,7 @@ from granian.server.mp import MPServer
 
 from entrypoints.http.draining import DRAIN_SIGNAL
 from entrypoints.logging import configure_logging, server_logging
+from entrypoints.metrics_folder import metrics_folder
 from entrypoints.metrics_server import serve_metrics
 from entrypoints.settings import Settings, load_settings
 
@@ -54,13 +52,10 @@ def main(application: str = APPLICATION) -> None:
     """
     settings = load_settings(os.environ)
     configure_logging(settings.log_level)
-    folder = _shared_metrics_folder()
-    try:
+    with metrics_folder():
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port)
         _supervisor(settings, application).serve()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _supervisor(settings: Settings, application: str) -> Supervisor:
@@ -83,14 +78,6 @@ def _supervisor(settings: Settings, application: str) -> Supervisor:
     )
     supervisor.seconds_to_drain = settings.seconds_to_drain
     return supervisor
-
-
-def _shared_metrics_folder() -> Path:
-    """Where the server processes keep what they count; in memory where there is such a place."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, with a random name
-    folder = Path(tempfile.mkdtemp(prefix="tryon-metrics-", dir=memory if os.access(memory, os.W_OK) else None))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # before anything imports prometheus_client
-    return folder
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.http.conftest import a_jpeg
 from tests.server.test_serve import KEY, a_free_port, wait_until_ready
 
 pytestmark = pytest.mark.xdist_group("server")  # one server, and the test that ends it comes last
-HEADER_SECONDS, BODY_SECONDS, DRAIN_SECONDS = 1, 2, 2
+HEADER_SECONDS, BODY_SECONDS, DRAIN_SECONDS = 1, 2, 6
 PROCESSES = 2
 
 
