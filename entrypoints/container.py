@@ -162,7 +162,7 @@ class Container(DeclarativeContainer):
         ),
         clock=clock,
     )
-    try_on_engine = providers.Singleton(build_engine, settings, providers.Singleton(StartedOnDemand, processor))
+    try_on_engine = providers.Singleton(build_engine, settings, providers.Singleton(StartedOnDemand, photo_workers))
     run_next_generation = providers.Factory(
         RunNextGeneration,
         engine=try_on_engine,

@@ -43,7 +43,7 @@ async def postgres(postgres_server: PostgresServer) -> AsyncIterator[AsyncEngine
     engine = create_engine(postgres_server.url("tryon_empty"))
     yield engine
     await engine.dispose()
-    await postgres_server.execute("DROP DATABASE tryon_empty")
+    await postgres_server.execute("DROP DATABASE tryon_empty WITH (FORCE)")
 
 
 async def migrate_to(engine: AsyncEngine, revision: str) -> None:
