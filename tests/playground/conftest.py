@@ -73,8 +73,9 @@ class Playground:
         )
 
     def try_on(self, garment: bytes) -> None:
-        chosen = {"name": "shirt.jpg", "mimeType": "image/jpeg", "buffer": garment}
-        self.page.get_by_label("Choose a garment").set_input_files(chosen)
+        self.page.get_by_label("Choose a garment").set_input_files(
+            {"name": "shirt.jpg", "mimeType": "image/jpeg", "buffer": garment}
+        )
         self.page.get_by_role("button", name="Try it on").press("Enter")
 
     def image_id(self) -> str:
