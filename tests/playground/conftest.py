@@ -14,6 +14,7 @@ from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.person_detector import InMemoryPersonDetector
 from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.try_on_engine import InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
@@ -45,6 +46,7 @@ class Playground:
 
     page: Page
     key: str
+    engine: InMemoryTryOnEngine
     problems: list[str]
 
     def unlock(self) -> None:
@@ -70,6 +72,12 @@ class Playground:
             [event, base64.b64encode(photo).decode(), padding],
         )
 
+    def try_on(self, garment: bytes) -> None:
+        self.page.get_by_label("Choose a garment").set_input_files(
+            {"name": "shirt.jpg", "mimeType": "image/jpeg", "buffer": garment}
+        )
+        self.page.get_by_role("button", name="Try it on").press("Enter")
+
     def image_id(self) -> str:
         expect(self.page.get_by_role("heading", name="Result")).to_be_focused()
         return self.page.locator("#image-id").inner_text()
@@ -89,6 +97,7 @@ class Stage:
 
     url: str
     key: str
+    engine: InMemoryTryOnEngine
     browser: Browser
 
 
@@ -100,16 +109,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     preparer = PreparePhoto(
         decoder=ImagingPhotoDecoder(), detector=InMemoryPersonDetector(EILEEN), meter=PixelMeter(), max_edge=2000
     )
+    engine = InMemoryTryOnEngine()
     container = Container(
         settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port),
         objects=InMemoryObjectStore(),
         work=InMemoryUnitOfWork(),
         processor=InProcessPhotoProcessor(preparer),
+        try_on_engine=engine,
     )
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with serving(create_app(container), port) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield Stage(url, key, browser)
+        yield Stage(url, key, engine, browser)
         browser.close()
 
 
@@ -128,6 +139,6 @@ def opened(stage: Stage, **options: Any) -> Iterator[Playground]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if "Policy" in message.text else None)
     page.goto("/")
-    yield Playground(page, stage.key, problems)
+    yield Playground(page, stage.key, stage.engine, problems)
     assert problems == []
     context.close()

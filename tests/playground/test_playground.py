@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.photos import astronaut, heic
+from domain.try_on_errors import PersonNotFacing
+from tests.photos import astronaut, heic, jpeg
 from tests.playground.conftest import Playground, Stage, opened, the_photo
 
 CUSTOMER = "gid://shopify/Customer/1"
 SEVEN_DAYS_MS = 7 * 24 * 60 * 60 * 1000
+A_SHIRT = jpeg()
 A_PHONE = {"width": 390, "height": 844}
 
 
@@ -256,6 +259,62 @@ def test_an_erasure_that_waits_for_storage_is_told_so(playground: Playground) ->
     page.get_by_role("button", name="Erase this customer").click()
     page.get_by_role("button", name="Erase everything").click()
     expect(page.get_by_text("their bytes go when it is back")).to_be_visible()
+
+
+def test_trying_a_garment_on(playground: Playground) -> None:
+    page = playground.page
+    playground.unlock()
+    page.get_by_label("1 day").check()
+    expect(page.locator("#try-on")).to_be_hidden()
+    playground.choose(the_photo())
+    playground.image_id()
+    with page.expect_response(
+        lambda answer: "/generations/" in answer.url and "resultImageId" in answer.text()
+    ) as told:
+        playground.try_on(A_SHIRT)
+        expect(page.get_by_role("button", name="Try it on")).to_be_focused()
+    expect(page.locator("#try-on-status")).to_have_text("The picture is there.")
+    assert natural_size(page, "try-on-picture") == [800, 1000]
+    expect(page.get_by_text("Made by the engine “in-memory”.")).to_be_visible()
+    expect(page.get_by_text("honest 2-D preview")).to_be_hidden()
+    link = page.get_by_role("link", name="Open the try-on").get_attribute("href")
+    assert page.request.get(str(link)).status == 200
+    kept = page.request.get(
+        f"/tryon/v1/images/{told.value.json()['resultImageId']}", headers={"x-api-key": playground.key}
+    ).json()
+    life = datetime.fromisoformat(kept["expiresAt"]) - datetime.fromisoformat(kept["createdAt"])
+    assert life == timedelta(days=1)
+    page.get_by_role("button", name="Open the upload").click()
+    expect(page.locator("#try-on-result")).to_be_hidden()
+
+
+def test_a_preview_is_called_one(playground: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playground.engine, "name", "preview")
+    playground.unlock()
+    playground.choose(the_photo())
+    playground.image_id()
+    playground.try_on(A_SHIRT)
+    expect(playground.page.get_by_text("Made by the engine “preview”.")).to_be_visible()
+    expect(playground.page.get_by_text("honest 2-D preview")).to_be_visible()
+
+
+def test_a_try_on_that_fails_says_why_and_can_be_started_anew(playground: Playground) -> None:
+    async def refuse() -> None:
+        raise PersonNotFacing
+
+    page = playground.page
+    playground.unlock()
+    playground.choose(the_photo())
+    playground.image_id()
+    playground.engine.interruptions.append(refuse)
+    playground.try_on(A_SHIRT)
+    told = page.locator("#try-on").get_by_role("alert")
+    expect(told).to_contain_text("The person does not face the camera")
+    expect(told).to_contain_text("Use a photo taken from the front.")
+    expect(told).to_contain_text("PERSON_NOT_FACING")
+    page.get_by_role("button", name="Try it on").click()
+    expect(told).to_be_empty()
+    expect(page.get_by_role("img", name="in the garment")).to_be_visible()
 
 
 def test_the_keyboard_alone_gets_through(playground: Playground) -> None:

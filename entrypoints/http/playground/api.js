@@ -15,6 +15,17 @@ export async function readImage(imageId) {
   return body;
 }
 
+/** `form`: the JSON in `data`, and the files it names. */
+export async function startTryOn(form) {
+  const { body } = await call("POST", "/try-on", { form });
+  return body;
+}
+
+export async function readGeneration(generationId) {
+  const { body } = await call("GET", `/generations/${encodeURIComponent(generationId)}`);
+  return body;
+}
+
 export const deleteImage = (imageId) => call("DELETE", `/images/${encodeURIComponent(imageId)}`);
 
 /** Resolves to whether the bytes are gone already; the images are unreachable in any case. */
@@ -26,16 +37,16 @@ export async function eraseCustomer(customerId) {
 /** Resolves when the key opens an account; rejects with a Problem when it does not. */
 export async function checkKey(key) {
   try {
-    await call("GET", "/images/img_none", key);
+    await call("GET", "/images/img_none", { key });
   } catch (problem) {
     if (problem.code !== "IMAGE_NOT_FOUND") throw problem;
   }
 }
 
-async function call(method, path, key = currentKey()) {
+async function call(method, path, { key = currentKey(), form } = {}) {
   let response;
   try {
-    response = await fetch(BASE + path, { method, headers: { "x-api-key": key }, cache: "no-store" });
+    response = await fetch(BASE + path, { method, headers: { "x-api-key": key }, body: form, cache: "no-store" });
   } catch {
     throw unreachable();
   }

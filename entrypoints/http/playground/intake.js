@@ -19,9 +19,10 @@ export function takeIn({ onPhoto, onProblem }) {
   addEventListener("dragleave", () => zone.classList.toggle("is-over", --depth > 0));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
-    event.preventDefault();
     depth = 0;
     zone.classList.remove("is-over");
+    if (event.defaultPrevented) return; // it fell on another zone, which took it
+    event.preventDefault();
     offer(event.dataTransfer.files);
   });
 

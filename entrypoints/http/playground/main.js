@@ -9,6 +9,7 @@ import { currentKey } from "./key.js";
 import { askForKey, startKeySection } from "./key_section.js";
 import { clearProblem, showProblem } from "./problem_panel.js";
 import * as result from "./result.js";
+import * as tryOn from "./try-on.js";
 import { externalUserId, send } from "./upload.js";
 
 const element = (id) => document.getElementById(id);
@@ -31,6 +32,7 @@ async function upload(photo) {
 function show(image, photo) {
   shown = { image, photo };
   result.show(image, { photo, onExpired: () => leave(image.imageId) });
+  tryOn.offerFor(image.imageId);
   result.focusResult();
 }
 
@@ -40,6 +42,7 @@ function leave(imageId) {
   if (shown?.image.imageId !== imageId) return;
   shown = null;
   result.hide();
+  tryOn.withdraw();
 }
 
 function fail(problem, again) {
@@ -102,6 +105,7 @@ element("options").addEventListener("submit", (event) => event.preventDefault())
 startCopyButtons();
 startKeySection({ onReady: () => gallery.needsRefresh() && gallery.refresh() });
 takeIn({ onPhoto: upload, onProblem: (problem) => showProblem(problem) });
+tryOn.startTryOnSection({ attempt });
 gallery.startGallery({
   onOpen: (imageId) =>
     attempt(imageId, async () => {

@@ -10,6 +10,7 @@ const WORDS = {
   FILE_TOO_LARGE: ["The file is larger than 10 MB", "Send a smaller version, or a JPEG instead of a PNG."],
   UNSUPPORTED_IMAGE_FORMAT: ["This is not a photo we can read", "Send a JPEG, PNG, WebP or HEIC photo."],
   IMAGE_NOT_FOUND: ["The image is gone", "It expired, or somebody deleted it. Upload the photo again."],
+  GENERATION_NOT_FOUND: ["The try-on is gone", "The service does not know it any more. Try it on again."],
   CUSTOMER_ERASED: ["The customer was erased meanwhile", "Nothing of this upload was kept. Upload again if that is what you want."],
   IDEMPOTENCY_KEY_IN_USE: ["The same upload is still running", "Wait a moment, then try again."],
   IDEMPOTENCY_KEY_REUSED: ["This request was made before, differently", "Upload the photo again."],
@@ -20,6 +21,22 @@ const WORDS = {
   NOT_A_FILE: ["That is not a file", "Drop or paste a photo itself, not a link to it or a text."],
 };
 
+/** Why a try-on ended without a picture. The service says itself what to do about it. */
+const FAILURES = {
+  PERSON_NOT_FOUND: "Nobody to dress was found in the photo",
+  PERSON_NOT_FACING: "The person does not face the camera",
+  TORSO_NOT_VISIBLE: "The upper body cannot be seen well enough",
+  GARMENT_NOT_SEPARABLE: "The garment cannot be told from its background",
+  GARMENT_NOT_SUPPORTED: "This is nothing that the preview can put on",
+  CONTENT_FILTERED: "The engine kept the picture back",
+  ENGINE_REFUSED: "The engine did not accept these pictures",
+  ENGINE_MISCONFIGURED: "The engine is not set up correctly",
+  ENGINE_UNAVAILABLE: "The engine cannot be reached for now",
+  GENERATION_FAILED: "Something broke on our side",
+  IMAGE_NOT_FOUND: "One of the pictures is gone",
+  CUSTOMER_ERASED: "The customer was erased meanwhile",
+};
+
 /** The same request may well succeed the next time, or once there is another key. */
 const PASSES = new Set([
   "UNREACHABLE", "MISSING_API_KEY", "INVALID_API_KEY", "CUSTOMER_ERASED", "IDEMPOTENCY_KEY_IN_USE", "RATE_LIMITED",
@@ -28,7 +45,8 @@ const PASSES = new Set([
 
 /** Returns: { title, advice, details, reference, waitSeconds, passes } */
 export function inWords(problem) {
-  const [title, advice] = WORDS[problem.code] ?? WORDS.UNEXPECTED;
+  const unlisted = problem.message ? ["The service refused this", problem.message] : WORDS.UNEXPECTED;
+  const [title, advice] = WORDS[problem.code] ?? unlisted;
   return {
     title,
     advice,
@@ -38,3 +56,10 @@ export function inWords(problem) {
     passes: PASSES.has(problem.code),
   };
 }
+
+/** Of a generation that FAILED. Returns: { title, advice, reference } */
+export const failureInWords = ({ generationId, errorCode, errorMessage }) => ({
+  title: FAILURES[errorCode] ?? "The try-on ended without a picture",
+  advice: errorMessage,
+  reference: `${errorCode}, generation ${generationId}`,
+});
