@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.account import Account, ApiKey, KeyId
-from domain.errors import AccountNotFound
+from domain.errors import AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import as_json, confirmed, run, show, show_one
 
@@ -165,13 +165,17 @@ def list_keys(account: str | None, json_output: bool) -> None:
 @keys.command("revoke")
 @click.argument("key_id")
 @confirmed
+@click.option("--dry-run", is_flag=True, help="Only show the key that would be refused.")
 @as_json
-def revoke_key(key_id: str, yes: bool, json_output: bool) -> None:
+def revoke_key(key_id: str, yes: bool, dry_run: bool, json_output: bool) -> None:
     """Refuse the key with the id KEY_ID from now on.
 
     \b
     Example: tryon-images keys revoke 3f9a1c20b7de --yes
     """
+    if dry_run:
+        show_one(_key(run(lambda container: _the_key(container, KeyId(key_id)))), json_output=json_output)
+        return
     if not yes:
         click.confirm(f"Revoke {key_id}? Clients that use it will be refused at once.", abort=True, err=True)
     show_one(_key(run(lambda container: container.revoke_key().execute(KeyId(key_id)))), json_output=json_output)
@@ -185,6 +189,13 @@ def _limit(wanted: int | str | None, current: int | None) -> int | None:
 
 def _change(name: str, change: Callable[[Account], Account], *, json_output: bool) -> None:
     show_one(_account(run(lambda container: container.change_account().execute(name, change))), json_output=json_output)
+
+
+async def _the_key(container: "Container", key_id: KeyId) -> ApiKey:
+    found = [key for key in await container.list_accounts().keys(None) if key.key_id == key_id]
+    if not found:
+        raise KeyNotFound(key_id)
+    return found[0]
 
 
 async def _count_live_keys(container: "Container", name: str) -> int:

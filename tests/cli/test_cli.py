@@ -73,6 +73,14 @@ def test_revoking_asks_first(shell: Shell) -> None:
     assert shell.json("keys", "list")[0]["revokedAt"] is None
 
 
+def test_a_dry_run_of_revoking_shows_the_key_and_revokes_nothing(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    key_id = shell.json("keys", "create", "--account", "acme")["id"]
+    assert shell.json("keys", "revoke", key_id, "--dry-run")["id"] == key_id
+    assert shell.json("keys", "list")[0]["revokedAt"] is None
+    assert shell("keys", "revoke", "nothing", "--dry-run").exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
