@@ -28,7 +28,7 @@ def boxes_drawn(page: Page) -> dict[str, tuple[int, ...]]:
 
 
 def natural_size(page: Page, picture: str) -> list[int]:
-    page.wait_for_function(f"document.getElementById('{picture}').naturalWidth > 0")
+    expect(page.locator(f"#{picture}")).not_to_have_js_property("naturalWidth", 0)  # until it is loaded
     return list(page.eval_on_selector(f"#{picture}", "shown => [shown.naturalWidth, shown.naturalHeight]"))
 
 
