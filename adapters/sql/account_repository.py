@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.sql.connection import SqlConnection
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.errors import AccountExists
@@ -24,12 +24,13 @@ FIND_KEY = (
     .where(api_keys.c.id == bindparam("key"))
 )
 """Built once: every request begins with it."""
+FIND_BY_NAME = select(accounts).where(accounts.c.name == bindparam("name"))
 
 
 class SqlAccountRepository:
     """Works inside the transaction of the connection it is given."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
 
     async def add(self, account: Account) -> None:
@@ -61,10 +62,12 @@ class SqlAccountRepository:
         )
 
     async def find(self, account_id: AccountId) -> Account | None:
-        return await self._find(accounts.c.id == account_id)
+        row = (await self._connection.execute(select(accounts).where(accounts.c.id == account_id))).one_or_none()
+        return _account(row) if row else None
 
     async def find_by_name(self, name: str) -> Account | None:
-        return await self._find(accounts.c.name == name)
+        row = (await self._connection.execute(FIND_BY_NAME, {"name": name})).one_or_none()
+        return _account(row) if row else None
 
     async def list(self) -> tuple[Account, ...]:
         rows = await self._connection.execute(select(accounts).order_by(accounts.c.name))
@@ -117,10 +120,6 @@ class SqlAccountRepository:
         await self._connection.execute(
             update(api_keys).where(api_keys.c.id == key.key_id).values(revoked_at=key.revoked_at)
         )
-
-    async def _find(self, condition: Any) -> Account | None:
-        row = (await self._connection.execute(select(accounts).where(condition))).one_or_none()
-        return _account(row) if row else None
 
 
 def _account(row: Row[Any]) -> Account:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, exists, func, insert, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.sql.connection import SqlConnection
 from adapters.sql.tables import accounts, erased_images, erasures, images, tombstones
 from domain.account import AccountId
 from domain.customer import Customer
@@ -17,7 +17,7 @@ from domain.image import ErasureId, ImageId
 class SqlErasureRepository:
     """Works inside the transaction of the connection it is given."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
 
     async def serialize(self, customer: Customer) -> None:

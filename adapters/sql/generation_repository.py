@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Row, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.sql.connection import SqlConnection
 from adapters.sql.tables import generations
 from domain.account import AccountId
 from domain.customer import Customer
@@ -22,7 +22,7 @@ FORGOTTEN = {"person_image_id": None, "garment_image_ids": None, "customer_id": 
 class SqlGenerationRepository:
     """Works inside the transaction of the connection it is given."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
 
     async def add(self, generation: Generation) -> None:

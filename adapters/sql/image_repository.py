@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.sql.connection import SqlConnection
 from adapters.sql.tables import accounts, images
 from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
@@ -39,7 +39,7 @@ FIND = select(images).where(images.c.id == bindparam("image"), images.c.account_
 class SqlImageRepository:
     """Works inside the transaction of the connection it is given."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
 
     async def reserve(self, image: UploadedImage) -> None:

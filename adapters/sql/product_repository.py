@@ -5,8 +5,8 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.sql.connection import SqlConnection
 from adapters.sql.tables import products
 from domain.account import AccountId
 from domain.image import ImageId
@@ -18,7 +18,7 @@ IDS = msgspec.json.Decoder(tuple[str, ...])
 class SqlProductRepository:
     """Works inside the transaction of the connection it is given."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
 
     async def save(self, product: Product) -> None:

@@ -1,30 +1,28 @@
 """Transactions on SQLite or PostgreSQL."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
+from adapters.sql.connection import SqlConnection, SqliteReader
 from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import outages_as_overloaded
 from adapters.sql.product_repository import SqlProductRepository
-from adapters.sql.sqlite_connection import connect
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
 CONNECT_SECONDS = 5
 POOL_RECYCLE_SECONDS = 30 * 60
 """Load balancers and cloud proxies drop what has been idle or open for longer."""
-READ_ONLY = "tryon_read_only"
 
 
 def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: int = 10) -> AsyncEngine:
@@ -55,11 +53,9 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         )
         event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
         return engine
-    path = make_url(database_url).database or ":memory:"
-    engine = create_async_engine(database_url, async_creator=partial(connect, path, SQLITE_BUSY_SECONDS))
+    engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    event.listen(engine.sync_engine, "checkout", _read_on_the_thread)
     return engine
 
 
@@ -67,19 +63,6 @@ def _refuse_if_closed(connection: Any, _record: object, _proxy: object) -> None:
     """The pool then opens another. The driver has heard of a restart by itself; asking would cost three round trips."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
-
-
-def _readers_of(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, for statements that each stand by themselves."""
-    if engine.dialect.name != "sqlite":
-        return engine.execution_options(isolation_level="AUTOCOMMIT")
-    readers = engine.execution_options(**{READ_ONLY: True})
-    event.listen(readers.sync_engine, "engine_connect", _read_at_once)
-    return readers
-
-
-def _read_at_once(connection: Any) -> None:
-    connection.connection.driver_connection.reads_at_once = True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -92,21 +75,24 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _read_on_the_thread(connection: Any, _record: object, _proxy: object) -> None:
-    """Whoever used it before, until the one who takes it now says otherwise."""
-    connection.driver_connection.reads_at_once = False
-
-
 def _begin_sqlite(connection: Any) -> None:
     """Writers queue up at BEGIN; one that began as a reader could not become a writer without a conflict."""
-    if not connection.get_execution_options().get(READ_ONLY, False):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[SqlConnection]]:
+    """How to get a connection for statements that each stand by themselves."""
+    if engine.dialect.name != "sqlite":
+        return engine.execution_options(isolation_level="AUTOCOMMIT").connect
+    reader = SqliteReader(str(engine.url.database), SQLITE_BUSY_SECONDS)
+    event.listen(engine.sync_engine, "engine_disposed", lambda _: reader.close())
+    return reader.connect
 
 
 class SqlRepositories:
     """What one transaction sees."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: SqlConnection) -> None:
         self.images = SqlImageRepository(connection)
         self.accounts = SqlAccountRepository(connection)
         self.erasures = SqlErasureRepository(connection)
@@ -119,8 +105,8 @@ class SqlUnitOfWork:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._is_embedded = engine.dialect.name == "sqlite"
-        self._readers = _readers_of(engine)
+        self._file = Path(engine.url.database) if engine.dialect.name == "sqlite" and engine.url.database else None
+        self._reading = _reading(engine)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlRepositories]:
@@ -134,7 +120,7 @@ class SqlUnitOfWork:
         """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""
         with outages_as_overloaded():
             self._expect_a_database()
-            async with self._readers.connect() as connection:
+            async with self._reading() as connection:
                 yield SqlRepositories(connection)
 
     async def check(self) -> None:
@@ -146,6 +132,5 @@ class SqlUnitOfWork:
 
     def _expect_a_database(self) -> None:
         """SQLite would make an empty file of any name, so that a wrong path would look like a lost database."""
-        path = self._engine.url.database
-        if self._is_embedded and path and path != ":memory:" and not Path(path).exists():
+        if self._file and not self._file.exists():
             raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")

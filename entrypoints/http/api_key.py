@@ -1,11 +1,13 @@
 """Who is asking, and whether it is too often: settled before a byte of the body is read."""
 
 import math
-from typing import Final
+from typing import Any, Final, TypeAlias
 
+from litestar import Request
+from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders
-from litestar.di import NamedDependency
-from litestar.types import Message, Scope
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard, Message, Scope
 
 from adapters.telemetry.stages import note
 from application.authenticate import Authenticate
@@ -13,26 +15,29 @@ from application.limit_rate import LimitRate, RateBucket
 from domain.account import Account
 from domain.errors import RateLimited
 from domain.rate_limit import Allowance
-from entrypoints.http.errors import AnyRequest
 
+RequestWithKey: TypeAlias = Request[Account, Any, Any]
 API_KEY_HEADER: Final = "x-api-key"
 RATE_BUCKET: Final = "rate_bucket"
 """In a route's `opt`: which bucket its requests come out of."""
 
 
-async def authenticated_account(
-    request: AnyRequest, authenticate: NamedDependency[Authenticate], limit_rate: NamedDependency[LimitRate]
-) -> Account:
-    """The account of the request's key. Raises: MissingApiKey, InvalidApiKey, RateLimited, Overloaded."""
-    account = await authenticate.execute(request.headers.get(API_KEY_HEADER))
-    note(account_id=account.account_id)
-    bucket = request.route_handler.opt.get(RATE_BUCKET, RateBucket.REQUESTS)
-    allowance = await limit_rate.execute(account, bucket)
-    if allowance is not None:
-        request.scope["state"]["rate"] = (bucket, allowance)
-        if not allowance.is_granted:
-            raise RateLimited(allowance.limit.requests, _seconds(allowance.next_after.total_seconds()))
-    return account
+def key_guard(authenticate: Authenticate, limit_rate: LimitRate) -> Guard:
+    """What runs before every route of the API: afterwards `request.user` is the account of the request's key."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Raises: MissingApiKey, InvalidApiKey, RateLimited, Overloaded."""
+        account = await authenticate.execute(connection.headers.get(API_KEY_HEADER))
+        connection.scope["user"] = account
+        note(account_id=account.account_id)
+        bucket = handler.opt.get(RATE_BUCKET, RateBucket.REQUESTS)
+        allowance = await limit_rate.execute(account, bucket)
+        if allowance is not None:
+            connection.scope["state"]["rate"] = (bucket, allowance)
+            if not allowance.is_granted:
+                raise RateLimited(allowance.limit.requests, _seconds(allowance.next_after.total_seconds()))
+
+    return guard
 
 
 async def announce_rate(message: Message, scope: Scope) -> None:

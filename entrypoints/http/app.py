@@ -15,7 +15,7 @@ from entrypoints.background import generating, purging
 from entrypoints.container import Container
 from entrypoints.http import customers, health, images, metrics, previews, try_on
 from entrypoints.http.admission import Admission
-from entrypoints.http.api_key import announce_rate, authenticated_account
+from entrypoints.http.api_key import announce_rate, key_guard
 from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
 from entrypoints.http.draining import Draining
 from entrypoints.http.errors import to_error_response
@@ -51,7 +51,7 @@ def create_app(container: Container, traces: "Traces | None" = None) -> Litestar
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],
-        dependencies={"account": Provide(authenticated_account)},
+        guards=[key_guard(container.authenticate(), container.limit_rate())],
         security=[{API_KEY_SCHEME: []}],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
@@ -64,7 +64,6 @@ def create_app(container: Container, traces: "Traces | None" = None) -> Litestar
             "admission": Provide(lambda: admission, sync_to_thread=False),
             "draining": Provide(lambda: draining, sync_to_thread=False),
             "authenticate": _from(container.authenticate),
-            "limit_rate": _from(container.limit_rate),
             "upload_photo": _from(container.upload_photo),
             "read_image": _from(container.read_image),
             "delete_image": _from(container.delete_image),

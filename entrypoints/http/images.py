@@ -12,10 +12,10 @@ from application.delete_image import DeleteImage
 from application.preview_link import LinkedImage
 from application.read_image import ReadImage
 from application.upload_photo import UploadPhoto
-from domain.account import Account
 from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
 from domain.image import ImageId
 from entrypoints.http.admission import Admission
+from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.reference_operations import DeleteImageOperation, GetImageOperation, UploadImageOperation
 from entrypoints.http.reference_refusals import WITH_KEY, refusals
@@ -46,16 +46,15 @@ IdInPath = Annotated[str, PathParameter(name="imageId")]
     ),
 )
 async def upload_image(
-    request: AnyRequest,
-    account: NamedDependency[Account],
+    request: RequestWithKey,
     settings: NamedDependency[Settings],
     admission: NamedDependency[Admission],
     upload_photo: NamedDependency[UploadPhoto],
 ) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
-    async with admission.slot(account.account_id):
+    async with admission.slot(request.user.account_id):
         form = await _read_form(request, settings)
-        command = form.to_command(account, request.headers.get("idempotency-key"))
+        command = form.to_command(request.user, request.headers.get("idempotency-key"))
         linked = await upload_photo.execute(command)
         note(image_id=linked.image.image_id)
         return _body(linked)
@@ -67,11 +66,9 @@ async def upload_image(
     operation_class=GetImageOperation,
     responses=refusals("IMAGE_NOT_FOUND", *WITH_KEY),
 )
-async def read_image(
-    image_id: IdInPath, account: NamedDependency[Account], read_image: NamedDependency[ReadImage]
-) -> ImageBody:
+async def read_image(request: RequestWithKey, image_id: IdInPath, read_image: NamedDependency[ReadImage]) -> ImageBody:
     """The same body as after the upload, with a fresh link."""
-    return _body(await read_image.execute(ImageId(image_id), account.account_id))
+    return _body(await read_image.execute(ImageId(image_id), request.user.account_id))
 
 
 @delete(
@@ -80,11 +77,9 @@ async def read_image(
     operation_class=DeleteImageOperation,
     responses=refusals(*WITH_KEY),
 )
-async def delete_image(
-    image_id: IdInPath, account: NamedDependency[Account], delete_image: NamedDependency[DeleteImage]
-) -> None:
+async def delete_image(request: RequestWithKey, image_id: IdInPath, delete_image: NamedDependency[DeleteImage]) -> None:
     """Delete an image; idempotent."""
-    await delete_image.execute(ImageId(image_id), account.account_id)
+    await delete_image.execute(ImageId(image_id), request.user.account_id)
 
 
 async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:

@@ -11,12 +11,10 @@ from litestar.params import PathParameter
 from application.limit_rate import RateBucket
 from application.read_generation import ReadGeneration
 from application.start_try_on import StartTryOn
-from domain.account import Account
 from domain.errors import FileTooLarge, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.admission import Admission
-from entrypoints.http.api_key import RATE_BUCKET
-from entrypoints.http.errors import AnyRequest
+from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
 from entrypoints.http.reference_operations import GetGenerationOperation, StartTryOnOperation
 from entrypoints.http.reference_refusals import WITH_KEY, refusals
@@ -55,21 +53,20 @@ a garment in full size, or nine files as shops have them."""
     ),
 )
 async def start_try_on(
-    request: AnyRequest,
-    account: NamedDependency[Account],
+    request: RequestWithKey,
     settings: NamedDependency[Settings],
     admission: NamedDependency[Admission],
     start_try_on: NamedDependency[StartTryOn],
 ) -> Response[StartedTryOnBody]:
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
     content_type = request.headers.get("content-type", "")
-    async with admission.slot(account.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
+    async with admission.slot(request.user.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
         try:
             async with asyncio.timeout(settings.upload_timeout_seconds):
                 data, files = await _read(content_type, request.stream(), settings.max_file_bytes)
         except TimeoutError as error:
             raise malformed_body(f"was not received within {settings.upload_timeout_seconds} seconds") from error
-        started = StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, account)))
+        started = StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, request.user)))
     return Response(started, status_code=202, headers={"retry-after": str(POLL_SECONDS)})
 
 
@@ -81,12 +78,12 @@ async def start_try_on(
     opt={RATE_BUCKET: RateBucket.POLLS},
 )
 async def read_generation(
+    request: RequestWithKey,
     generation_id: Annotated[str, PathParameter(name="generationId")],
-    account: NamedDependency[Account],
     read_generation: NamedDependency[ReadGeneration],
 ) -> GenerationBody:
     """How far a try-on is; ask every two seconds."""
-    return GenerationBody.of(await read_generation.execute(GenerationId(generation_id), account.account_id))
+    return GenerationBody.of(await read_generation.execute(GenerationId(generation_id), request.user.account_id))
 
 
 async def _read(
