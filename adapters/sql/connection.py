@@ -1,8 +1,6 @@
 """What repositories need of a connection, and the one that reads from SQLite without changing threads."""
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
@@ -35,30 +33,37 @@ class SqliteReader:
             connection.execute("PRAGMA query_only = ON")
             return connection
 
-        self._engine = create_engine(
-            "sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
-        )
+        self._engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
+        self._connection: Connection | None = None
 
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[SqlConnection]:
-        with self._engine.connect() as connection:
-            yield _AtOnce(connection)
+    async def __aenter__(self) -> SqlConnection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """The connection stays open: opening it costs more than a look-up."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._engine.dialect
+
+    async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
+        return self._opened().execute(statement, parameters)
+
+    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
+        return self._opened().scalar(statement, parameters)
+
+    async def scalars(self, statement: Executable, parameters: Any = None, /) -> ScalarResult[Any]:
+        return self._opened().scalars(statement, parameters)
+
+    def _opened(self) -> Connection:
+        if self._connection is None or self._connection.invalidated:
+            self.close()
+            self._connection = self._engine.connect()
+        return self._connection
 
     def close(self) -> None:
         """Until it is used again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._engine.dispose()
-
-
-class _AtOnce:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.dialect = connection.dialect
-
-    async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
-        return self._connection.execute(statement, parameters)
-
-    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
-        return self._connection.scalar(statement, parameters)
-
-    async def scalars(self, statement: Executable, parameters: Any = None, /) -> ScalarResult[Any]:
-        return self._connection.scalars(statement, parameters)

@@ -86,7 +86,7 @@ def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[Sq
         return engine.execution_options(isolation_level="AUTOCOMMIT").connect
     reader = SqliteReader(str(engine.url.database), SQLITE_BUSY_SECONDS)
     event.listen(engine.sync_engine, "engine_disposed", lambda _: reader.close())
-    return reader.connect
+    return lambda: reader
 
 
 class SqlRepositories:

@@ -72,7 +72,7 @@ def everything_logged_to(stream: io.StringIO) -> Iterator[None]:
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    configure_structlog("debug")
+    configure_structlog("debug", stream)
     try:
         yield
     finally:
