@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import time
 from collections import defaultdict
@@ -17,6 +18,8 @@ ABANDONED_AFTER = timedelta(minutes=10)
 """A file that is still unfinished by then was left by a process that was killed."""
 INCOMING = "incoming"
 NAMES_AT_ONCE = 1000
+NAME = re.compile(r"[\w-]+/[\w-][\w.-]*", re.ASCII)
+"""A folder and a file in it, neither of them hidden: such a name stays inside."""
 OUT_OF_REACH = "Storage is not reachable. Try again shortly."
 
 
@@ -57,10 +60,9 @@ class FolderObjectStore:
             raise Overloaded(OUT_OF_REACH)
 
     def _path(self, name: str) -> Path:
-        path = self._root / name
-        if not path.resolve().is_relative_to(self._root.resolve()):
+        if not NAME.fullmatch(name):
             raise ValueError("an object name leads out of the store")
-        return path
+        return self._root / name
 
     def _put(self, path: Path, data: bytes) -> None:
         part = self._incoming / secrets.token_hex(16)

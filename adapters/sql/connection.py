@@ -1,9 +1,8 @@
-"""What repositories need of a connection, and the one that reads from SQLite without changing threads."""
+"""What repositories need of a connection."""
 
-import sqlite3
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
+from sqlalchemy import CursorResult, Dialect, Executable, ScalarResult
 
 
 class SqlConnection(Protocol):
@@ -17,53 +16,3 @@ class SqlConnection(Protocol):
     async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any: ...
 
     async def scalars(self, statement: Executable, parameters: Any = None, /) -> ScalarResult[Any]: ...
-
-
-class SqliteReader:
-    """One connection that answers at once, on the event loop's own thread.
-
-    Writes wait for each other and for the disk, so they go to threads, as aiosqlite does it. Reads need not: with a
-    write-ahead log a reader waits for nobody, each statement sees what was committed before it, and finding a row by
-    its key takes microseconds, a tenth of what going to another thread and back does.
-    """
-
-    def __init__(self, path: str, busy_seconds: float) -> None:
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(path, busy_seconds, check_same_thread=False)
-            connection.execute("PRAGMA query_only = ON")
-            return connection
-
-        self._engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
-        self._connection: Connection | None = None
-
-    async def __aenter__(self) -> SqlConnection:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """The connection stays open: opening it costs more than a look-up."""
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._engine.dialect
-
-    async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
-        return self._opened().execute(statement, parameters)
-
-    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
-        return self._opened().scalar(statement, parameters)
-
-    async def scalars(self, statement: Executable, parameters: Any = None, /) -> ScalarResult[Any]:
-        return self._opened().scalars(statement, parameters)
-
-    def _opened(self) -> Connection:
-        if self._connection is None or self._connection.invalidated:
-            self.close()
-            self._connection = self._engine.connect()
-        return self._connection
-
-    def close(self) -> None:
-        """Until it is used again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._engine.dispose()

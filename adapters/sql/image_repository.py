@@ -33,7 +33,17 @@ IDS_AT_ONCE = 500
 
 
 FIND = select(images).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
-"""Built once: it is the statement that clients wait for most."""
+RESERVED = (
+    *("id", "account_id", "customer_id", "state", "keep_for_days"),
+    *("created_at", "due_at", "key_digest", "fingerprint"),
+)
+RESERVE = insert(images).values({name: bindparam(name) for name in RESERVED})
+PUBLISH = (
+    update(images)
+    .where(images.c.id == bindparam("image"), images.c.state == ImageState.PENDING)
+    .values(state=ImageState.STORED, due_at=bindparam("due"), photo=bindparam("facts"))
+)
+"""Built once: the statements that clients wait for most."""
 
 
 class SqlImageRepository:
@@ -44,29 +54,28 @@ class SqlImageRepository:
 
     async def reserve(self, image: UploadedImage) -> None:
         record = image.idempotency
-        row = insert(images).values(
-            id=image.image_id,
-            account_id=image.account_id,
-            customer_id=image.customer.external_id if image.customer else None,
-            state=ImageState.PENDING,
-            keep_for_days=image.retention.keep_for_days,
-            created_at=image.created_at,
-            due_at=image.created_at + UploadedImage.PENDING_LEASE,
-            key_digest=record.key_digest if record else None,
-            fingerprint=record.fingerprint if record else None,
-        )
+        row = {
+            "id": image.image_id,
+            "account_id": image.account_id,
+            "customer_id": image.customer.external_id if image.customer else None,
+            "state": ImageState.PENDING,
+            "keep_for_days": image.retention.keep_for_days,
+            "created_at": image.created_at,
+            "due_at": image.created_at + UploadedImage.PENDING_LEASE,
+            "key_digest": record.key_digest if record else None,
+            "fingerprint": record.fingerprint if record else None,
+        }
         try:
-            await self._connection.execute(row)
+            await self._connection.execute(RESERVE, row)
         except IntegrityError as error:
             if record is None:
                 raise
             raise IdempotencyKeyInUse from error  # two copies at once: both found the key free, the index let one in
 
     async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
+        facts = msgspec.json.encode(photo).decode()
         stored = await self._connection.execute(
-            update(images)
-            .where(images.c.id == image.image_id, images.c.state == ImageState.PENDING)
-            .values(state=ImageState.STORED, due_at=image.expires_at, photo=msgspec.json.encode(photo).decode())
+            PUBLISH, {"image": image.image_id, "due": image.expires_at, "facts": facts}
         )
         if stored.rowcount == 1:
             return PublishOutcome.PUBLISHED

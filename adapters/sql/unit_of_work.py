@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
-from adapters.sql.connection import SqlConnection, SqliteReader
+from adapters.sql.connection import SqlConnection
 from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import outages_as_overloaded
 from adapters.sql.product_repository import SqlProductRepository
+from adapters.sql.sqlite_reader import SqliteReader
+from adapters.sql.sqlite_writer import connect
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -53,7 +56,8 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         )
         event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
         return engine
-    engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+    path = str(make_url(database_url).database)
+    engine = create_async_engine(database_url, async_creator=partial(connect, path, SQLITE_BUSY_SECONDS))
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

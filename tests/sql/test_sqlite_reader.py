@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.connection import SqliteReader
+from adapters.sql.sqlite_reader import SqliteReader
 from adapters.sql.unit_of_work import create_engine
 
 COUNT = text("SELECT count(*) FROM photos")
