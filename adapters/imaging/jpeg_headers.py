@@ -75,7 +75,7 @@ class _Frame:
 class _Walk:
     """What the walk has collected."""
 
-    kept: list[bytes] = field(default_factory=list)
+    kept: list[bytes | memoryview] = field(default_factory=list)
     frame: _Frame | None = None
     has_jfif: bool = False
     adobe: bytes | None = None
@@ -160,7 +160,7 @@ def _take_scan(walk: _Walk, photo: bytes, at: int, end: int) -> int:
     walk.frame.note_scan(photo[at + 4 : end])
     found = _END_OF_SCAN.search(photo, end)
     stop = len(photo) if found is None else found.start()
-    walk.kept.append(photo[at:stop])
+    walk.kept.append(memoryview(photo)[at:stop])  # most of the file: it is copied once, when all is joined
     return stop
 
 

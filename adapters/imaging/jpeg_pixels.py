@@ -8,7 +8,8 @@ import simplejpeg
 from PIL.JpegImagePlugin import JpegImageFile
 
 from adapters.imaging.jpeg_headers import ScannedJpeg
-from adapters.imaging.raster import Channels, Pixels, Raster
+from adapters.imaging.libturbojpeg import decode_planes
+from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster
 from domain.errors import InvalidImage
 
 # The first complaint of the decoder, and it comes after the last scan: no pixel was in doubt before it.
@@ -20,12 +21,14 @@ _CHANNELS: Final = {1: Channels.GRAY, 3: Channels.RGB, 4: Channels.CMYK}
 _COLORSPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}  # the decoder's names
 
 
-def decode_jpeg(photo: ScannedJpeg, reduction: int = 1) -> Raster:
+def decode_jpeg(photo: ScannedJpeg, reduction: int = 1) -> Raster | PlanarRaster:
     """The pixels, or with a reduction of 2 half as many in each direction, which libjpeg makes from the coefficients.
 
     Raises: InvalidImage when the decoder had anything to complain about.
     """
     channels = _CHANNELS[photo.components]
+    if channels is Channels.RGB and (planes := decode_planes(photo.stream, photo.stored_size, reduction)):
+        return planes
     try:
         pixels = _decode(photo, _COLORSPACES[channels], reduction)
     except (ValueError, OSError, SyntaxError) as error:

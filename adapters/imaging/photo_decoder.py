@@ -1,6 +1,7 @@
 """Strangers' photos: headers first, pixels when asked for, and the picture that is kept."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import cv2
@@ -14,7 +15,7 @@ from adapters.imaging.jpeg_output import encode_jpeg
 from adapters.imaging.jpeg_pixels import decode_jpeg
 from adapters.imaging.png_headers import ScannedPng, scan_png
 from adapters.imaging.png_pixels import decode_png
-from adapters.imaging.raster import Channels, Pixels, Raster
+from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster, Resize
 from adapters.imaging.resizing import roughly_scaled_down, scaled_down
 from adapters.imaging.scanned_photo import ScannedPhoto
 from adapters.imaging.sniffing import sniff
@@ -65,7 +66,8 @@ class ImagingPhotoDecoder(PhotoDecoder):
 class _ScannedOpenPhoto(OpenPhoto):
     def __init__(self, scanned: ScannedPhoto) -> None:
         self._scanned = scanned
-        self._decoded: Raster | None = None
+        self._decoded: Raster | PlanarRaster | None = None
+        self._overview: Pixels | None = None
 
     @property
     def source_format(self) -> SourceFormat:
@@ -76,10 +78,26 @@ class _ScannedOpenPhoto(OpenPhoto):
         return self._scanned.upright_size
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
-        raster = self._decoded or self._decode(_sufficient_reduction(_largest_portrait(self.upright_size), _KEPT_EDGE))
-        upright, _ = self._srgb(window, longest_edge, roughly_scaled_down, raster)
+        if window is None or (upright := self._part_of_overview(window, longest_edge)) is None:
+            raster = self._decoded or self._decode(
+                _sufficient_reduction(_largest_portrait(self.upright_size), _KEPT_EDGE)
+            )
+            upright, _ = self._srgb(window, longest_edge, roughly_scaled_down, raster)
+        if window is None:
+            self._overview = upright
         height, width = upright.shape[:2]
         return RgbPixels(Size(width, height), np.ascontiguousarray(upright).data.cast("B"))
+
+    def _part_of_overview(self, window: Box, longest_edge: int) -> Pixels | None:
+        """The window out of the last view of the whole, if that shows it in enough pixels."""
+        if self._overview is None:
+            return None
+        scale = self._overview.shape[1] / self.upright_size.width
+        left, top, right, bottom = (round(edge * scale) for edge in (window.x, window.y, window.right, window.bottom))
+        if max(right - left, bottom - top) < longest_edge:
+            return None
+        size = Size(right - left, bottom - top).limited_to(longest_edge)
+        return roughly_scaled_down(self._overview[top:bottom, left:right], size)
 
     def develop(self, window: Box | None, longest_edge: int) -> DevelopedPhoto:
         raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
@@ -90,19 +108,16 @@ class _ScannedOpenPhoto(OpenPhoto):
         return DevelopedPhoto(jpeg, Size(width, height), warnings)
 
     def _srgb(
-        self, window: Box | None, longest_edge: int, resize: Callable[[Pixels, Size], Pixels], raster: Raster
+        self, window: Box | None, longest_edge: int, resize: Resize, raster: Raster | PlanarRaster
     ) -> tuple[Pixels, tuple[PhotoWarning, ...]]:
-        """The window: cut, scaled, in sRGB, without transparency, upright. In this order most steps see few pixels."""
+        """The window: cut, scaled, upright, in sRGB, without transparency. In this order most steps see few pixels."""
         part = self._stored_part(window)
-        cut = _cut(raster, part)
-        size = part.size.limited_to(min(longest_edge, max(cut.shape[:2])))
-        channels = Channels.RGB if raster.channels is Channels.RGBA else raster.channels
-        convert, warnings = conversion_to_srgb(self._scanned, channels)
-        if raster.channels is Channels.RGBA:
-            rgb = _flattened(resize(_premultiplied(cut), size), convert)
-        else:
-            rgb = convert(resize(cut, size))
-        return turned_upright(rgb, self._scanned.orientation), warnings
+        cut = raster.cut(part)
+        size = part.size.limited_to(min(longest_edge, cut.size.longest_edge))
+        upright = cut.scaled(size, resize).turned(partial(turned_upright, orientation=self._scanned.orientation))
+        has_alpha = raster.channels is Channels.RGBA
+        convert, warnings = conversion_to_srgb(self._scanned, Channels.RGB if has_alpha else raster.channels)
+        return _flattened(upright.pixels, convert) if has_alpha else convert(upright.pixels), warnings
 
     def _stored_part(self, window: Box | None) -> Box:
         stored = self._scanned.stored_size
@@ -111,7 +126,7 @@ class _ScannedOpenPhoto(OpenPhoto):
             raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
         return part
 
-    def _decode(self, reduction: int) -> Raster:
+    def _decode(self, reduction: int) -> Raster | PlanarRaster:
         """Decode, or take what was decoded before if it is detailed enough."""
         if self._decoded is None or self._decoded.reduction > reduction:
             self._decoded = None  # before the next one is made: two of them would not fit into a worker
@@ -120,7 +135,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         return self._decoded
 
 
-def _decoded(scanned: ScannedPhoto, reduction: int) -> Raster:
+def _decoded(scanned: ScannedPhoto, reduction: int) -> Raster | PlanarRaster:
     match scanned:
         case ScannedJpeg():
             return decode_jpeg(scanned, reduction)
@@ -143,18 +158,6 @@ def _largest_portrait(size: Size) -> Size:
 def _sufficient_reduction(part: Size, longest_edge: int) -> int:
     """2 when half of the pixels in each direction are still enough for a result of this size, else 1."""
     return 2 if part.longest_edge // 2 >= longest_edge else 1
-
-
-def _cut(raster: Raster, part: Box) -> Pixels:
-    step = raster.reduction
-    return raster.pixels[part.y // step : -(-part.bottom // step), part.x // step : -(-part.right // step)]
-
-
-def _premultiplied(rgba: Pixels) -> Pixels:
-    """Colors weighted with their alpha, so that what nobody sees does not bleed into what they do."""
-    alpha = rgba[:, :, 3]
-    weighted = cv2.multiply(rgba[:, :, :3], cv2.merge([alpha] * 3), scale=1 / 255)
-    return np.dstack([weighted, alpha])
 
 
 def _flattened(premultiplied: Pixels, convert: Callable[[Pixels], Pixels]) -> Pixels:

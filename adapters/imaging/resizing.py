@@ -30,14 +30,20 @@ _LOW_PASS: Final = (
 
 
 def scaled_down(pixels: Pixels, size: Size) -> Pixels:
-    """The picture at another size, no larger than it is in either direction, as sharp as Lanczos would leave it."""
+    """The picture at another size, as sharp as Lanczos would leave it.
+
+    Where it grows, as chroma does that was stored smaller than luma: in between the two nearest samples, like decoders.
+    """
     if pixels.shape[1::-1] == (size.width, size.height):
         return pixels
     pixels = _halved(pixels, size, at_least=4)
     height, width = pixels.shape[:2]
-    across, down = _low_pass(size.width / width), _low_pass(size.height / height)
-    filtered = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REFLECT_101)
-    resized: Pixels = cv2.resize(filtered, (size.width, size.height), interpolation=cv2.INTER_CUBIC)
+    grows = size.width > width or size.height > height
+    if size.width < width or size.height < height:
+        across, down = _low_pass(size.width / width), _low_pass(size.height / height)
+        pixels = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REFLECT_101)
+    interpolation = cv2.INTER_LINEAR if grows else cv2.INTER_CUBIC
+    resized: Pixels = cv2.resize(pixels, (size.width, size.height), interpolation=interpolation)
     return resized
 
 
