@@ -7,7 +7,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from adapters.imaging.color_conversion import conversion_to_srgb
+from adapters.imaging.color_conversion import ToSrgb, conversion_to_srgb
 from adapters.imaging.heif_headers import ScannedHeif, scan_heif
 from adapters.imaging.heif_pixels import decode_heif
 from adapters.imaging.jpeg_headers import ScannedJpeg, scan_jpeg
@@ -68,6 +68,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         self._scanned = scanned
         self._decoded: Raster | PlanarRaster | None = None
         self._overview: Pixels | None = None
+        self._conversion: tuple[ToSrgb, tuple[PhotoWarning, ...]] | None = None
 
     @property
     def source_format(self) -> SourceFormat:
@@ -116,7 +117,9 @@ class _ScannedOpenPhoto(OpenPhoto):
         size = part.size.limited_to(min(longest_edge, cut.size.longest_edge))
         upright = cut.scaled(size, resize).turned(partial(turned_upright, orientation=self._scanned.orientation))
         has_alpha = raster.channels is Channels.RGBA
-        convert, warnings = conversion_to_srgb(self._scanned, Channels.RGB if has_alpha else raster.channels)
+        if self._conversion is None:
+            self._conversion = conversion_to_srgb(self._scanned, Channels.RGB if has_alpha else raster.channels)
+        convert, warnings = self._conversion
         return _flattened(upright.pixels, convert) if has_alpha else convert(upright.pixels), warnings
 
     def _stored_part(self, window: Box | None) -> Box:
