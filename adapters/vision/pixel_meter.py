@@ -1,9 +1,11 @@
 """Measures light and sharpness with OpenCV, on the person where the person is."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from application.photo_ports import OpenPhoto, PhotoMeter
 from domain.geometry import Box
@@ -24,6 +26,12 @@ class PixelMeter(PhotoMeter):
         view = photo.view(region, _EDGE)
         pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
         luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        shadows, midtone, highlights = (float(value) / 255 for value in np.percentile(luma, (5, 50, 95)))
-        edges = float(np.percentile(np.abs(cv2.Laplacian(luma, cv2.CV_16S)), 99)) / 255
-        return Appearance(shadows, midtone, highlights, detail=edges / max(highlights - shadows, _LEAST_CONTRAST))
+        shadows, midtone, highlights = (level / 255 for level in _percentiles(luma, (5, 50, 95)))
+        (edges,) = _percentiles(cv2.convertScaleAbs(cv2.Laplacian(luma, cv2.CV_16S)), (99,))
+        return Appearance(shadows, midtone, highlights, detail=edges / 255 / max(highlights - shadows, _LEAST_CONTRAST))
+
+
+def _percentiles(levels: NDArray[np.uint8], percents: Sequence[float]) -> list[float]:
+    """The least levels that so many percent of all do not exceed, from a histogram: sorting takes ten times as long."""
+    counts = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    return [float(np.searchsorted(counts, percent / 100 * counts[-1])) for percent in percents]
