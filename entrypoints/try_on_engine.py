@@ -5,7 +5,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from adapters.engines.google_tokens import GoogleTokens
 from adapters.engines.predict_engine import PredictEngine
 from adapters.engines.preview import REFUSALS, PreviewTryOnEngine
 from adapters.workers.worker import PhotoPreparer
@@ -55,6 +54,8 @@ def build_engine(settings: Settings, processor: PhotoProcessor) -> TryOnEngine:
     """Nothing is started or connected to before the first try-on."""
     match settings.engine:
         case "vertex":
+            from adapters.engines.google_tokens import GoogleTokens  # noqa: PLC0415 - 15 MB that only this engine needs
+
             return _predict("vertex", vertex_url(settings), settings, processor, GoogleTokens().headers)
         case "http":
             return _predict("http", str(settings.engine_url), settings, processor, _no_authorization)

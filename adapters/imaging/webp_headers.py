@@ -22,6 +22,7 @@ class ScannedWebp(ScannedPhoto):
 
     frame: Box = field(kw_only=True)
     has_alpha: bool = field(kw_only=True)
+    is_lossy: bool = field(kw_only=True)
 
 
 @dataclass(slots=True)
@@ -141,6 +142,7 @@ def _scanned(walk: _Walk) -> ScannedWebp:
         profile_is_broken=broken,
         frame=place,
         has_alpha=frame.has_alpha,
+        is_lossy=frame.kind == b"VP8 ",
     )
 
 

@@ -2,16 +2,18 @@
 
 import numpy as np
 
-from adapters.imaging.libwebp import decode_still
-from adapters.imaging.raster import Channels, Raster
+from adapters.imaging.libwebp import decode_planes, decode_still
+from adapters.imaging.raster import Channels, PlanarRaster, Raster
 from adapters.imaging.webp_headers import ScannedWebp
 from domain.geometry import Box
 
 
-def decode_webp(photo: ScannedWebp) -> Raster:
+def decode_webp(photo: ScannedWebp) -> Raster | PlanarRaster:
     """Raises: InvalidImage."""
     frame, canvas = photo.frame, photo.stored_size
     fills_canvas = frame == Box.covering(canvas)
+    if photo.is_lossy and fills_canvas and not photo.has_alpha:
+        return decode_planes(photo.stream, frame.size)
     pixels = decode_still(photo.stream, frame.size, alpha=photo.has_alpha or not fills_canvas)
     if not fills_canvas:
         placed = np.zeros((canvas.height, canvas.width, 4), np.uint8)
