@@ -33,7 +33,7 @@ from domain.image import ImageId
 from tests.builders import ACME, NOON
 from tests.postgres import PostgresServer
 from tests.replicas.server import API, KEY, free_port, serving
-from tests.sql.many_images import fill
+from tests.sql.many_rows import fill
 
 SIZES = (10_000, 100_000, 1_000_000)
 LOOKUPS = 400
@@ -65,7 +65,7 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int,
     await server.execute(f"CREATE DATABASE bench_{rows}")
     engine = create_engine(server.url(f"bench_{rows}"), statement_seconds=600)
     await Migrator(engine).upgrade()
-    await fill(engine, rows)
+    await fill(engine, rows, ("accounts", "images"))
     async with engine.connect() as connection:
         size_bytes = int(await connection.scalar(text("SELECT pg_total_relation_size('images')")) or 0)
     work = SqlUnitOfWork(engine)
