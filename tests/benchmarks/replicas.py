@@ -132,7 +132,7 @@ def main() -> None:
         }
         replicas = [running.enter_context(serving(folder / name, settings)) for name in ("a", "b")]
         trees = [Tree(replica.process.pid, replica.url) for replica in replicas]
-        asyncio.run(compare(trees, rounds=2 if quick else 5, seconds=3 if quick else 8))
+        asyncio.run(compare(trees, rounds=3 if quick else 9, seconds=3 if quick else 4))
 
 
 if __name__ == "__main__":
