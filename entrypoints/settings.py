@@ -18,7 +18,7 @@ DRAIN_SECONDS = 5
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOOKS_LIKE = 0.65
-"""How much alike two names must be (difflib's ratio) to suggest one: DB_URL means DATABASE_URL, REDIS_URL no ENGINE_URL."""
+"""How much alike names must be (difflib's ratio) to suggest one: DB_URL means DATABASE_URL, REDIS_URL no ENGINE_URL."""
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
