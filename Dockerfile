@@ -1,12 +1,20 @@
 # syntax=docker/dockerfile:1
-# Two stages: what it takes to install stays behind; what runs is Debian slim, one virtual environment and the models.
+# Two stages on one base: what it takes to install stays behind; what runs is Debian slim, an environment and the models.
 #
 # Pin the base by digest where you build, so that the same commit makes the same image:
 #   docker build --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:... .
 # (`docker buildx imagetools inspect python:3.11-slim-bookworm` shows the digest of the day.)
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE} AS base
+# What MediaPipe and OpenCV link against (adapters/vision/system_libraries.py); building the models imports both, too.
+# Their versions are Debian's security team's business, the base image's digest ours.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libegl1 libgles2 libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM base AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/tryon
 ENV PATH=/opt/tryon/bin:$PATH
@@ -18,18 +26,12 @@ COPY domain domain
 COPY application application
 COPY adapters adapters
 COPY entrypoints entrypoints
+# The models are checked byte by byte against the digests in adapters/vision/models.py.
 RUN pip install --no-deps --no-build-isolation . \
-    && python -m compileall -q /opt/tryon/lib
-# Checked byte by byte against the digests in adapters/vision/models.py.
-RUN TRYON_MODEL_DIR=/opt/models tryon-images models install
+    && TRYON_MODEL_DIR=/opt/models tryon-images models install
 
-FROM ${PYTHON_IMAGE}
-# MediaPipe links against both. Their versions are Debian's security team's business, the base image's digest ours.
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends libegl1 libgles2 \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tryon \
+FROM base
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tryon \
     && install -d -o tryon -g tryon -m 0700 /data
 COPY --from=build /opt/tryon /opt/tryon
 COPY --from=build /opt/models /opt/models

@@ -48,11 +48,15 @@ $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime
 	@$(BIN)/tryon-images models install
 	@touch $@
 
-.PHONY: bench profile fuzz evaluate pictures
+.PHONY: bench bench-scale profile fuzz evaluate pictures
 
 bench: setup $(VENV)/.dev ## Pixel work and whole server against the codec floor, libvips and Pillow
 	@$(BIN)/python -m tests.benchmarks.pixels
 	@$(BIN)/python -m tests.benchmarks.uploads
+
+bench-scale: setup $(VENV)/.dev ## PostgreSQL as tables grow, look-ups beside the bare framework, one replica against two
+	@$(BIN)/python -m tests.benchmarks.database
+	@$(BIN)/python -m tests.benchmarks.replicas
 
 profile: setup $(VENV)/.dev ## The stages of one photo
 	@$(BIN)/python -m tests.benchmarks.profile_photo

@@ -17,6 +17,9 @@ DRAIN_SECONDS = 5
 """What a load balancer needs to notice; Kubernetes' endpoints take one to three seconds."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LOOKS_LIKE = 0.65
+"""How much alike names must be (difflib's ratio) to suggest one: DB_URL means DATABASE_URL, REDIS_URL no ENGINE_URL."""
+
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 
@@ -221,5 +224,6 @@ def _in_words(problem: str) -> str:
 
 
 def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else "; see the table in README"
+    bare = [setting.removeprefix(PREFIX) for setting in known]  # the prefix alone would make all of them look alike
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1, cutoff=LOOKS_LIKE)
+    return f"; did you mean {PREFIX}{close[0]}?" if close else "; see the table in README"

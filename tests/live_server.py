@@ -1,7 +1,6 @@
 """A real server on a free port of this machine, in a thread of the test's own process."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,6 @@ from granian.server.embed import Server
 from litestar import Litestar
 
 PATIENCE_SECONDS = 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

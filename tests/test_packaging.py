@@ -8,6 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from adapters.vision.system_libraries import PACKAGE_OF
 from entrypoints.cli.main import main
 from entrypoints.settings import load_settings
 
@@ -51,6 +52,11 @@ def test_every_setting_that_is_named_exists() -> None:
     named = set(re.findall(r"\bTRYON_[A-Z_]+\b", DOCKERFILE + DEPLOYMENT + str(COMPOSE)))
     known = {f"TRYON_{name.upper()}" for name in load_settings({}).__struct_fields__}
     assert named - known == set()
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "README.md", ".ci/run"])
+def test_whoever_installs_system_libraries_installs_those_that_are_looked_for(file: str) -> None:
+    assert f" {' '.join(PACKAGE_OF.values())}" in (ROOT / file).read_text().replace("`", " ")
 
 
 def test_manifests_are_well_formed() -> None:

@@ -60,3 +60,16 @@ def test_a_folder_cannot_serve_previews() -> None:
 def test_a_storage_url_is_a_folder_or_a_bucket(url: str) -> None:
     (problem,) = problems(storage_url=url)
     assert "expected file:///absolute/folder or gs://bucket/prefix" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("worker", "did you mean TRYON_WORKERS?"),
+        ("db_url", "did you mean TRYON_DATABASE_URL?"),
+        ("redis_url", "see the table in README"),  # PostgreSQL counts; TRYON_ENGINE_URL would be no help
+    ],
+)
+def test_an_unknown_setting_is_refused_and_one_that_is_nearly_right_is_named(name: str, advice: str) -> None:
+    (problem,) = problems(**{name: "4"})
+    assert problem.startswith(f"TRYON_{name.upper()} is not a setting; {advice}")

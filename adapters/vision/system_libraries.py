@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Mapping
 from typing import Final
 
-_PACKAGE_OF: Final = {
+PACKAGE_OF: Final = {
     "libEGL.so.1": "libegl1",
     "libGLESv2.so.2": "libgles2",
     "libGL.so.1": "libgl1",
@@ -15,7 +15,7 @@ _PACKAGE_OF: Final = {
 
 def missing_library_advice() -> str | None:
     """One line that says what to install; None when everything is there."""
-    return advice_for(_PACKAGE_OF)
+    return advice_for(PACKAGE_OF)
 
 
 def advice_for(package_of: Mapping[str, str]) -> str | None:

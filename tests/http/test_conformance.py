@@ -21,8 +21,9 @@ from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.upload_form import ALIASES
 from entrypoints.settings import Settings
+from tests.free_port import free_port
 from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
-from tests.live_server import free_port, serving
+from tests.live_server import serving
 
 TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPreview", "getGeneration"]
 TAKE_NONE = ["live", "ready"]

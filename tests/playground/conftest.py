@@ -24,8 +24,9 @@ from domain.person import SeenPerson
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
+from tests.free_port import free_port
 from tests.http.conftest import account_with_key
-from tests.live_server import free_port, serving
+from tests.live_server import serving
 from tests.photos import astronaut, jpeg
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import httpx
 import psutil
+
+from tests.free_port import free_port
 
 API = "/tryon/v1"
 KEY = "gk_test_" + secrets.token_hex(8)
@@ -46,12 +47,6 @@ class Replica:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(40)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

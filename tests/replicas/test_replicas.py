@@ -96,6 +96,7 @@ async def test_two_replicas_are_one_service_and_one_survives_the_other(cluster: 
     async with cluster.a.client() as a, cluster.b.client() as b:
         await what_one_keeps_the_other_shows_and_erases(cluster, a, b)
         await a_request_that_comes_to_both_is_carried_out_once(cluster, a, b)
+        await an_account_may_ask_all_of_them_together_as_often_as_one(cluster, a, b)
         acknowledged = await uploads_until_one_is_killed(cluster, a, b)
         for image_id, shown in acknowledged.items():
             body = (await b.get(f"/images/{image_id}")).json()
@@ -132,6 +133,17 @@ async def a_request_that_comes_to_both_is_carried_out_once(
     (image_id,) = {answer.json()["imageId"] for answer in (*answers, again) if answer.status_code == 201}
     assert await cluster.image_ids() == {image_id}
     assert (await a.delete(f"/images/{image_id}")).status_code == 204
+
+
+async def an_account_may_ask_all_of_them_together_as_often_as_one(
+    cluster: Cluster, a: httpx.AsyncClient, b: httpx.AsyncClient
+) -> None:
+    await cluster.execute("UPDATE accounts SET requests_per_minute = 4")
+    await cluster.execute("DELETE FROM rate_buckets")
+    answers = [(await client.get("/images/img_none")).status_code for client in (a, b, a, b, a, b)]
+    assert answers == [404, 404, 404, 404, 429, 429]
+    await cluster.execute("UPDATE accounts SET requests_per_minute = NULL")
+    await cluster.execute("DELETE FROM rate_buckets")
 
 
 async def uploads_until_one_is_killed(

@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.free_port import free_port
 from tests.http.conftest import a_jpeg
-from tests.server.test_serve import KEY, a_free_port, wait_until_ready
+from tests.server.test_serve import KEY, wait_until_ready
 
 pytestmark = pytest.mark.xdist_group("server")  # one server, and the test that ends it comes last
 HEADER_SECONDS, BODY_SECONDS, DRAIN_SECONDS = 1, 2, 6
@@ -53,7 +54,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    port, metrics_port, data_dir = a_free_port(), a_free_port(), tmp_path_factory.mktemp("data")
+    port, metrics_port, data_dir = free_port(), free_port(), tmp_path_factory.mktemp("data")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
         "TRYON_PORT": str(port),

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from entrypoints.cli.main import main as cli
+from tests.free_port import free_port
 
 START_SECONDS = 60
 KEY = "gk_dev_key-for-this-test"
@@ -43,12 +44,6 @@ class Server:
         return sorted((self.data_dir / "objects").glob("ttl-*/*"))
 
 
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -63,7 +58,7 @@ def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    port, data_dir = a_free_port(), tmp_path_factory.mktemp("data")
+    port, data_dir = free_port(), tmp_path_factory.mktemp("data")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
         "TRYON_PORT": str(port),

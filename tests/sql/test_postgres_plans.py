@@ -11,16 +11,23 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.rate_limiter import SqlRateLimiter
 from adapters.sql.unit_of_work import SqlRepositories, create_engine
+from application.limit_rate import RateBucket
+from domain.account import AccountId, KeyId
 from domain.customer import Customer
+from domain.errors import ImageNotFound
+from domain.generation import Failure, GenerationId, LeaseId
 from domain.image import ErasureId, ImageId
-from tests.builders import ACME, NOON
-from tests.sql.many_images import fill
+from domain.rate_limit import RateLimit
+from tests.builders import ACME, NOON, OTHER, MovableClock, a_stored_photo, an_image
+from tests.sql.many_rows import fill
 
-ROWS = 200_000
+ROWS = 1_000_000
 SOME = [ImageId("img_" + hashlib.md5(str(n).encode()).hexdigest()) for n in range(1, 101)]
 SOMEBODY = Customer(ACME, "gid://shopify/Customer/7")
 LATER = NOON + timedelta(minutes=1)
+GONE = Failure(ImageNotFound.code, "gone")
 
 
 @pytest.fixture
@@ -49,28 +56,83 @@ def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """How each table is gone through: (kind of node, table or index)."""
     if "Scan" in plan["Node Type"] and ("Relation Name" in plan or "Index Name" in plan):
         yield plan["Node Type"], plan.get("Index Name") or plan["Relation Name"]
+    for arbiter in plan.get("Conflict Arbiter Indexes", ()):
+        yield "Conflict", arbiter
     for inner in plan.get("Plans", ()):
         yield from scans(inner)
 
 
-async def everything(repositories: SqlRepositories) -> None:
+async def look_up(repositories: SqlRepositories) -> None:
+    await repositories.accounts.find_key(KeyId("7"))
+    await repositories.accounts.find_by_name("acc_7")
     await repositories.images.find(SOME[0], ACME)
     await repositories.images.find_by_idempotency_key(ACME, bytes.fromhex(SOME[2][4:]))
+    await repositories.products.find(ACME, "shirt-7")
+    await repositories.generations.find(GenerationId("gen_7"), ACME)
+
+
+async def upload(repositories: SqlRepositories) -> None:
+    await repositories.images.count_live(OTHER)  # only for an account with a quota, which then has not many
+    await repositories.images.hold(SOME[0], ACME)
+    await repositories.images.publish(an_image(SOME[1]), a_stored_photo())
+    await repositories.images.release_idempotency_key(SOME[2])
+    await repositories.erasures.is_erased_since(Customer(AccountId("acc_7"), "ann"), 0)
+
+
+async def erase(repositories: SqlRepositories) -> None:
     await repositories.images.doom(SOME[0], ACME, LATER)
-    await repositories.images.doom_customer(SOMEBODY, ErasureId("era_1"), NOON, LATER)
+    await repositories.images.doom_upload(SOME[1], LATER)
+    await repositories.erasures.serialize(SOMEBODY)
+    await repositories.erasures.advance_epoch(AccountId("acc_7"))
+    await repositories.generations.fail_customer(SOMEBODY, GONE, NOON)
+    await repositories.images.doom_customer(SOMEBODY, ErasureId("era_new"), NOON, LATER)
     await repositories.images.traces_of(SOMEBODY)
+    await repositories.erasures.knows_record(ErasureId("era_7"))
+    await repositories.erasures.images_of(ErasureId("era_7"))
+    await repositories.erasures.list_records(None, 50)
+
+
+async def purge(repositories: SqlRepositories) -> None:
     await repositories.images.doom_due(NOON + timedelta(minutes=10), LATER, 200)
     await repositories.images.remove(SOME)
+    await repositories.erasures.complete_records(NOON)
+    await repositories.erasures.sweep(NOON)
+    await repositories.products.sweep(NOON)
+    await repositories.generations.sweep(NOON)
+    await repositories.images.overdue(NOON)
+    await repositories.erasures.count_open()
     await repositories.images.objects_of(SOME)
+    await repositories.images.doom_known(SOME, LATER)
+    await repositories.images.doom_stored(SOME, LATER)
 
 
-async def test_lookup_erasure_and_purge_are_index_scans(engine: AsyncEngine) -> None:
+async def work_on_a_generation(repositories: SqlRepositories) -> None:
+    claimed = await repositories.generations.claim(LeaseId("lea_new"), "preview", LATER, LATER + timedelta(minutes=3))
+    assert claimed is not None
+    assert await repositories.generations.is_held(claimed)
+    assert await repositories.generations.try_again(claimed, LATER, LATER)
+    again = await repositories.generations.claim(LeaseId("lea_two"), "preview", LATER, LATER + timedelta(minutes=3))
+    assert again is not None
+    assert await repositories.generations.complete(again, SOME[0], LATER)
+
+
+async def ask_too_often(engine: AsyncEngine) -> None:
+    limiter = SqlRateLimiter(engine, MovableClock())
+    account = AccountId("acc_7")
+    answers = [await limiter.take(account, RateBucket.REQUESTS, RateLimit(1)) for _ in range(2)]
+    assert [answer.is_granted for answer in answers] == [True, False]
+
+
+async def test_no_statement_that_serves_or_purges_reads_a_table_from_end_to_end(engine: AsyncEngine) -> None:
     found: dict[str, set[str]] = {}
+    with recorded(engine) as statements:
+        await ask_too_often(engine)
     async with engine.connect() as connection:
-        with recorded(engine) as statements:
-            await everything(SqlRepositories(connection))
+        with recorded(engine) as more:
+            for work in (look_up, upload, erase, purge, work_on_a_generation):
+                await work(SqlRepositories(connection))
         await connection.rollback()
-        for statement, parameters in list(statements):
+        for statement, parameters in (*statements, *more):
             explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
             (plan,) = explained.one()
             plan = json.loads(plan) if isinstance(plan, str) else plan
@@ -81,3 +143,7 @@ async def test_lookup_erasure_and_purge_are_index_scans(engine: AsyncEngine) -> 
     assert "UPDATE" in found["ix_images_customer"]
     assert "SELECT" in found["ix_images_due_at"]
     assert "SELECT" in found["uq_images_idempotency"]
+    assert "SELECT" in found["ix_images_account_state"]
+    assert {"SELECT", "DELETE"} <= found["ix_generations_due_at"]
+    assert "UPDATE" in found["ix_generations_customer"]
+    assert {"SELECT", "INSERT"} <= found["rate_buckets_pkey"]
