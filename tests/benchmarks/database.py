@@ -6,15 +6,12 @@ Starts a PostgreSQL of its own. CPU is user + system of the server's process tre
 """
 
 import asyncio
-import contextlib
 import hashlib
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from io import BytesIO
@@ -28,9 +25,8 @@ from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import AccountId
 from domain.image import ImageId
 from tests.benchmarks.keep_alive import Load, get, load, middle
-from tests.benchmarks.server_process import Tree
+from tests.benchmarks.server_process import Tree, bare_server
 from tests.builders import ACME, NOON
-from tests.free_port import free_port
 from tests.postgres import PostgresServer, running_postgres
 from tests.replicas.server import API, KEY, serving
 from tests.sql.many_rows import fill
@@ -86,25 +82,6 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int,
     return statistics.median(lookups), took / purged, purged, size_bytes / rows
 
 
-@contextlib.asynccontextmanager
-async def bare_framework(image: bytes) -> AsyncIterator[Tree]:
-    """The same server and framework with one route that returns the same body from memory."""
-    port = free_port()
-    arguments = [sys.executable, "-m", "tests.benchmarks.bare_app", str(port), image.decode()]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)  # noqa: ASYNC220 - once
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                break
-            await asyncio.sleep(0.1)
-        yield Tree(process.pid, f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait()
-
-
 async def reading(database_url: str | None) -> tuple[Load, Load]:
     """Returns: ours and the bare framework's, medians of interleaved rounds."""
     settings = {"TRYON_RATE_LIMIT_PER_MINUTE": "0"}
@@ -114,10 +91,10 @@ async def reading(database_url: str | None) -> tuple[Load, Load]:
         async with replica.client() as client:
             photo = {"file": ("photo.jpg", a_photo(), "image/jpeg")}
             made = (await client.post("/images/upload", files=photo)).json()
-            body = (await client.get(f"/images/{made['imageId']}")).content
+            body = (await client.get(f"/images/{made['imageId']}")).text
         service = Tree(replica.process.pid, replica.url)
         ours, bare = [], []
-        async with bare_framework(body) as framework:
+        with bare_server(body) as framework:
             for _ in range(ROUNDS):
                 ours.append(await load(service, get(f"{API}/images/{made['imageId']}", KEY), CONNECTIONS))
                 bare.append(await load(framework, get("/", KEY), CONNECTIONS))

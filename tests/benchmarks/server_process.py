@@ -67,6 +67,16 @@ def rival_server() -> Iterator[Tree]:
 
 
 @contextmanager
+def bare_server(body: str) -> Iterator[Tree]:
+    """The bare framework of `tests.benchmarks.bare_app`, which answers `/` with this JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = str(free_port())
+        command = [sys.executable, "-m", "tests.benchmarks.bare_app", port, body]
+        with _running(command, {"TRYON_PORT": port}, "/", Path(folder)) as tree:
+            yield tree
+
+
+@contextmanager
 def _running(command: list[str], settings: dict[str, str], probe: str, folder: Path) -> Iterator[Tree]:
     settings = {"TRYON_PORT": str(free_port())} | settings
     url = f"http://127.0.0.1:{settings['TRYON_PORT']}"
