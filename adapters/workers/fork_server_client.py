@@ -39,7 +39,7 @@ _FIXED: Final = {
     # memory of an ordinary photo for the next one (7 % of a 12-megapixel JPEG's time).
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "MALLOC_MMAP_THRESHOLD_": str(64 * 1024 * 1024),
-    "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(48 * 1024 * 1024),
     "OMP_NUM_THREADS": "1",  # the workers are the parallelism
     "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -104,7 +104,7 @@ class _AddressSpace:
 def _answer(connection: socket.socket, size_bytes: int, preparer: PhotoPreparer, *, crop: bool) -> bytearray:
     reply: Reply
     try:
-        photo = memoryview(_receive(connection, size_bytes)).toreadonly()
+        photo = _receive(connection, size_bytes)
         with journal() as kept, stage("develop"):
             prepared = preparer.execute(photo, crop=crop)
         return framed(Prepared(prepared, tuple(kept.stages)))
@@ -123,14 +123,10 @@ def _answer(connection: socket.socket, size_bytes: int, preparer: PhotoPreparer,
     return framed(reply)
 
 
-def _receive(connection: socket.socket, size_bytes: int) -> bytearray:
-    photo = bytearray(size_bytes)
-    rest = memoryview(photo)
-    while rest:
-        count = connection.recv_into(rest, 0, socket.MSG_WAITALL)
-        if count == 0:
-            raise ConnectionError("the server is gone")
-        rest = rest[count:]
+def _receive(connection: socket.socket, size_bytes: int) -> bytes:
+    photo = connection.recv(size_bytes, socket.MSG_WAITALL)
+    if len(photo) < size_bytes:
+        raise ConnectionError("the server is gone")
     return photo
 
 
