@@ -9,6 +9,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from domain.errors import DomainError, FieldProblem, ValidationFailed
 
 MAX_PARTS = 64
+PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def is_form(content_type: str) -> bool:
 
 async def read_parts(
     content_type: str, stream: AsyncIterator[bytes], limit_of: LimitOf, *, advice: str
-) -> list[tuple[str, bytearray]]:
+) -> list[tuple[str, bytes]]:
     """Names and contents of the parts that have a limit, in the order they came.
 
     Raises: what a limit says; ValidationFailed when the body is not multipart/form-data (with `advice`) or broken.
@@ -59,24 +60,41 @@ def malformed_body(message: str) -> ValidationFailed:
 
 
 class _Part:
-    """Collects the part that is being read."""
+    """Collects the part that is being read.
+
+    In large pieces, not in one buffer: thirty that grow side by side would be copied, and leave gaps, as they do.
+    """
 
     def __init__(self, limit_of: LimitOf) -> None:
-        self.done: list[tuple[str, bytearray]] = []
+        self.done: list[tuple[str, bytes]] = []
         self._limit_of = limit_of
         self._limit: PartLimit | None = None
         self._name = ""
-        self._content = bytearray()
+        self._size_bytes = 0
+        self._pieces: list[bytes | bytearray] = []
+        self._crumbs = bytearray()
 
     def take(self, event: Any) -> None:
         match event:
             case MultipartSegment():
-                self._name, self._content = event.name or "", bytearray()
+                self._name, self._size_bytes = event.name or "", 0
                 self._limit = self._limit_of(self._name)
             case None if self._limit is not None:
-                self.done.append((self._name, self._content))
-                self._limit = None
+                self.done.append((self._name, b"".join((*self._pieces, self._crumbs))))
+                self._limit, self._pieces, self._crumbs = None, [], bytearray()
             case data if data and self._limit is not None:
-                if len(self._content) + len(data) > self._limit.max_bytes:
+                self._size_bytes += len(data)
+                if self._size_bytes > self._limit.max_bytes:
                     raise self._limit.too_large
-                self._content += data
+                self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        """What trickles in byte by byte must not become millions of objects."""
+        if len(data) >= PIECE_BYTES:
+            self._pieces += (self._crumbs, data)
+            self._crumbs = bytearray()
+            return
+        self._crumbs += data
+        if len(self._crumbs) >= PIECE_BYTES:
+            self._pieces.append(self._crumbs)
+            self._crumbs = bytearray()

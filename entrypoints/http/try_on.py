@@ -88,7 +88,7 @@ async def read_generation(
 
 async def _read(
     content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int
-) -> tuple[bytearray, dict[str, bytearray]]:
+) -> tuple[bytes | bytearray, dict[str, bytes]]:
     if not is_form(content_type):
         return await _read_json(stream), {}
     return await _read_form(content_type, stream, max_file_bytes)
@@ -105,14 +105,14 @@ async def _read_json(stream: AsyncIterator[bytes]) -> bytearray:
 
 async def _read_form(
     content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int
-) -> tuple[bytearray, dict[str, bytearray]]:
+) -> tuple[bytes | bytearray, dict[str, bytes]]:
     def limit_of(name: str) -> PartLimit:
         if name == DATA:
             return PartLimit(MAX_DATA_BYTES, _too_much_json())
         return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes))
 
     parts = await read_parts(content_type, stream, limit_of, advice="or send JSON")
-    files: dict[str, bytearray] = {}
+    files: dict[str, bytes] = {}
     for name, content in parts:
         files.setdefault(name, content)
     data = files.pop(DATA, None)

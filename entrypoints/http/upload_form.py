@@ -29,7 +29,7 @@ T = TypeVar("T")
 class UploadForm:
     """The parts of one upload, still as they were sent."""
 
-    photo: bytearray | None = None
+    photo: bytes | None = None
     fields: dict[str, list[bytes]] = field(default_factory=dict)
 
     def to_command(self, account: Account, idempotency_key: str | None) -> UploadCommand:
@@ -132,5 +132,5 @@ async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_
         if name == FILE:
             form.photo = content
         else:
-            form.fields.setdefault(name, []).append(bytes(content))
+            form.fields.setdefault(name, []).append(content)
     return form
