@@ -1,23 +1,19 @@
 """Finds people: one look at the whole photo, then closer looks only where they can change who is framed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import cv2
 import numpy as np
 
-from adapters.vision.mediapipe_models import Face, MediaPipeModels, Pixels, Pose
+from adapters.vision.look import Look
+from adapters.vision.mediapipe_models import Face, MediaPipeModels, Pose
 from adapters.vision.silhouette import Silhouette, largest_parts
 from application.photo_ports import OpenPhoto, PersonDetector
 from domain.geometry import Box, Size
-from domain.person import LIKELY, BodyPart, Landmark, SeenPerson
-
-_LOOK_EDGE: Final = 640
-"""Longest edge of the copy that is looked at; the models themselves work on 192 to 256 pixels of a part of it. At 512
-to 1024 the windows are equally good; the cost grows with the masks, which the models return in the copy's size."""
+from domain.person import LIKELY, BodyPart, SeenPerson
 
 _HEAD_PARTS: Final = (
     BodyPart.NOSE,
@@ -63,66 +59,8 @@ _SURE_FACE: Final = 0.55
 """Thin evidence and no clean line: faces imagined on bodies had 0.42 (in 37 pictures without people) and 0.52 (a drawn
 figure on a blurred shirt); real people whose bodies end in the middle of the photo had 0.41, 0.43, 0.56 and 0.91."""
 
-_PLAIN: Final = 14
-"""A border is plain when 95 % of it is within so many levels, of 255, of its median color: paper and its shading."""
-
 _MOST_CLOSER_LOOKS: Final = 3
 """Closer looks at single places in one photo: they cost 45 ms each."""
-
-_DARK: Final = 60
-"""A photo in which nobody was seen is brightened for a second look when half of it is darker than this, of 255."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A window of the photo as pixels, and the way back from those pixels to the upright source."""
-
-    pixels: Pixels
-    window: Box
-    source: Size
-
-    @classmethod
-    def at(cls, photo: OpenPhoto, window: Box | None) -> Self:
-        view = photo.view(window, _LOOK_EDGE)
-        pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
-        return cls(pixels, window or Box.covering(photo.upright_size), photo.upright_size)
-
-    @property
-    def scale(self) -> float:
-        """Source pixels per pixel of the look."""
-        width: int = self.pixels.shape[1]
-        return self.window.width / width
-
-    def box(self, left: float, top: float, right: float, bottom: float) -> Box | None:
-        scale, x, y = self.scale, self.window.x, self.window.y
-        return Box.spanning(left * scale + x, top * scale + y, right * scale + x, bottom * scale + y, self.source)
-
-    def pixel_edges(self, box: Box) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of a box of the source in pixels of the look, inside it."""
-        across, down = (box.x, box.right), (box.y, box.bottom)
-        left, right = (max(0, round((x - self.window.x) / self.scale)) for x in across)
-        top, bottom = (max(0, round((y - self.window.y) / self.scale)) for y in down)
-        return left, top, right, bottom
-
-    def brightened(self) -> Self | None:
-        """The same look with the light turned up; None when it is not dark."""
-        brightest = float(np.percentile(self.pixels, 99))
-        middle = float(np.median(self.pixels))
-        if middle > _DARK:
-            return None
-        curve = 255 * np.minimum(1, np.arange(256) / max(brightest, 16)) ** 0.5
-        return replace(self, pixels=cv2.LUT(self.pixels, curve.astype(np.uint8)))
-
-    def has_plain_border(self) -> bool:
-        """Whether all four edges show the same plain color, as behind a product."""
-        strip = max(1, min(self.pixels.shape[:2]) // 50)
-        rows = (self.pixels[:strip], self.pixels[-strip:], self.pixels[:, :strip], self.pixels[:, -strip:])
-        border = np.concatenate([edge.reshape(-1, 3) for edge in rows]).astype(np.int16)
-        distance = np.abs(border - np.median(border, axis=0)).max(axis=1)
-        return bool(np.mean(distance <= _PLAIN) >= 0.95)
-
-    def landmark(self, mark: Landmark) -> Landmark:
-        return Landmark(mark.x * self.scale + self.window.x, mark.y * self.scale + self.window.y, mark.confidence)
 
 
 class MediaPipeDetector(PersonDetector):
@@ -137,7 +75,7 @@ class MediaPipeDetector(PersonDetector):
         self._models = MediaPipeModels.load(directory)
 
     def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
-        look = _Look.at(photo, None)
+        look = Look.at(photo, None)
         faces = self._models.faces(look.pixels)
         people = self._with_rivals(photo, look, faces, self._people(look, faces))
         people = people or self._people_by_searching(photo, look)
@@ -146,15 +84,15 @@ class MediaPipeDetector(PersonDetector):
         return tuple(people)
 
     def _with_rivals(
-        self, photo: OpenPhoto, look: _Look, faces: Sequence[Face], people: list[SeenPerson]
+        self, photo: OpenPhoto, look: Look, faces: Sequence[Face], people: list[SeenPerson]
     ) -> list[SeenPerson]:
         """Look closely at places where somebody seems to be who was not seen and may matter more."""
         windows = [*_around_missed_faces(look, faces, people), *self._around_missed_bodies(look, people)]
         for window in windows[:_MOST_CLOSER_LOOKS]:
-            people = _distinct([*people, *self._people_for_certain(_Look.at(photo, window))])
+            people = _distinct([*people, *self._people_for_certain(Look.at(photo, window))])
         return people
 
-    def _people_by_searching(self, photo: OpenPhoto, look: _Look) -> list[SeenPerson]:
+    def _people_by_searching(self, photo: OpenPhoto, look: Look) -> list[SeenPerson]:
         """Nobody was seen: try again with more light when it is dark, then piece by piece for people far away."""
         brighter = look.brightened()
         if brighter is not None:
@@ -163,15 +101,15 @@ class MediaPipeDetector(PersonDetector):
                 return people
         people = []
         for window in _pieces(look.source):
-            piece = _Look.at(photo, window)
+            piece = Look.at(photo, window)
             people = _distinct([*people, *self._people_for_certain(piece.brightened() or piece)])
         return people
 
-    def _people(self, look: _Look, faces: Sequence[Face]) -> list[SeenPerson]:
+    def _people(self, look: Look, faces: Sequence[Face]) -> list[SeenPerson]:
         seen = [_person(look, pose, _face_of(pose, faces)) for pose in self._models.poses(look.pixels)]
         return _distinct(person for person in seen if person is not None)
 
-    def _people_for_certain(self, look: _Look) -> list[SeenPerson]:
+    def _people_for_certain(self, look: Look) -> list[SeenPerson]:
         """People in a closer look: where one was led to expect somebody, the pose model sees bodies in anything."""
         faces = self._models.faces(look.pixels)
         certain: list[SeenPerson] = []
@@ -182,7 +120,7 @@ class MediaPipeDetector(PersonDetector):
                 certain.append(person)
         return _distinct(certain)
 
-    def _around_missed_bodies(self, look: _Look, people: Sequence[SeenPerson]) -> list[Box]:
+    def _around_missed_bodies(self, look: Look, people: Sequence[SeenPerson]) -> list[Box]:
         """Squares around patches that look like people but belong to nobody known, the largest first."""
         largest = max((person.silhouette for person in people), default=0.0)
         least = max(_RIVAL_AREA * largest, _LEAST_BLOB)
@@ -200,7 +138,7 @@ class MediaPipeDetector(PersonDetector):
         ]
 
 
-def _around_missed_faces(look: _Look, faces: Iterable[Face], people: Sequence[SeenPerson]) -> list[Box]:
+def _around_missed_faces(look: Look, faces: Iterable[Face], people: Sequence[SeenPerson]) -> list[Box]:
     """Squares that hold the body of every face that belongs to nobody known, if it is large enough to matter."""
     largest = max((person.head.height for person in people if person.head), default=0)
     boxes = (look.box(face.left, face.top, face.right, face.bottom) for face in faces)
@@ -258,7 +196,7 @@ def _is_same(one: SeenPerson, other: SeenPerson) -> bool:
     return one.box.shared_area(other.box) >= _SAME_PERSON * min(one.box.area, other.box.area)
 
 
-def _person(look: _Look, pose: Pose, face: Face | None) -> SeenPerson | None:
+def _person(look: Look, pose: Pose, face: Face | None) -> SeenPerson | None:
     silhouette = Silhouette.of(pose.mask)
     if silhouette is None:
         return None

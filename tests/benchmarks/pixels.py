@@ -24,11 +24,11 @@ from rich.table import Table
 from adapters.imaging.libpng import decode_8_bit
 from adapters.imaging.libwebp import decode_still
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.look import LOOK_EDGE
 from domain.geometry import Box, Size
 from tests.benchmarks.photos import corpus
 
 _SRGB = ImageCms.createProfile("sRGB")
-VIEW_EDGE = 1024  # what a person detector looks at
 
 
 def portrait_window(size: Size) -> Box:
@@ -41,7 +41,7 @@ def portrait_window(size: Size) -> Box:
 def ours(photo: bytes) -> bytes:
     """Exactly what a worker does, without the detector."""
     opened = ImagingPhotoDecoder().open(photo)
-    opened.view(None, VIEW_EDGE)
+    opened.view(None, LOOK_EDGE)
     return opened.develop(portrait_window(opened.upright_size), 2000).jpeg
 
 

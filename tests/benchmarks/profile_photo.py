@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.look import LOOK_EDGE
 from tests.benchmarks.photos import phone_jpeg
-from tests.benchmarks.pixels import VIEW_EDGE, portrait_window
+from tests.benchmarks.pixels import portrait_window
 
 _ROUNDS = 5
 _STAGES = (
-    "open", "view", "develop", "_decoded", "scaled_down", "roughly_scaled_down",
-    "convert", "turned_upright", "encode_jpeg",
+    "open", "view", "develop", "_decoded", "roughly_scaled_down", "scaled_down",
+    "turned_upright", "convert", "encode_jpeg",
 )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     for _ in range(_ROUNDS):
         profile.enable()
         opened = ImagingPhotoDecoder().open(photo)
-        opened.view(None, VIEW_EDGE)
+        opened.view(None, LOOK_EDGE)
         opened.develop(portrait_window(opened.upright_size), 2000)
         profile.disable()
     table = Table("stage", "ms a photo", title=f"{opened.source_format}, {opened.upright_size.pixels:,} px")
