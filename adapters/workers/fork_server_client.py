@@ -33,7 +33,7 @@ from adapters.workers.worker import Workplace
 # All that a worker's environment may hold: no key, no database, no bucket. Names that the loader, Python, the C library
 # and matplotlib (which MediaPipe imports) read.
 _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "MPLCONFIGDIR")
-_FIXED: Final = {
+WORKER_ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "2",  # a worker computes in one thread; glibc's default of 8 per core only scatters memory
     # New pages cost more than most of what is done with them: pictures lie in pages of 2 MB, and a worker keeps the
     # memory of an ordinary photo for the next one (7 % of a 12-megapixel JPEG's time).
@@ -207,7 +207,7 @@ class ForkServerClient:
     def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         """Start the fork server with nothing of ours but its socket and the way to our code."""
         wish = "unsandboxed" if self._workplace.allow_unsandboxed else "sandboxed"
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _FIXED
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | WORKER_ENVIRONMENT
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter

@@ -26,6 +26,7 @@ from adapters.imaging.libwebp import decode_still
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.look import LOOK_EDGE
 from domain.geometry import Box, Size
+from tests.benchmarks import worker_surroundings
 from tests.benchmarks.photos import corpus
 
 _SRGB = ImageCms.createProfile("sRGB")
@@ -147,4 +148,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    worker_surroundings.enter("tests.benchmarks.pixels")
     main()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.look import LOOK_EDGE
+from tests.benchmarks import worker_surroundings
 from tests.benchmarks.photos import phone_jpeg
 from tests.benchmarks.pixels import portrait_window
 
@@ -46,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    worker_surroundings.enter("tests.benchmarks.profile_photo")
     main()
