@@ -30,6 +30,11 @@ async def test_a_worker_starts_no_program_and_no_child_and_signals_nobody() -> N
         assert await answer(pool, f"signal {os.getpid()}") == f"refused: {errno.EPERM}"
 
 
+async def test_a_worker_may_load_the_systems_decoder() -> None:
+    async with a_pool() as pool:
+        assert await answer(pool, "load libturbojpeg.so.0") == "allowed"
+
+
 async def test_io_uring_which_would_open_sockets_unseen_does_not_exist() -> None:
     async with a_pool() as pool:
         assert await answer(pool, "syscall 425 1 0") == str(errno.ENOSYS)
