@@ -199,7 +199,7 @@ ACTIONS: dict[str, Callable[[Obedient, str], bytes]] = {
     "syscall": system_call,
     "read": attempt(lambda path: Path(path).read_bytes()),
     "write": attempt(lambda path: Path(path).write_bytes(b"x")),
-    "load": attempt(lambda library: ctypes.CDLL(library)),
+    "load": attempt(ctypes.CDLL),
     "run": attempt(lambda path: subprocess.run([path], check=False)),
     "fork": attempt(lambda _: os.fork()),
     "signal": attempt(lambda process_id: os.kill(int(process_id), 0)),
