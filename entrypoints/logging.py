@@ -5,14 +5,16 @@ parameter, a URL), so of theirs only who spoke, where, and the type of an except
 messages and those of migrations, which never see a request, are the exception.
 """
 
+import json
 import logging
 import logging.config
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import msgspec
 import structlog
@@ -35,10 +37,25 @@ def configure_structlog(level: LogLevel, stream: TextIO | None = None) -> None:
     """Our own events go straight to where those of libraries go: one is written for every request."""
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *_stamps(), _renderer()],
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Forgiving(stream or sys.stderr))),
         wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
         cache_logger_on_first_use=False,
     )
+
+
+class _Forgiving:
+    """Loses a line that cannot be written: a full disk must not stop the work that wanted to tell of itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def server_logging(level: LogLevel) -> dict[str, Any]:
@@ -68,7 +85,10 @@ def _renderer() -> Processor:
 
 
 def _json(event: EventDict, default: Callable[[Any], Any]) -> str:
-    return msgspec.json.encode(event, enc_hook=default).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=default).decode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only the slower encoder can write
+        return json.dumps(event, default=default)
 
 
 def _stamps() -> list[Processor]:

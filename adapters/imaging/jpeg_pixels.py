@@ -8,12 +8,10 @@ import simplejpeg
 from PIL.JpegImagePlugin import JpegImageFile
 
 from adapters.imaging.jpeg_headers import ScannedJpeg
-from adapters.imaging.libturbojpeg import decode_planes
+from adapters.imaging.libturbojpeg import HARMLESS_COMPLAINT, decode_planes
 from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster
 from domain.errors import InvalidImage
 
-# The first complaint of the decoder, and it comes after the last scan: no pixel was in doubt before it.
-_HARMLESS_COMPLAINT: Final = "extraneous bytes before marker 0xd9"
 _UNNAMED_SUBSAMPLING: Final = "Could not determine subsampling level"
 
 
@@ -54,7 +52,7 @@ def _decode(photo: ScannedJpeg, colorspace: str, reduction: int) -> Pixels:
         pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=True, **wish)
     except ValueError as error:
         complaint = str(error)
-        if _HARMLESS_COMPLAINT in complaint:
+        if HARMLESS_COMPLAINT in complaint:
             pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=False, **wish)
         elif _UNNAMED_SUBSAMPLING in complaint and photo.had_end:
             pixels = _decode_by_pillow(photo.stream, photo.components)

@@ -7,7 +7,7 @@ without it the photo takes the longer way.
 
 import ctypes
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,10 @@ _NAMES: Final = ("libturbojpeg.so.0", "libturbojpeg.dylib")
 # Source: turbojpeg.h, version 1.4 (2014) and later, which all libraries of this name still offer.
 _YCBCR: Final = 1  # TJCS_YCbCr
 _CHROMA_STEPS: Final = {0: (1, 1), 1: (2, 1), 2: (2, 2), 4: (1, 2)}  # TJSAMP_444, _422, _420, _440: across, down
-_FLAGS: Final = 4096 | 8192  # TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING
+_ACCURATE, _STOP_ON_WARNING = 4096, 8192  # TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING
+_WARNING: Final = 0  # TJERR_WARNING
+HARMLESS_COMPLAINT: Final = "extraneous bytes before marker 0xd9"
+"""When it is the decoder's first complaint: it comes after the last scan, and no pixel was in doubt before it."""
 
 
 def decode_planes(stream: bytes, size: Size, reduction: int) -> PlanarRaster | None:
@@ -43,7 +46,11 @@ def decode_planes(stream: bytes, size: Size, reduction: int) -> PlanarRaster | N
         across, down = -(-size.width // reduction), -(-size.height // reduction)
         planes = [_plane(library, component, across, down, subsampling.value) for component in range(3)]
         pointers = (ctypes.c_void_p * 3)(*(plane.ctypes.data for plane in planes))
-        if library.tjDecompressToYUVPlanes(handle, stream, len(stream), pointers, across, None, down, _FLAGS):
+        decompress = partial(library.tjDecompressToYUVPlanes, handle, stream, len(stream), pointers, across, None, down)
+        failed = decompress(_ACCURATE | _STOP_ON_WARNING)
+        if failed and HARMLESS_COMPLAINT.encode() in library.tjGetErrorStr2(handle):
+            failed = decompress(_ACCURATE) and library.tjGetErrorCode(handle) != _WARNING
+        if failed:
             return None
         luma, blue, red = planes
         return PlanarRaster(luma[:down, :across], blue, red, steps, reduction)  # without its padding to whole steps
@@ -73,5 +80,6 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.tjDecompressToYUVPlanes.argtypes = [
         handle, stream, size, ctypes.POINTER(handle), number, ctypes.POINTER(number), number, number
     ]  # fmt: skip
-    library.tjDestroy.argtypes = [handle]
+    library.tjGetErrorStr2.argtypes = library.tjGetErrorCode.argtypes = library.tjDestroy.argtypes = [handle]
+    library.tjGetErrorStr2.restype = ctypes.c_char_p
     return library

@@ -93,9 +93,11 @@ class _ScannedOpenPhoto(OpenPhoto):
         """The window out of the last view of the whole, if that shows it in enough pixels."""
         if self._overview is None:
             return None
-        scale = self._overview.shape[1] / self.upright_size.width
-        left, top, right, bottom = (round(edge * scale) for edge in (window.x, window.y, window.right, window.bottom))
-        if max(right - left, bottom - top) < longest_edge:
+        height, width = self._overview.shape[:2]
+        across, down = width / self.upright_size.width, height / self.upright_size.height
+        left, right = round(window.x * across), round(window.right * across)
+        top, bottom = round(window.y * down), round(window.bottom * down)
+        if max(right - left, bottom - top) < longest_edge or left == right or top == bottom:
             return None
         size = Size(right - left, bottom - top).limited_to(longest_edge)
         return roughly_scaled_down(self._overview[top:bottom, left:right], size)

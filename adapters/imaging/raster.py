@@ -74,13 +74,13 @@ class PlanarRaster:
         return _size(self.luma)
 
     def cut(self, part: Box) -> Self:
-        """What shows a part of the source, in source pixels; chroma to the nearest of its samples."""
+        """What shows a part of the source, in source pixels."""
         across, down = (self.reduction * step for step in self.chroma_step)
         return replace(
             self,
             luma=_cut(self.luma, part, self.reduction, self.reduction),
-            blue=_cut(self.blue, part, across, down),
-            red=_cut(self.red, part, across, down),
+            blue=_cut_between(self.blue, part, across, down),
+            red=_cut_between(self.red, part, across, down),
         )
 
     def scaled(self, size: Size, resize: Resize) -> Self:
@@ -120,6 +120,21 @@ def _size(pixels: Pixels) -> Size:
 
 def _cut(pixels: Pixels, part: Box, across: int, down: int) -> Pixels:
     return pixels[part.y // down : -(-part.bottom // down), part.x // across : -(-part.right // across)]
+
+
+def _cut_between(plane: Pixels, part: Box, across: int, down: int) -> Pixels:
+    """A part that may begin between two samples, of which each stands for a whole step: then it shows their mixture."""
+    (x, right_of_x), (y, below_y) = divmod(part.x, across), divmod(part.y, down)
+    width, height = -(-part.width // across), -(-part.height // down)
+    cut = plane[y : y + height + 1, x : x + width + 1]
+    if right_of_x or below_y:
+        missing = height + 1 - cut.shape[0], width + 1 - cut.shape[1]  # beyond the border of the plane
+        cut = cv2.copyMakeBorder(cut, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    if right_of_x:
+        cut = cv2.addWeighted(cut[:, :-1], 1 - right_of_x / across, cut[:, 1:], right_of_x / across, 0)
+    if below_y:
+        cut = cv2.addWeighted(cut[:-1], 1 - below_y / down, cut[1:], below_y / down, 0)
+    return cut[:height, :width]
 
 
 def _premultiplied(rgba: Pixels) -> Pixels:

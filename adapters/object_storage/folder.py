@@ -61,7 +61,7 @@ class FolderObjectStore:
 
     def _path(self, name: str) -> Path:
         if not NAME.fullmatch(name):
-            raise ValueError("an object name leads out of the store")
+            raise ValueError("not the name of an object")
         return self._root / name
 
     def _put(self, path: Path, data: bytes) -> None:

@@ -2,24 +2,21 @@
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from aiosqlite import Connection
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = frozenset({"cursor", "fetchall", "fetchmany", "fetchone"})
-"""What only touches memory: SQLAlchemy opens a cursor for every statement, fetches what it returned, and closes it."""
-
 
 class SqliteWriter(Connection):
-    """Statements and commits wait for locks and for the disk: they go to the connection's own thread, as aiosqlite does
-    it. What surrounds them does not; a change of thread and back costs more than all of it.
+    """Statements, their rows and commits wait for locks and for the disk: they go to the connection's own thread, as
+    aiosqlite does it. Opening a cursor for each and closing it does not: a change of thread and back costs more.
     """
 
     async def _execute(self, fn: Callable[..., T], *arguments: Any, **options: Any) -> T:
         owner, name = getattr(fn, "__self__", None), getattr(fn, "__name__", "")
-        if name in _AT_ONCE or (name == "close" and isinstance(owner, sqlite3.Cursor)):
+        if name == "cursor" or (name == "close" and isinstance(owner, sqlite3.Cursor)):
             return fn(*arguments, **options)
         result: T = await super()._execute(fn, *arguments, **options)  # type: ignore[no-untyped-call]  # as aiosqlite has it
         return result

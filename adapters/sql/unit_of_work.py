@@ -23,6 +23,8 @@ from adapters.sql.sqlite_writer import connect
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
+SQLITE_READER_BUSY_SECONDS = 0.5
+"""It waits on the event loop's thread, and only ever while somebody recovers the write-ahead log after a crash."""
 CONNECT_SECONDS = 5
 POOL_RECYCLE_SECONDS = 30 * 60
 """Load balancers and cloud proxies drop what has been idle or open for longer."""
@@ -88,7 +90,7 @@ def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[Sq
     """How to get a connection for statements that each stand by themselves."""
     if engine.dialect.name != "sqlite":
         return engine.execution_options(isolation_level="AUTOCOMMIT").connect
-    reader = SqliteReader(str(engine.url.database), SQLITE_BUSY_SECONDS)
+    reader = SqliteReader(str(engine.url.database), SQLITE_READER_BUSY_SECONDS)
     event.listen(engine.sync_engine, "engine_disposed", lambda _: reader.close())
     return lambda: reader
 

@@ -27,6 +27,8 @@ def key_guard(authenticate: Authenticate, limit_rate: LimitRate) -> Guard:
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Raises: MissingApiKey, InvalidApiKey, RateLimited, Overloaded."""
+        if isinstance(connection, Request) and connection.method == "OPTIONS":
+            return  # which methods there are is no secret, and a browser asks without the key
         account = await authenticate.execute(connection.headers.get(API_KEY_HEADER))
         connection.scope["user"] = account
         note(account_id=account.account_id)

@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,6 +41,40 @@ def test_a_jpeg_looks_as_if_it_had_gone_through_rgb(
     assert difference(by_planes, shown(photo, WINDOWS[window], longest_edge)).mean() < most
 
 
+@pytest.mark.parametrize("reduced", [False, True], ids=["whole", "halved while decoding"])
+@pytest.mark.parametrize("offset", range(32, 36))
+def test_colors_stay_where_they_are_in_windows_that_begin_between_two_samples(offset: int, reduced: bool) -> None:
+    """A red stripe in the middle of a gray window: the middle of its redness is the window's."""
+    colors = np.full((480, 480, 3), 120, np.uint8)
+    colors[:, offset + 180 : offset + 220] = (200, 60, 60)
+    colors[offset + 180 : offset + 220] = (200, 60, 60)
+    photo = photos.jpeg(Image.fromarray(colors), quality=98, subsampling=2)
+    seen = shown(photo, Box(offset, offset, 400, 400), 200 if reduced else 400).astype(float)
+    redness = seen[..., 0] - seen[..., 1]
+    middle = (seen.shape[0] - 1) / 2
+    for profile in (redness[:40].mean(axis=0), redness[:, :40].mean(axis=1)):
+        assert abs(np.average(np.arange(len(profile)), weights=profile.clip(0)) - middle) < 0.15
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 1), (2, 5), (17, 1)], ids=str)
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+def test_the_smallest_pictures_have_planes_too(size: tuple[int, int], subsampling: str) -> None:
+    photo = photos.jpeg(PICTURE.resize(size), quality=98, subsampling=SUBSAMPLINGS[subsampling])
+    for x in range(size[0]):
+        for y in range(size[1]):
+            assert shown(photo, Box(x, y, size[0] - x, size[1] - y)).shape == (size[1] - y, size[0] - x, 3)
+
+
+def test_440_has_planes_too() -> None:
+    """As a camera's 4:2:2 becomes when it is turned without loss."""
+    factors = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440
+    _, photo = cv2.imencode(".jpg", np.asarray(PICTURE)[:, :, ::-1], [*factors, cv2.IMWRITE_JPEG_QUALITY, 95])
+    raster = decode_planes(photo.tobytes(), SIZE, 1)
+    assert raster is not None
+    assert raster.chroma_step == (1, 2)
+    assert difference(shown(photo.tobytes()), np.asarray(PICTURE)).mean() < 3
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_planes_are_turned_upright(orientation: int) -> None:
     stored = photos.stored_for(np.asarray(PICTURE), orientation)
@@ -61,6 +96,14 @@ def test_samples_are_those_that_are_stored() -> None:
 def test_a_cut_file_is_left_to_others() -> None:
     photo = photo_with("4:2:0")
     assert decode_planes(photo[: len(photo) // 2] + b"\xff\xd9", SIZE, 1) is None
+
+
+def test_stray_bytes_behind_the_last_pixel_are_no_complaint() -> None:
+    photo = photo_with("4:2:0")
+    stray, clean = decode_planes(photo[:-2] + bytes(3) + photo[-2:], SIZE, 1), decode_planes(photo, SIZE, 1)
+    assert stray is not None
+    assert clean is not None
+    assert (stray.luma == clean.luma).all()
 
 
 def test_colors_that_are_stored_in_another_way_are_left_to_others() -> None:

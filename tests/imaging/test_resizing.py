@@ -54,6 +54,22 @@ def test_the_thinnest_strips_take_no_longer_than_others(width: int, height: int)
     assert (looked_at(photo) == 255).all()
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 3000), (5, 3000), (3000, 1), (3000, 5)])
+def test_a_part_of_a_strip_is_the_same_after_the_whole_was_looked_at(width: int, height: int) -> None:
+    """An overview one pixel wide stands for less than a pixel: its width says nothing of its height."""
+    ramp = np.linspace(0, 255, max(width, height)).astype(np.uint8).reshape(height if height > width else 1, -1)
+    photo = opened(photos.encoded(Image.fromarray(np.broadcast_to(ramp, (height, width))).convert("RGB"), "PNG"))
+    part = (
+        Box(0, height // 2, width, height - height // 2) if height > width else Box(width // 2, 0, width // 2, height)
+    )
+    photo.view(None, 640)
+    view = photo.view(part, 320)
+    levels = np.frombuffer(view.data, np.uint8)
+    assert view.size.longest_edge == 320
+    assert abs(int(levels.min()) - 127) <= 2
+    assert levels.max() >= 253
+
+
 def test_a_large_jpeg_is_halved_while_it_is_decoded_and_looks_the_same() -> None:
     """4,100 pixels are more than twice of what is kept. The same pixels as a PNG go the long way."""
     photo = photos.jpeg(photos.astronaut(3280, 4100), quality=92)
