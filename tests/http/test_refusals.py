@@ -44,6 +44,12 @@ def test_a_key_with_the_right_id_and_a_wrong_secret(service: Service) -> None:
     refused(service.get("/images/img_1", key=service.key[:-1] + other), "INVALID_API_KEY")
 
 
+def test_which_methods_a_route_has_is_told_without_a_key(service: Service) -> None:
+    """As a browser asks before it sends one."""
+    answer = service.client.options(UPLOAD)
+    assert (answer.status_code, sorted(answer.headers["allow"].split(", "))) == (204, ["OPTIONS", "POST"])
+
+
 def test_the_key_is_checked_before_the_body_is_read(service: Service) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b", "x-api-key": "gk_a_b"}
     refused(service.client.post(UPLOAD, content=bytes(20 * 1024 * 1024), headers=headers), "INVALID_API_KEY")
