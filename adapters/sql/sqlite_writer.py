@@ -11,15 +11,21 @@ T = TypeVar("T")
 
 class SqliteWriter(Connection):
     """Statements, their rows and commits wait for locks and for the disk: they go to the connection's own thread, as
-    aiosqlite does it. Opening a cursor for each and closing it does not: a change of thread and back costs more.
+    aiosqlite does it. A change of thread and back costs more than what else SQLAlchemy does for each: to open and close
+    a cursor, and to roll back, when a connection returns to the pool, what has long been committed.
     """
 
     async def _execute(self, fn: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        owner, name = getattr(fn, "__self__", None), getattr(fn, "__name__", "")
-        if name == "cursor" or (name == "close" and isinstance(owner, sqlite3.Cursor)):
+        if _is_done_at_once(getattr(fn, "__self__", None), getattr(fn, "__name__", "")):
             return fn(*arguments, **options)
         result: T = await super()._execute(fn, *arguments, **options)  # type: ignore[no-untyped-call]  # as aiosqlite has it
         return result
+
+
+def _is_done_at_once(owner: object, name: str) -> bool:
+    if isinstance(owner, sqlite3.Connection):
+        return name == "cursor" or (name == "rollback" and not owner.in_transaction)
+    return isinstance(owner, sqlite3.Cursor) and name == "close"
 
 
 async def connect(path: str, busy_seconds: float) -> SqliteWriter:
