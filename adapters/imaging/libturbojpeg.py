@@ -28,8 +28,8 @@ HARMLESS_COMPLAINT: Final = "extraneous bytes before marker 0xd9"
 def decode_planes(stream: bytes, size: Size, reduction: int) -> PlanarRaster | None:
     """The planes of a YCbCr JPEG, or with a reduction of 2 half as many samples in each direction.
 
-    None when there is no library, when the colors are stored in another way, or when the decoder has the slightest
-    complaint: then somebody else has to judge the file.
+    None when there is no library, when the colors are stored in another way, or when the decoder has any but the
+    harmless complaint: then somebody else has to judge the file.
     """
     library = _library()
     handle = library.tjInitDecompress() if library else None
