@@ -22,7 +22,7 @@ from adapters.imaging.sniffing import sniff
 from adapters.imaging.turning import stored_box, turned_upright
 from adapters.imaging.webp_headers import ScannedWebp, scan_webp
 from adapters.imaging.webp_pixels import decode_webp
-from adapters.telemetry.stages import stage
+from adapters.telemetry.stages import Stage
 from application.photo_ports import DevelopedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import Box, Size
@@ -106,7 +106,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
         upright, warnings = self._srgb(window, longest_edge, scaled_down, raster)
         height, width = upright.shape[:2]
-        with stage("encode"):
+        with Stage("encode"):
             jpeg = encode_jpeg(upright)
         return DevelopedPhoto(jpeg, Size(width, height), warnings)
 
@@ -135,7 +135,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         """Decode, or take what was decoded before if it is detailed enough."""
         if self._decoded is None or self._decoded.reduction > reduction:
             self._decoded = None  # before the next one is made: two of them would not fit into a worker
-            with stage("decode"):
+            with Stage("decode"):
                 self._decoded = _decoded(self._scanned, reduction)
         return self._decoded
 

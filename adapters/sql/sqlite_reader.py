@@ -1,11 +1,13 @@
 """A connection that reads from SQLite without changing threads."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
 
 from adapters.sql.connection import SqlConnection
+from domain.errors import Overloaded
 
 
 class SqliteReader:
@@ -16,9 +18,10 @@ class SqliteReader:
     its key takes microseconds, a tenth of what going to another thread and back does.
     """
 
-    def __init__(self, path: str, busy_seconds: float) -> None:
+    def __init__(self, file: Path, busy_seconds: float) -> None:
         def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(path, busy_seconds, check_same_thread=False)
+            expect_a_database(file)
+            connection = sqlite3.connect(file, busy_seconds, check_same_thread=False)
             connection.execute("PRAGMA query_only = ON")
             return connection
 
@@ -56,3 +59,12 @@ class SqliteReader:
             self._connection.close()
             self._connection = None
         self._engine.dispose()
+
+
+def expect_a_database(file: Path) -> None:
+    """SQLite would make an empty file of any name, so that a wrong path would look like a lost database.
+
+    Raises: Overloaded.
+    """
+    if not file.exists():
+        raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")

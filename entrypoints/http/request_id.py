@@ -4,8 +4,7 @@ import re
 import secrets
 from typing import Any
 
-from litestar.datastructures import MutableScopeHeaders
-from litestar.types import Message, Scope
+from litestar.types import Scope
 
 HEADER = "x-request-id"
 SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -19,9 +18,3 @@ def request_id(scope: Scope) -> str:
         sent = dict(scope["headers"]).get(HEADER.encode(), b"").decode("latin-1")
         state["request_id"] = sent if SANE.fullmatch(sent) else "req_" + secrets.token_urlsafe(12)
     return str(state["request_id"])
-
-
-async def stamp(message: Message, scope: Scope) -> None:
-    """Before the answer is sent; sees 404 and 405 too, which middleware does not."""
-    if message["type"] == "http.response.start":
-        MutableScopeHeaders.from_message(message)[HEADER] = request_id(scope)

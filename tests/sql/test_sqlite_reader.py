@@ -25,7 +25,7 @@ async def writers(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 def reader(writers: AsyncEngine) -> SqliteReader:
-    return SqliteReader(str(writers.url.database), busy_seconds=1)
+    return SqliteReader(Path(str(writers.url.database)), busy_seconds=1)
 
 
 async def test_each_statement_sees_what_was_committed_before_it_and_waits_for_no_writer(
