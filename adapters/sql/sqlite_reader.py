@@ -1,12 +1,15 @@
 """A connection that reads from SQLite without changing threads."""
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
+from sqlalchemy.exc import OperationalError
 
 from adapters.sql.connection import SqlConnection
+from adapters.sql.look_up import LookUp
 from domain.errors import Overloaded
 
 
@@ -37,6 +40,16 @@ class SqliteReader:
     @property
     def dialect(self) -> Dialect:
         return self._engine.dialect
+
+    async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
+        """By the driver itself, which keeps the statement prepared."""
+        prepared = look_up.prepared(self.dialect)
+        driver = self._opened().connection.driver_connection
+        try:
+            found = driver.execute(prepared.sql, prepared.arguments(parameters)).fetchone()  # type: ignore[union-attr]
+        except sqlite3.OperationalError as error:
+            raise OperationalError(prepared.sql, None, error) from error
+        return prepared.named(found)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
         return self._opened().execute(statement, parameters)

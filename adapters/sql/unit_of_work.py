@@ -18,6 +18,7 @@ from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import OutagesAsOverloaded
+from adapters.sql.postgres_reader import PostgresReader
 from adapters.sql.product_repository import SqlProductRepository
 from adapters.sql.sqlite_reader import SqliteReader, expect_a_database
 from adapters.sql.sqlite_writer import connect
@@ -90,7 +91,7 @@ def _begin_sqlite(connection: Any) -> None:
 def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[SqlConnection]]:
     """How to get a connection for statements that each stand by themselves."""
     if engine.dialect.name != "sqlite":
-        return engine.execution_options(isolation_level="AUTOCOMMIT").connect
+        return lambda: PostgresReader(engine)
     reader = SqliteReader(Path(str(engine.url.database)), SQLITE_READER_BUSY_SECONDS)
     event.listen(engine.sync_engine, "engine_disposed", lambda _: reader.close())
     return lambda: reader
