@@ -33,7 +33,12 @@ IDS_AT_ONCE = 500
 """Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
 
 
-FIND = LookUp(select(images).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account")))
+WHOLE = (
+    *(images.c.id, images.c.account_id, images.c.customer_id, images.c.state, images.c.keep_for_days),
+    *(images.c.created_at, images.c.photo, images.c.key_digest, images.c.fingerprint),
+)
+"""What an image is made of again."""
+FIND = LookUp(select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account")))
 RESERVED = (
     *("id", "account_id", "customer_id", "state", "keep_for_days"),
     *("created_at", "due_at", "key_digest", "fingerprint"),
@@ -102,7 +107,7 @@ class SqlImageRepository:
         return _image(row) if row else None
 
     async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        query = select(images).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
+        query = select(*WHOLE).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
         row = (await self._connection.execute(query)).one_or_none()
         return _image(row) if row else None
 

@@ -98,14 +98,32 @@ def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[Sq
 
 
 class SqlRepositories:
-    """What one transaction sees."""
+    """What one transaction sees; most of them need one repository."""
+
+    __slots__ = ("_connection",)
 
     def __init__(self, connection: SqlConnection) -> None:
-        self.images = SqlImageRepository(connection)
-        self.accounts = SqlAccountRepository(connection)
-        self.erasures = SqlErasureRepository(connection)
-        self.products = SqlProductRepository(connection)
-        self.generations = SqlGenerationRepository(connection)
+        self._connection = connection
+
+    @property
+    def images(self) -> SqlImageRepository:
+        return SqlImageRepository(self._connection)
+
+    @property
+    def accounts(self) -> SqlAccountRepository:
+        return SqlAccountRepository(self._connection)
+
+    @property
+    def erasures(self) -> SqlErasureRepository:
+        return SqlErasureRepository(self._connection)
+
+    @property
+    def products(self) -> SqlProductRepository:
+        return SqlProductRepository(self._connection)
+
+    @property
+    def generations(self) -> SqlGenerationRepository:
+        return SqlGenerationRepository(self._connection)
 
 
 class SqlTransaction:

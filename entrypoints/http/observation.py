@@ -45,7 +45,7 @@ class ObservedRequests:
             nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (HEADER.encode(), sent_id.encode()), *rate_headers(scope)]
+                message["headers"] = [*message["headers"], (HEADER, sent_id.encode()), *rate_headers(scope)]
             elif message["type"] == "http.response.body":
                 sent_bytes += len(message["body"])
             await send(message)
