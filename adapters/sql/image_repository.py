@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.connection import SqlConnection
 from adapters.sql.look_up import LookUp
+from adapters.sql.sqlite_writer import BRIEF
 from adapters.sql.tables import accounts, images
 from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
@@ -43,9 +44,10 @@ RESERVED = (
     *("id", "account_id", "customer_id", "state", "keep_for_days"),
     *("created_at", "due_at", "key_digest", "fingerprint"),
 )
-RESERVE = insert(images).values({name: bindparam(name) for name in RESERVED})
+RESERVE = insert(images).prefix_with(BRIEF).values({name: bindparam(name) for name in RESERVED})
 PUBLISH = (
     update(images)
+    .prefix_with(BRIEF)
     .where(images.c.id == bindparam("image"), images.c.state == ImageState.PENDING)
     .values(state=ImageState.STORED, due_at=bindparam("due"), photo=bindparam("facts"))
 )

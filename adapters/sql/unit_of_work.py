@@ -21,7 +21,7 @@ from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.postgres_reader import PostgresReader
 from adapters.sql.product_repository import SqlProductRepository
 from adapters.sql.sqlite_reader import SqliteReader, expect_a_database
-from adapters.sql.sqlite_writer import connect
+from adapters.sql.sqlite_writer import BEGIN, SqliteWriter
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -61,7 +61,7 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
         return engine
     path = str(make_url(database_url).database)
-    engine = create_async_engine(database_url, async_creator=partial(connect, path, SQLITE_BUSY_SECONDS))
+    engine = create_async_engine(database_url, async_creator=lambda: SqliteWriter(path, SQLITE_BUSY_SECONDS))
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -85,7 +85,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Any) -> None:
     """Writers queue up at BEGIN; one that began as a reader could not become a writer without a conflict."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql(BEGIN)
 
 
 def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[SqlConnection]]:
