@@ -1,8 +1,8 @@
 """A connection that writes to SQLite and goes to another thread only for what may take long."""
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from aiosqlite import Connection
@@ -31,20 +31,21 @@ class SqliteWriter(Connection):
 
     async def _execute(self, fn: Callable[..., T], *arguments: Any, **options: Any) -> T:
         owner, name = getattr(fn, "__self__", None), getattr(fn, "__name__", "")
-        if isinstance(owner, sqlite3.Cursor) and arguments == (BEGIN,):
-            with suppress(sqlite3.OperationalError):  # somebody is writing: to wait for that is for the thread
-                return self._without_waiting(owner, fn)
+        if isinstance(owner, sqlite3.Cursor) and arguments[:1] == (BEGIN,):
+            with suppress(sqlite3.OperationalError), self._no_waiting(owner.connection):
+                return fn(*arguments, **options)  # or somebody else is writing: to wait for that is for the thread
         elif _is_done_at_once(owner, name, arguments):
             return fn(*arguments, **options)
         result: T = await super()._execute(fn, *arguments, **options)  # type: ignore[no-untyped-call]  # as aiosqlite has it
         return result
 
-    def _without_waiting(self, cursor: sqlite3.Cursor, begin: Callable[[str], T]) -> T:
-        cursor.execute("PRAGMA busy_timeout = 0")
+    @contextmanager
+    def _no_waiting(self, connection: sqlite3.Connection) -> Iterator[None]:
+        connection.execute("PRAGMA busy_timeout = 0")
         try:
-            return begin(BEGIN)
+            yield
         finally:
-            cursor.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+            connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
 
 
 def _is_done_at_once(owner: object, name: str, arguments: tuple[Any, ...]) -> bool:

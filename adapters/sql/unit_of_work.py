@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -61,7 +60,14 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
         return engine
     path = str(make_url(database_url).database)
-    engine = create_async_engine(database_url, async_creator=lambda: SqliteWriter(path, SQLITE_BUSY_SECONDS))
+    engine = create_async_engine(
+        database_url,
+        async_creator=lambda: SqliteWriter(path, SQLITE_BUSY_SECONDS),
+        # There is one writer at a time: those of one process wait here in line, not by asking again and again.
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=SQLITE_BUSY_SECONDS,
+    )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
