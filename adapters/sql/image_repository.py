@@ -44,12 +44,12 @@ RESERVED = (
     *("id", "account_id", "customer_id", "state", "keep_for_days"),
     *("created_at", "due_at", "key_digest", "fingerprint"),
 )
-RESERVE = insert(images).prefix_with(BRIEF).values({name: bindparam(name) for name in RESERVED})
+RESERVE = insert(images).values({name: bindparam(name) for name in RESERVED}).execution_options(**{BRIEF: True})
 PUBLISH = (
     update(images)
-    .prefix_with(BRIEF)
     .where(images.c.id == bindparam("image"), images.c.state == ImageState.PENDING)
     .values(state=ImageState.STORED, due_at=bindparam("due"), photo=bindparam("facts"))
+    .execution_options(**{BRIEF: True})
 )
 """Built once: the statements that clients wait for most."""
 
@@ -222,7 +222,8 @@ class SqlImageRepository:
         return tuple(KnownImage(row.id, row.state == ImageState.STORED) for row in rows)
 
     async def _find(self, *conditions: Any) -> UploadedImage | None:
-        row = (await self._connection.execute(select(images).where(*conditions))).one_or_none()
+        query = select(*WHOLE).where(*conditions).execution_options(**{BRIEF: True})
+        row = (await self._connection.execute(query)).one_or_none()
         return _image(row) if row else None
 
     async def _doom(

@@ -4,6 +4,7 @@ For each execution SQLAlchemy makes and takes apart some twenty objects, which t
 to find the row. What would be found out again each time is kept here; in a transaction a look-up runs as all else does.
 """
 
+import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ class PreparedLookUp:
     """Their names, in the order in which the driver takes them."""
     row: Callable[..., Any]
     converters: tuple[Callable[[Any], Any] | None, ...]
+
+    def found_by(self, driver: sqlite3.Connection, parameters: Mapping[str, str]) -> Any:
+        """The row that SQLite finds, at once."""
+        return self.named(driver.execute(self.sql, self.arguments(parameters)).fetchone())
 
     def arguments(self, parameters: Mapping[str, str]) -> list[str]:
         return [parameters[name] for name in self.parameters]

@@ -1,5 +1,7 @@
 """Which failures of a database say "not now", and pass, and which are bugs of ours."""
 
+import sqlite3
+
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -11,7 +13,10 @@ deadlock, out of disk, memory or connections, lock not granted, time out or shut
 
 
 class OutagesAsOverloaded:
-    """A context manager that raises Overloaded instead of what says "not now"."""
+    """A context manager that raises Overloaded instead of what says "not now".
+
+    Some of it comes bare: a refused connection of asyncpg (OSError), and what SQLite says to its driver.
+    """
 
     def __enter__(self) -> None:
         """Nothing is needed before."""
@@ -19,7 +24,7 @@ class OutagesAsOverloaded:
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, DBAPIError) and not _is_outage(error):
             return
-        if isinstance(error, (DBAPIError, PoolTimeout, OSError)):  # OSError: a refused asyncpg connection arrives bare
+        if isinstance(error, (DBAPIError, PoolTimeout, OSError, sqlite3.OperationalError)):
             raise Overloaded("The database is not reachable. Try again shortly.") from error
 
 

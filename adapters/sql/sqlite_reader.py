@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
-from sqlalchemy.exc import OperationalError
 
 from adapters.sql.connection import SqlConnection
 from adapters.sql.look_up import LookUp
@@ -16,7 +15,7 @@ from domain.errors import Overloaded
 class SqliteReader:
     """One connection that answers at once, on the event loop's own thread.
 
-    Writes wait for each other and for the disk, so they go to threads, as aiosqlite does it. Reads need not: with a
+    Writes wait for each other and for the disk, so they go to threads, by way of `SqliteWriter`. Reads need not: with a
     write-ahead log a reader waits for nobody, each statement sees what was committed before it, and finding a row by
     its key takes microseconds, a tenth of what going to another thread and back does.
     """
@@ -43,13 +42,8 @@ class SqliteReader:
 
     async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
         """By the driver itself, which keeps the statement prepared."""
-        prepared = look_up.prepared(self.dialect)
-        driver = self._opened().connection.driver_connection
-        try:
-            found = driver.execute(prepared.sql, prepared.arguments(parameters)).fetchone()  # type: ignore[union-attr]
-        except sqlite3.OperationalError as error:
-            raise OperationalError(prepared.sql, None, error) from error
-        return prepared.named(found)
+        driver: Any = self._opened().connection.driver_connection
+        return look_up.prepared(self.dialect).found_by(driver, parameters)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
         return self._opened().execute(statement, parameters)

@@ -1,57 +1,153 @@
-"""A connection that writes to SQLite and goes to another thread only for what may take long."""
+"""The connection that writes to SQLite, and goes to another thread only for what may take long."""
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from aiosqlite import Connection
+from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
+
+from adapters.sql.connection import SqlConnection
+from adapters.sql.look_up import LookUp
 
 T = TypeVar("T")
 
 BEGIN: Final = "BEGIN IMMEDIATE"
-BRIEF: Final = "/* brief */"
-"""The prefix of a statement that writes one row by its key. To another database it is a comment."""
-_HEAD: Final = len(f"INSERT {BRIEF}")
+"""Writers queue up here; one that began as a reader could not become a writer without a conflict."""
+BRIEF: Final = "brief"
+"""The execution option of a statement that touches a row or two by their keys: it waits for no lock and no commit."""
+PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # an acknowledged upload survives a power cut, not just a crash
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # an erased id does not linger in a free page
+)
 
 
-class SqliteWriter(Connection):
-    """Commits wait for the disk, and most statements may take long: they go to the connection's own thread, as
-    aiosqlite does it. What is done at once, on the event loop's thread, costs less than a change of thread and back:
+class SqliteWriter:
+    """One connection for all transactions of a process: SQLite has one writer at a time, so they stand in line for it.
 
-    - to open and close a cursor, and to roll back, when a connection returns to the pool, what has been committed;
-    - to begin a transaction when nobody else is writing;
-    - a brief statement, which within a transaction waits neither for a lock nor for the disk.
+    Commits wait for the disk, and most statements may take long: they go to a thread. Beginning while nobody else
+    writes, and brief statements, take less time than a change of thread and back does, so they are done at once.
     """
 
-    def __init__(self, path: str, busy_seconds: float) -> None:
-        super().__init__(lambda: sqlite3.connect(path, busy_seconds, check_same_thread=False), 64)
-        self._thread.daemon = True  # as SQLAlchemy does with the connections that it makes
-        self._busy_ms = round(1000 * busy_seconds)
+    def __init__(self, file: Path, busy_seconds: float) -> None:
+        def connect() -> sqlite3.Connection:
+            connection = sqlite3.connect(file, busy_seconds, isolation_level=None, check_same_thread=False)
+            for pragma in PRAGMAS:
+                connection.execute(pragma)
+            return connection
 
-    async def _execute(self, fn: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        owner, name = getattr(fn, "__self__", None), getattr(fn, "__name__", "")
-        if isinstance(owner, sqlite3.Cursor) and arguments[:1] == (BEGIN,):
-            with suppress(sqlite3.OperationalError), self._no_waiting(owner.connection):
-                return fn(*arguments, **options)  # or somebody else is writing: to wait for that is for the thread
-        elif _is_done_at_once(owner, name, arguments):
-            return fn(*arguments, **options)
-        result: T = await super()._execute(fn, *arguments, **options)  # type: ignore[no-untyped-call]  # as aiosqlite has it
-        return result
+        self._engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._busy_seconds = busy_seconds
+
+    def begin(self) -> "SqliteTransaction":
+        return SqliteTransaction(self)
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._engine.dialect
+
+    @property
+    def connection(self) -> Connection:
+        """By which SQLAlchemy executes; it takes no part in transactions."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    @property
+    def driver(self) -> sqlite3.Connection:
+        driver: sqlite3.Connection = self.connection.connection.driver_connection  # type: ignore[assignment]
+        return driver
+
+    async def start(self) -> None:
+        """Wait for one's turn, and begin. Raises: TimeoutError; sqlite3.OperationalError."""
+        async with asyncio.timeout(self._busy_seconds):
+            await self._turn.acquire()
+        try:
+            with suppress(sqlite3.OperationalError), self._no_waiting():
+                self.driver.execute(BEGIN)
+            if not self.driver.in_transaction:  # another process is writing
+                await to_the_end(self.driver.execute, BEGIN)
+        except BaseException:
+            await self.end(is_kept=False)
+            raise
+
+    async def end(self, *, is_kept: bool) -> None:
+        """Raises: sqlite3.OperationalError when what was to be kept is not."""
+        try:
+            if is_kept:
+                await to_the_end(self.driver.commit)
+        finally:
+            try:
+                if self.driver.in_transaction:
+                    await to_the_end(self.driver.rollback)
+            finally:
+                self._turn.release()
 
     @contextmanager
-    def _no_waiting(self, connection: sqlite3.Connection) -> Iterator[None]:
-        connection.execute("PRAGMA busy_timeout = 0")
+    def _no_waiting(self) -> Iterator[None]:
+        self.driver.execute("PRAGMA busy_timeout = 0")
         try:
             yield
         finally:
-            connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+            self.driver.execute(f"PRAGMA busy_timeout = {round(1000 * self._busy_seconds)}")
+
+    def close(self) -> None:
+        """Until it is used again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
 
 
-def _is_done_at_once(owner: object, name: str, arguments: tuple[Any, ...]) -> bool:
-    if isinstance(owner, sqlite3.Connection):
-        return name == "cursor" or (name == "rollback" and not owner.in_transaction)
-    if not isinstance(owner, sqlite3.Cursor):
-        return False
-    is_brief = name == "execute" and BRIEF in arguments[0][:_HEAD] and owner.connection.in_transaction
-    return name == "close" or is_brief
+class SqliteTransaction:
+    """The writer's connection for as long as the block lasts."""
+
+    def __init__(self, writer: SqliteWriter) -> None:
+        self._writer = writer
+
+    async def __aenter__(self) -> SqlConnection:
+        await self._writer.start()
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._writer.end(is_kept=error is None)
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._writer.dialect
+
+    async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
+        return look_up.prepared(self.dialect).found_by(self._writer.driver, parameters)
+
+    async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
+        execute = self._writer.connection.execute
+        if statement.get_execution_options().get(BRIEF):
+            return execute(statement, parameters)
+        return await to_the_end(execute, statement, parameters)
+
+    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
+        return (await self.execute(statement, parameters)).scalar()
+
+    async def scalars(self, statement: Executable, parameters: Any = None, /) -> ScalarResult[Any]:
+        return (await self.execute(statement, parameters)).scalars()
+
+
+async def to_the_end(work: Callable[..., T], *arguments: Any) -> T:
+    """In a thread, where it cannot be stopped: whoever is cancelled waits for it, since it uses the connection."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((working,))
+        raise

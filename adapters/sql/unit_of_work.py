@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DisconnectionError
@@ -20,7 +20,7 @@ from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.postgres_reader import PostgresReader
 from adapters.sql.product_repository import SqlProductRepository
 from adapters.sql.sqlite_reader import SqliteReader, expect_a_database
-from adapters.sql.sqlite_writer import BEGIN, SqliteWriter
+from adapters.sql.sqlite_writer import BEGIN, PRAGMAS, SqliteWriter
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -59,15 +59,7 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         )
         event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
         return engine
-    path = str(make_url(database_url).database)
-    engine = create_async_engine(
-        database_url,
-        async_creator=lambda: SqliteWriter(path, SQLITE_BUSY_SECONDS),
-        # There is one writer at a time: those of one process wait here in line, not by asking again and again.
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=SQLITE_BUSY_SECONDS,
-    )
+    engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -80,21 +72,30 @@ def _refuse_if_closed(connection: Any, _record: object, _proxy: object) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late: see _begin_sqlite
+    connection.isolation_level = None  # the driver's own BEGIN comes too late: see BEGIN
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged upload survives a power cut, not just a crash
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA secure_delete = ON")  # an erased id does not linger in a free page
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
     cursor.close()
 
 
 def _begin_sqlite(connection: Any) -> None:
-    """Writers queue up at BEGIN; one that began as a reader could not become a writer without a conflict."""
     connection.exec_driver_sql(BEGIN)
 
 
-def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[SqlConnection]]:
+Connecting: TypeAlias = Callable[[], AbstractAsyncContextManager[SqlConnection]]
+
+
+def _writing(engine: AsyncEngine) -> Connecting:
+    """How to get a connection for a transaction."""
+    if engine.dialect.name != "sqlite":
+        return engine.begin
+    writer = SqliteWriter(Path(str(engine.url.database)), SQLITE_BUSY_SECONDS)
+    event.listen(engine.sync_engine, "engine_disposed", lambda _: writer.close())
+    return writer.begin
+
+
+def _reading(engine: AsyncEngine) -> Connecting:
     """How to get a connection for statements that each stand by themselves."""
     if engine.dialect.name != "sqlite":
         return lambda: PostgresReader(engine)
@@ -160,10 +161,11 @@ class SqlUnitOfWork:
         self._engine = engine
         self._file = Path(engine.url.database) if engine.dialect.name == "sqlite" and engine.url.database else None
         self._reading = _reading(engine)
+        self._writing = _writing(engine)
 
     def begin(self) -> SqlTransaction:
         self._expect_a_database()
-        return SqlTransaction(self._engine.begin())
+        return SqlTransaction(self._writing())
 
     def read(self) -> SqlTransaction:
         """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import text
 
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
@@ -19,21 +19,21 @@ async def upload_until_full(world: World) -> None:
         await world.upload(b"photo", customer=a_customer(f"customer {number} " + "x" * 200))
 
 
+async def set_pragma(work: SqlUnitOfWork, pragma: str) -> None:
+    """On the one connection that writes."""
+    async with work.begin() as repositories:
+        await repositories._connection.execute(text(f"PRAGMA {pragma}"))
+
+
 async def test_a_full_disk_under_the_database_is_an_outage_that_passes(
     sqlite_with_account: Path, tmp_path: Path
 ) -> None:
     async with worlds_on_disk(sqlite_with_account, tmp_path)() as world:
         assert isinstance(world.work, SqlUnitOfWork)
-        engine = world.work._engine
-        pages = {"limit": 1}
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def limit_size(connection: object) -> None:
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages['limit']}")  # type: ignore[attr-defined]  # untyped event
-
+        await set_pragma(world.work, "max_page_count = 1")  # as many as there are
         with pytest.raises(Overloaded):
             await upload_until_full(world)
-        pages["limit"] = 1_000_000
+        await set_pragma(world.work, "max_page_count = 1000000")
         await world.upload(b"photo")
         await world.recover()
         await world.assert_nothing_is_left_behind()
@@ -43,12 +43,9 @@ async def test_a_read_only_database_is_an_outage(sqlite_with_account: Path, tmp_
     copy = tmp_path / "tryon.db"
     shutil.copyfile(sqlite_with_account, copy)
     engine = create_engine(f"sqlite+aiosqlite:///{copy}")
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def read_only(connection: object, _record: object) -> None:
-        connection.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined]  # untyped event
-
-    world = World(SqlUnitOfWork(engine), FolderObjectStore(tmp_path / "objects"))
+    work = SqlUnitOfWork(engine)
+    await set_pragma(work, "query_only = ON")
+    world = World(work, FolderObjectStore(tmp_path / "objects"))
     with pytest.raises(Overloaded):
         await world.upload(b"photo")
     await engine.dispose()
