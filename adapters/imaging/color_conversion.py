@@ -97,7 +97,7 @@ def _by_matrix(profile: MatrixProfile, plain: Conversion) -> Conversion:
         return plain
     return Conversion(
         lambda pixels: matrix.pixels(plain.pixels(pixels)),
-        matrix.planes if matrix.keeps_grays else None,
+        matrix.planes if matrix.suits_planes else None,
     )
 
 
