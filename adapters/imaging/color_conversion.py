@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import cv2
@@ -10,7 +11,6 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from adapters.imaging.icc_profile import (
-    MatrixProfile,
     UnusableProfileError,
     linear_to_srgb,
     profile_color_space,
@@ -29,6 +29,9 @@ _PROFILE_IGNORED: Final = PhotoWarning(
     WarningCode.COLOR_PROFILE_IGNORED,
     "The photo's color profile is damaged or does not fit it; colors were taken as sRGB.",
 )
+_USUAL_PROFILE_BYTES: Final = 4096
+"""Every photo of a phone brings the same profile, of about 550 bytes: what was made of it is kept for the next one."""
+
 _SPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}
 
 
@@ -58,7 +61,7 @@ def _described_conversion(photo: ScannedPhoto, channels: Channels) -> Conversion
     if photo.icc_profile is None:
         if photo.color_tag is None or channels is Channels.CMYK:
             return plain
-        return _by_matrix(profile_of_tag(photo.color_tag), plain)
+        return _by_matrix(MatrixConversion.of(profile_of_tag(photo.color_tag)), plain)
     space = profile_color_space(photo.icc_profile)
     if space == "RGB" and channels in {Channels.RGB, Channels.GRAY}:
         return _by_rgb_profile(photo.icc_profile, plain)
@@ -84,16 +87,23 @@ def _plain_cmyk(pixels: Pixels) -> Pixels:
 
 
 def _by_rgb_profile(profile: bytes, plain: Conversion) -> Conversion:
-    matrix_profile = read_matrix_profile(profile)
-    if matrix_profile is not None:
-        return _by_matrix(matrix_profile, plain)
+    matrix = _usual_matrix(profile) if len(profile) <= _USUAL_PROFILE_BYTES else _matrix(profile)
+    if matrix is not None:
+        return _by_matrix(matrix, plain)
     by_engine = _by_engine(profile, "RGB")
     return Conversion(lambda pixels: by_engine(plain.pixels(pixels)))
 
 
-def _by_matrix(profile: MatrixProfile, plain: Conversion) -> Conversion:
-    matrix = MatrixConversion.of(profile)
-    if matrix is None:
+def _matrix(profile: bytes) -> MatrixConversion | None:
+    numbers = read_matrix_profile(profile)
+    return None if numbers is None else MatrixConversion.of(numbers)
+
+
+_usual_matrix: Final = lru_cache(maxsize=8)(_matrix)
+
+
+def _by_matrix(matrix: MatrixConversion, plain: Conversion) -> Conversion:
+    if matrix.changes_nothing:
         return plain
     return Conversion(
         lambda pixels: matrix.pixels(plain.pixels(pixels)),

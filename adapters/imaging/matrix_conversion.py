@@ -24,28 +24,27 @@ class MatrixConversion:
     """Look-up, 3 x 3 matrix, look-up, in 16-bit linear light.
 
     `to_linear` (256, or 1 x 256 x 3) holds the linear light of each level, `matrix` leads from there to linear sRGB.
+    `changes_nothing` says that the profile is sRGB in effect, within a level.
     `suits_planes` says that grays stay what they are, within a level, and luma nearly so: all that the profile
     changes is how far its primaries reach, as Display P3 does.
     """
 
     to_linear: npt.NDArray[np.uint16]
     matrix: npt.NDArray[np.float64]
+    changes_nothing: bool
     suits_planes: bool
 
     @classmethod
-    def of(cls, profile: MatrixProfile) -> Self | None:
-        """None when the profile is sRGB in effect."""
+    def of(cls, profile: MatrixProfile) -> Self:
         matrix = xyz_to_srgb() @ profile.to_xyz
         changes = _changes(profile, matrix, _grid_of_colors())
-        if np.abs(changes).max() < 1:
-            return None
         grays = np.repeat(np.arange(256)[:, None], 3, axis=1)
         suits_planes = np.abs(_changes(profile, matrix, grays)).max() < 1
         suits_planes &= np.abs(changes @ _LUMA).max() * _FINENESS < 127
         curves = np.rint(profile.curves * 65535).astype(np.uint16)
         is_one_curve = bool((curves == curves[0]).all())  # of most profiles: then the look-up takes half the time
         to_linear = curves[0] if is_one_curve else np.ascontiguousarray(curves.T.reshape(1, 256, 3))
-        return cls(to_linear, matrix, bool(suits_planes))
+        return cls(to_linear, matrix, bool(np.abs(changes).max() < 1), bool(suits_planes))
 
     def pixels(self, rgb: Pixels) -> Pixels:
         """RGB of any size in sRGB."""

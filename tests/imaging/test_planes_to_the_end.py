@@ -139,9 +139,7 @@ class TestDisplayP3:
     def conversion(self) -> MatrixConversion:
         profile = read_matrix_profile(P3_PROFILE)
         assert profile is not None
-        conversion = MatrixConversion.of(profile)
-        assert conversion is not None
-        return conversion
+        return MatrixConversion.of(profile)
 
     @pytest.mark.parametrize("name", PICTURES)
     def test_pictures_are_converted_as_the_formulas_do_it(self, name: str, conversion: MatrixConversion) -> None:
@@ -202,6 +200,4 @@ class TestDisplayP3:
     ) -> None:
         numbers = read_matrix_profile(profile())
         assert numbers is not None
-        conversion = MatrixConversion.of(numbers)
-        assert conversion is not None
-        assert not conversion.suits_planes
+        assert not MatrixConversion.of(numbers).suits_planes
