@@ -24,12 +24,12 @@ def encode_jpeg(rgb: Pixels) -> bytes:
     )
 
 
-def can_encode_planes() -> bool:
+def can_encode_420() -> bool:
     """Whether the system has the library for it."""
     return libturbojpeg.is_there()
 
 
-def encode_planes(picture: PlanarRaster) -> bytes:
+def encode_420(picture: PlanarRaster) -> bytes:
     """The same from planes in sRGB, 4:2:0 and full range, which spares the way to RGB and back."""
     return _without_header(libturbojpeg.encode_planes(picture, _QUALITY))
 

@@ -72,12 +72,14 @@ def is_there() -> bool:
 
 def encode_planes(picture: PlanarRaster, quality: int) -> memoryview:
     """A baseline JPEG of a 4:2:0 picture of full range, with a JFIF header. Raises: JpegEncodingError."""
+    size = picture.size
+    if {picture.blue.shape, picture.red.shape} != {(-(-size.height // 2), -(-size.width // 2))}:
+        raise ValueError("the library would read beyond chroma that is not half as wide and high as luma")
     library = _library()
     handle = library.tjInitCompress() if library else None
     if library is None or not handle:
         raise JpegEncodingError("there is no libturbojpeg")
     try:
-        size = picture.size
         planes = _padded(picture.luma), picture.blue, picture.red
         pointers = (ctypes.c_void_p * 3)(*(plane.ctypes.data for plane in planes))
         strides = (ctypes.c_int * 3)(*(plane.strides[0] for plane in planes))

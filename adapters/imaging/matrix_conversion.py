@@ -37,14 +37,14 @@ class MatrixConversion:
     @classmethod
     def of(cls, profile: MatrixProfile) -> Self:
         matrix = xyz_to_srgb() @ profile.to_xyz
-        changes = _changes(profile, matrix, _grid_of_colors())
-        grays = np.repeat(np.arange(256)[:, None], 3, axis=1)
-        suits_planes = np.abs(_changes(profile, matrix, grays)).max() < 1
-        suits_planes &= np.abs(changes @ _LUMA).max() * _FINENESS < 127
+        of_grays, of_colors = _changes(profile, matrix, _grays()), _changes(profile, matrix, _grid_of_colors())
+        keeps_grays = bool(np.abs(of_grays).max() < 1)
+        keeps_colors = bool(np.abs(of_colors).max() < 1)
+        nearly_keeps_luma = bool(np.abs(of_colors @ _LUMA).max() * _FINENESS < 127)
         curves = np.rint(profile.curves * 65535).astype(np.uint16)
         is_one_curve = bool((curves == curves[0]).all())  # of most profiles: then the look-up takes half the time
         to_linear = curves[0] if is_one_curve else np.ascontiguousarray(curves.T.reshape(1, 256, 3))
-        return cls(to_linear, matrix, bool(np.abs(changes).max() < 1), bool(suits_planes))
+        return cls(to_linear, matrix, keeps_grays and keeps_colors, keeps_grays and nearly_keeps_luma)
 
     def pixels(self, rgb: Pixels) -> Pixels:
         """RGB of any size in sRGB."""
@@ -86,6 +86,10 @@ def _changes(
     """How many levels these colors (n x 3) come out from where they went in."""
     linear = np.stack([profile.curves[channel][colors[:, channel]] for channel in range(3)], axis=-1)
     return np.asarray(linear_to_srgb(np.clip(linear @ matrix.T, 0, 1)) * 255 - colors)
+
+
+def _grays() -> npt.NDArray[np.int64]:
+    return np.repeat(np.arange(256)[:, None], 3, axis=1)
 
 
 def _grid_of_colors() -> npt.NDArray[np.int64]:

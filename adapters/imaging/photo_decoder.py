@@ -10,7 +10,7 @@ from adapters.imaging.color_conversion import Conversion, conversion_to_srgb
 from adapters.imaging.heif_headers import ScannedHeif, scan_heif
 from adapters.imaging.heif_pixels import decode_heif
 from adapters.imaging.jpeg_headers import ScannedJpeg, scan_jpeg
-from adapters.imaging.jpeg_output import can_encode_planes, encode_jpeg, encode_planes
+from adapters.imaging.jpeg_output import can_encode_420, encode_420, encode_jpeg
 from adapters.imaging.jpeg_pixels import decode_jpeg
 from adapters.imaging.png_headers import ScannedPng, scan_png
 from adapters.imaging.png_pixels import decode_png
@@ -107,10 +107,10 @@ class _ScannedOpenPhoto(OpenPhoto):
         raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
         cut, size = self._cut(raster, window, longest_edge)
         conversion, warnings = self._conversion_of(raster.channels)
-        if isinstance(cut, PlanarRaster) and conversion.planes is not None and can_encode_planes():
+        if isinstance(cut, PlanarRaster) and conversion.planes is not None and can_encode_420():
             picture = conversion.planes(cut.in_420(size, scaled_down, self._turn).in_full_range())
             with stage("encode"):
-                return DevelopedPhoto(encode_planes(picture), picture.size, warnings)
+                return DevelopedPhoto(encode_420(picture), picture.size, warnings)
         srgb = _srgb(cut.scaled(size, scaled_down).turned(self._turn), conversion)
         with stage("encode"):
             return DevelopedPhoto(encode_jpeg(srgb), size_of(srgb), warnings)

@@ -11,14 +11,14 @@ from skimage import data
 
 from adapters.imaging import libturbojpeg
 from adapters.imaging.icc_profile import read_matrix_profile
-from adapters.imaging.jpeg_output import encode_jpeg, encode_planes
+from adapters.imaging.jpeg_output import encode_420, encode_jpeg
 from adapters.imaging.libturbojpeg import decode_planes
 from adapters.imaging.matrix_conversion import MatrixConversion
 from adapters.imaging.raster import PlanarRaster, halved
 from domain.geometry import Box, Size
 from tests import photos
 from tests.imaging.conftest import needs_library
-from tests.imaging.developing import Picture, developed, difference, read, shown
+from tests.imaging.developing import Picture, developed, difference, opened, read, shown
 from tests.imaging.jpeg_markers import assert_keeps_the_output_promise, segments
 from tests.imaging.test_color import ADOBE_RGB, DISPLAY_P3, LEVELS, in_srgb, srgb_decoded
 
@@ -41,7 +41,7 @@ class TestEncoding:
     @pytest.mark.parametrize("size", ODD_SIZES, ids=str)
     def test_planes_of_any_size_come_back(self, size: tuple[int, int]) -> None:
         picture = in_planes(np.asarray(photos.astronaut(*size)))
-        jpeg = encode_planes(picture)
+        jpeg = encode_420(picture)
         assert assert_keeps_the_output_promise(jpeg) == size
         kept = decode_planes(jpeg, Size(*size), 1)
         assert kept is not None
@@ -51,7 +51,7 @@ class TestEncoding:
 
     def test_tables_and_frame_are_those_of_the_other_encoder(self) -> None:
         picture = np.asarray(photos.astronaut(331, 203))
-        by_planes, by_rgb = segments(encode_planes(in_planes(picture))), segments(encode_jpeg(picture))
+        by_planes, by_rgb = segments(encode_420(in_planes(picture))), segments(encode_jpeg(picture))
         assert [(one.marker, one.body) for one in by_planes] == [(one.marker, one.body) for one in by_rgb]
 
     def test_a_part_of_larger_planes_needs_no_copy(self) -> None:
@@ -60,13 +60,29 @@ class TestEncoding:
         part = whole.cut(Box(32, 64, 160, 200))
         assert not part.luma.flags.c_contiguous
         luma, blue, red = (np.ascontiguousarray(plane) for plane in (part.luma, part.blue, part.red))
-        assert encode_planes(part) == encode_planes(PlanarRaster(luma, blue, red, (2, 2)))
+        assert encode_420(part) == encode_420(PlanarRaster(luma, blue, red, (2, 2)))
+
+    @pytest.mark.parametrize("halves", [(16, 16), (15, 16), (16, 15)], ids=str)
+    def test_chroma_that_is_too_small_never_reaches_the_library(self, halves: tuple[int, int]) -> None:
+        luma, blue, red = np.zeros((33, 33), np.uint8), np.zeros((17, 17), np.uint8), np.zeros(halves, np.uint8)
+        with pytest.raises(ValueError, match="read beyond"):
+            encode_420(PlanarRaster(luma, blue, red, (2, 2)))
+
+    @pytest.mark.parametrize("subsampling", [0, 1, 2])
+    def test_every_window_at_every_size_has_planes_that_fit_each_other(self, subsampling: int) -> None:
+        chance = np.random.default_rng(subsampling)
+        photo = opened(photos.jpeg(photos.astronaut(67, 83), subsampling=subsampling))
+        for _ in range(200):
+            (left, right), (top, bottom) = (np.sort(chance.integers(0, edge, 2)) for edge in (67, 83))
+            window = Box(int(left), int(top), int(right - left) + 1, int(bottom - top) + 1)
+            kept = photo.develop(window, int(chance.integers(1, 90)))
+            assert assert_keeps_the_output_promise(kept.jpeg) == (kept.size.width, kept.size.height)
 
 
 @pytest.mark.usefixtures("without_library")
 def test_there_is_no_encoding_of_planes_without_the_library() -> None:
     with pytest.raises(libturbojpeg.JpegEncodingError):
-        encode_planes(in_planes(np.asarray(photos.astronaut(8, 10))))
+        encode_420(in_planes(np.asarray(photos.astronaut(8, 10))))
 
 
 class TestSamples:
