@@ -59,7 +59,7 @@ class MatrixConversion:
         Each sample of chroma is converted with the mean of its four samples of luma. By how much that changed their
         luma is then added to all of them, smoothly from one four to the next. What differs within the four, the very
         finest texture, keeps its contrast so; pixel by pixel it is steepened next to the border of sRGB and flattened
-        beyond. On photos the two ways differ by 0.03 to 0.6 levels in the mean.
+        beyond. On photos the two ways differ by at most 0.6 levels in the mean.
         """
         luma = picture.luma
         middle = halved(luma)
