@@ -20,6 +20,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from adapters.telemetry.stages import noted
 from entrypoints.settings import LogLevel
 
 SPEAK_OF_THEMSELVES: Final = ("_granian", "alembic")
@@ -36,7 +37,7 @@ def configure_logging(level: LogLevel) -> None:
 def configure_structlog(level: LogLevel, stream: TextIO | None = None) -> None:
     """Our own events go straight to where those of libraries go: one is written for every request."""
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *_stamps(), _renderer()],
+        processors=[_name_request, *_stamps(), _renderer()],
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Forgiving(stream or sys.stderr))),
         wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
         cache_logger_on_first_use=False,
@@ -93,6 +94,13 @@ def _json(event: EventDict, default: Callable[[Any], Any]) -> str:
 
 def _stamps() -> list[Processor]:
     return [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+
+
+def _name_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What is logged while a request is answered says which one."""
+    if (request_id := noted("request_id")) is not None:
+        event["request_id"] = request_id
+    return event
 
 
 def _only_what_is_harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -21,7 +21,7 @@ from adapters.imaging.sniffing import sniff
 from adapters.imaging.turning import stored_box, turned_upright
 from adapters.imaging.webp_headers import ScannedWebp, scan_webp
 from adapters.imaging.webp_pixels import decode_webp
-from adapters.telemetry.stages import stage
+from adapters.telemetry.stages import Stage
 from application.photo_ports import DevelopedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import Box, Size
@@ -109,10 +109,10 @@ class _ScannedOpenPhoto(OpenPhoto):
         conversion, warnings = self._conversion_of(raster.channels)
         if isinstance(cut, PlanarRaster) and conversion.planes is not None and can_encode_420():
             picture = conversion.planes(cut.in_420(size, scaled_down, self._turn).in_full_range())
-            with stage("encode"):
+            with Stage("encode"):
                 return DevelopedPhoto(encode_420(picture), picture.size, warnings)
         srgb = _srgb(cut.scaled(size, scaled_down).turned(self._turn), conversion)
-        with stage("encode"):
+        with Stage("encode"):
             return DevelopedPhoto(encode_jpeg(srgb), size_of(srgb), warnings)
 
     def _cut(
@@ -143,7 +143,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         """Decode, or take what was decoded before if it is detailed enough."""
         if self._decoded is None or self._decoded.reduction > reduction:
             self._decoded = None  # before the next one is made: two of them would not fit into a worker
-            with stage("decode"):
+            with Stage("decode"):
                 self._decoded = _decoded(self._scanned, reduction)
         return self._decoded
 

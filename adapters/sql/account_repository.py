@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.connection import SqlConnection
+from adapters.sql.look_up import LookUp
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 
-FIND_KEY = (
+FIND_KEY = LookUp(
     select(
         accounts,
         api_keys.c.id.label("key_id"),
@@ -23,8 +24,7 @@ FIND_KEY = (
     .join(api_keys, api_keys.c.account_id == accounts.c.id)
     .where(api_keys.c.id == bindparam("key"))
 )
-"""Built once: every request begins with it."""
-FIND_BY_NAME = select(accounts).where(accounts.c.name == bindparam("name"))
+FIND_BY_NAME = LookUp(select(accounts).where(accounts.c.name == bindparam("name")))
 
 
 class SqlAccountRepository:
@@ -66,7 +66,7 @@ class SqlAccountRepository:
         return _account(row) if row else None
 
     async def find_by_name(self, name: str) -> Account | None:
-        row = (await self._connection.execute(FIND_BY_NAME, {"name": name})).one_or_none()
+        row = await FIND_BY_NAME.row(self._connection, name=name)
         return _account(row) if row else None
 
     async def list(self) -> tuple[Account, ...]:
@@ -86,8 +86,7 @@ class SqlAccountRepository:
         )
 
     async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
-        found = await self._connection.execute(FIND_KEY, {"key": key_id})
-        row = found.one_or_none()
+        row = await FIND_KEY.row(self._connection, key=key_id)
         if row is None:
             return None
         key = ApiKey(
@@ -122,7 +121,7 @@ class SqlAccountRepository:
         )
 
 
-def _account(row: Row[Any]) -> Account:
+def _account(row: Any) -> Account:
     return Account(
         account_id=row.id,
         name=row.name,

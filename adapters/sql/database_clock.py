@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.outages import outages_as_overloaded
+from adapters.sql.outages import OutagesAsOverloaded
 
 
 class DatabaseClock:
@@ -18,7 +18,7 @@ class DatabaseClock:
         """Raises: Overloaded."""
         if self._engine.dialect.name == "sqlite":
             return datetime.now(UTC)
-        with outages_as_overloaded():
+        with OutagesAsOverloaded():
             async with self._engine.connect() as connection:
                 time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
         return time.astimezone(UTC)

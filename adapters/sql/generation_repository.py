@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from adapters.sql.connection import SqlConnection
+from adapters.sql.look_up import LookUp
 from adapters.sql.tables import generations
 from domain.account import AccountId
 from domain.customer import Customer
@@ -15,6 +16,11 @@ from domain.image import ImageId
 from domain.retention import RetentionPolicy
 
 IDS = msgspec.json.Decoder(tuple[str, ...])
+FIND = LookUp(
+    select(generations).where(
+        generations.c.id == bindparam("generation"), generations.c.account_id == bindparam("account")
+    )
+)
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
 FORGOTTEN = {"person_image_id": None, "garment_image_ids": None, "customer_id": None, "lease_id": None}
 
@@ -46,8 +52,7 @@ class SqlGenerationRepository:
         )
 
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
-        query = select(generations).where(generations.c.id == generation_id, generations.c.account_id == account_id)
-        row = (await self._connection.execute(query)).one_or_none()
+        row = await FIND.row(self._connection, generation=generation_id, account=account_id)
         return _generation(row) if row else None
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
@@ -135,7 +140,7 @@ def _failed(failure: Failure, now: datetime) -> dict[str, Any]:
     }
 
 
-def _generation(row: Row[Any]) -> Generation:
+def _generation(row: Any) -> Generation:
     account_id = AccountId(row.account_id)
     inputs = None
     if row.person_image_id is not None:

@@ -9,6 +9,8 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.connection import SqlConnection
+from adapters.sql.look_up import LookUp
+from adapters.sql.sqlite_writer import BRIEF
 from adapters.sql.tables import accounts, images
 from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
@@ -32,14 +34,20 @@ IDS_AT_ONCE = 500
 """Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
 
 
-FIND = select(images).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
+WHOLE = (
+    *(images.c.id, images.c.account_id, images.c.customer_id, images.c.state, images.c.keep_for_days),
+    *(images.c.created_at, images.c.photo, images.c.key_digest, images.c.fingerprint),
+)
+"""What an image is made of again."""
+FIND = LookUp(select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account")))
 RESERVED = (
     *("id", "account_id", "customer_id", "state", "keep_for_days"),
     *("created_at", "due_at", "key_digest", "fingerprint"),
 )
-RESERVE = insert(images).values({name: bindparam(name) for name in RESERVED})
+RESERVE = insert(images).prefix_with(BRIEF).values({name: bindparam(name) for name in RESERVED})
 PUBLISH = (
     update(images)
+    .prefix_with(BRIEF)
     .where(images.c.id == bindparam("image"), images.c.state == ImageState.PENDING)
     .values(state=ImageState.STORED, due_at=bindparam("due"), photo=bindparam("facts"))
 )
@@ -97,12 +105,11 @@ class SqlImageRepository:
         )
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        found = await self._connection.execute(FIND, {"image": image_id, "account": account_id})
-        row = found.one_or_none()
+        row = await FIND.row(self._connection, image=image_id, account=account_id)
         return _image(row) if row else None
 
     async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        query = select(images).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
+        query = select(*WHOLE).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
         row = (await self._connection.execute(query)).one_or_none()
         return _image(row) if row else None
 
@@ -242,7 +249,7 @@ def _object_name(row: Any) -> str:
     return object_name(row.id, RetentionPolicy(row.keep_for_days))
 
 
-def _image(row: Row[Any]) -> UploadedImage:
+def _image(row: Any) -> UploadedImage:
     account_id = AccountId(row.account_id)
     return UploadedImage(
         image_id=row.id,

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.outages import outages_as_overloaded
+from adapters.sql.outages import OutagesAsOverloaded
 
 MIGRATION_LOCK = 7_306_100_001
 """Any number that nobody else in the database uses: two replicas that start together migrate one after the other."""
@@ -79,7 +79,7 @@ class Migrator:
         if self.is_embedded and database:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
         try:
-            with outages_as_overloaded():
+            with OutagesAsOverloaded():
                 async with self._engine.begin() as connection:
                     if current := await connection.run_sync(_newer_revision):
                         return current

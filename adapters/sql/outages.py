@@ -1,8 +1,5 @@
 """Which failures of a database say "not now", and pass, and which are bugs of ours."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -13,15 +10,17 @@ POSTGRES_OUTAGES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
 deadlock, out of disk, memory or connections, lock not granted, time out or shut down by an operator, I/O error."""
 
 
-@contextmanager
-def outages_as_overloaded() -> Iterator[None]:
-    """Raises: Overloaded instead of what says "not now"."""
-    try:
-        yield
-    except (DBAPIError, PoolTimeout, OSError) as error:  # OSError: a refused asyncpg connection arrives bare
+class OutagesAsOverloaded:
+    """A context manager that raises Overloaded instead of what says "not now"."""
+
+    def __enter__(self) -> None:
+        """Nothing is needed before."""
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, DBAPIError) and not _is_outage(error):
-            raise
-        raise Overloaded("The database is not reachable. Try again shortly.") from error
+            return
+        if isinstance(error, (DBAPIError, PoolTimeout, OSError)):  # OSError: a refused asyncpg connection arrives bare
+            raise Overloaded("The database is not reachable. Try again shortly.") from error
 
 
 def _is_outage(error: DBAPIError) -> bool:

@@ -4,7 +4,7 @@ from sqlalchemy import case, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.outages import outages_as_overloaded
+from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.tables import rate_buckets
 from application.limit_rate import RateBucket
 from application.ports import Clock
@@ -36,7 +36,7 @@ class SqlRateLimiter:
             set_={"full_at_us": moved_on},
             where=moved_on <= now + limit.requests * limit.cost_us,
         ).returning(stored)
-        with outages_as_overloaded():
+        with OutagesAsOverloaded():
             async with self._engine.begin() as connection:
                 full_at = await connection.scalar(take_one)
                 if full_at is not None:

@@ -1,11 +1,16 @@
 """A connection that reads from SQLite without changing threads."""
 
 import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
+from sqlalchemy.exc import OperationalError
 
 from adapters.sql.connection import SqlConnection
+from adapters.sql.look_up import LookUp
+from domain.errors import Overloaded
 
 
 class SqliteReader:
@@ -16,9 +21,10 @@ class SqliteReader:
     its key takes microseconds, a tenth of what going to another thread and back does.
     """
 
-    def __init__(self, path: str, busy_seconds: float) -> None:
+    def __init__(self, file: Path, busy_seconds: float) -> None:
         def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(path, busy_seconds, check_same_thread=False)
+            expect_a_database(file)
+            connection = sqlite3.connect(file, busy_seconds, check_same_thread=False)
             connection.execute("PRAGMA query_only = ON")
             return connection
 
@@ -34,6 +40,16 @@ class SqliteReader:
     @property
     def dialect(self) -> Dialect:
         return self._engine.dialect
+
+    async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
+        """By the driver itself, which keeps the statement prepared."""
+        prepared = look_up.prepared(self.dialect)
+        driver = self._opened().connection.driver_connection
+        try:
+            found = driver.execute(prepared.sql, prepared.arguments(parameters)).fetchone()  # type: ignore[union-attr]
+        except sqlite3.OperationalError as error:
+            raise OperationalError(prepared.sql, None, error) from error
+        return prepared.named(found)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
         return self._opened().execute(statement, parameters)
@@ -56,3 +72,12 @@ class SqliteReader:
             self._connection.close()
             self._connection = None
         self._engine.dispose()
+
+
+def expect_a_database(file: Path) -> None:
+    """SQLite would make an empty file of any name, so that a wrong path would look like a lost database.
+
+    Raises: Overloaded.
+    """
+    if not file.exists():
+        raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")

@@ -1,9 +1,9 @@
 """Transactions on SQLite or PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from sqlalchemy import event, make_url
@@ -16,10 +16,11 @@ from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
-from adapters.sql.outages import outages_as_overloaded
+from adapters.sql.outages import OutagesAsOverloaded
+from adapters.sql.postgres_reader import PostgresReader
 from adapters.sql.product_repository import SqlProductRepository
-from adapters.sql.sqlite_reader import SqliteReader
-from adapters.sql.sqlite_writer import connect
+from adapters.sql.sqlite_reader import SqliteReader, expect_a_database
+from adapters.sql.sqlite_writer import BEGIN, SqliteWriter
 from domain.errors import Overloaded
 
 SQLITE_BUSY_SECONDS = 10
@@ -59,7 +60,14 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
         event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
         return engine
     path = str(make_url(database_url).database)
-    engine = create_async_engine(database_url, async_creator=partial(connect, path, SQLITE_BUSY_SECONDS))
+    engine = create_async_engine(
+        database_url,
+        async_creator=lambda: SqliteWriter(path, SQLITE_BUSY_SECONDS),
+        # There is one writer at a time: those of one process wait here in line, not by asking again and again.
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=SQLITE_BUSY_SECONDS,
+    )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -83,27 +91,66 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Any) -> None:
     """Writers queue up at BEGIN; one that began as a reader could not become a writer without a conflict."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql(BEGIN)
 
 
 def _reading(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[SqlConnection]]:
     """How to get a connection for statements that each stand by themselves."""
     if engine.dialect.name != "sqlite":
-        return engine.execution_options(isolation_level="AUTOCOMMIT").connect
-    reader = SqliteReader(str(engine.url.database), SQLITE_READER_BUSY_SECONDS)
+        return lambda: PostgresReader(engine)
+    reader = SqliteReader(Path(str(engine.url.database)), SQLITE_READER_BUSY_SECONDS)
     event.listen(engine.sync_engine, "engine_disposed", lambda _: reader.close())
     return lambda: reader
 
 
 class SqlRepositories:
-    """What one transaction sees."""
+    """What one transaction sees; most of them need one repository."""
+
+    __slots__ = ("_connection",)
 
     def __init__(self, connection: SqlConnection) -> None:
-        self.images = SqlImageRepository(connection)
-        self.accounts = SqlAccountRepository(connection)
-        self.erasures = SqlErasureRepository(connection)
-        self.products = SqlProductRepository(connection)
-        self.generations = SqlGenerationRepository(connection)
+        self._connection = connection
+
+    @property
+    def images(self) -> SqlImageRepository:
+        return SqlImageRepository(self._connection)
+
+    @property
+    def accounts(self) -> SqlAccountRepository:
+        return SqlAccountRepository(self._connection)
+
+    @property
+    def erasures(self) -> SqlErasureRepository:
+        return SqlErasureRepository(self._connection)
+
+    @property
+    def products(self) -> SqlProductRepository:
+        return SqlProductRepository(self._connection)
+
+    @property
+    def generations(self) -> SqlGenerationRepository:
+        return SqlGenerationRepository(self._connection)
+
+
+class SqlTransaction:
+    """What one transaction sees for as long as the block lasts; its outages are raised as Overloaded."""
+
+    __slots__ = ("_connecting", "_outages")
+
+    def __init__(self, connecting: AbstractAsyncContextManager[SqlConnection]) -> None:
+        self._connecting = connecting
+        self._outages = OutagesAsOverloaded()
+
+    async def __aenter__(self) -> SqlRepositories:
+        with self._outages:
+            return SqlRepositories(await self._connecting.__aenter__())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._outages:
+            await self._connecting.__aexit__(kind, error, trace)
+        self._outages.__exit__(kind, error, trace)
 
 
 class SqlUnitOfWork:
@@ -114,29 +161,21 @@ class SqlUnitOfWork:
         self._file = Path(engine.url.database) if engine.dialect.name == "sqlite" and engine.url.database else None
         self._reading = _reading(engine)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[SqlRepositories]:
-        with outages_as_overloaded():
-            self._expect_a_database()
-            async with self._engine.begin() as connection:
-                yield SqlRepositories(connection)
+    def begin(self) -> SqlTransaction:
+        self._expect_a_database()
+        return SqlTransaction(self._engine.begin())
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[SqlRepositories]:
+    def read(self) -> SqlTransaction:
         """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""
-        with outages_as_overloaded():
-            self._expect_a_database()
-            async with self._reading() as connection:
-                yield SqlRepositories(connection)
+        return SqlTransaction(self._reading())
 
     async def check(self) -> None:
-        with outages_as_overloaded():
-            self._expect_a_database()
+        self._expect_a_database()
+        with OutagesAsOverloaded():
             async with self._engine.connect() as connection:
                 if not await connection.run_sync(is_new_enough):
                     raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
 
     def _expect_a_database(self) -> None:
-        """SQLite would make an empty file of any name, so that a wrong path would look like a lost database."""
-        if self._file and not self._file.exists():
-            raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")
+        if self._file:
+            expect_a_database(self._file)

@@ -1,10 +1,11 @@
 """Ports that keep the journal of a request while another adapter does the work."""
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Protocol
 
-from adapters.telemetry.stages import note, stage
+from adapters.telemetry.stages import Stage, note
 from application.photo_ports import OpenPhoto, PersonDetector, PhotoProcessor, PreparedPhoto
 from application.ports import ObjectStore, Repositories, UnitOfWork
 from domain.person import SeenPerson
@@ -17,15 +18,15 @@ class MeasuredObjectStore:
         self._objects = objects
 
     async def put(self, name: str, data: bytes) -> None:
-        with stage("store"):
+        with Stage("store"):
             await self._objects.put(name, data)
 
     async def get(self, name: str) -> bytes | None:
-        with stage("store"):
+        with Stage("store"):
             return await self._objects.get(name)
 
     async def delete(self, names: Iterable[str]) -> frozenset[str]:
-        with stage("store"):
+        with Stage("store"):
             return await self._objects.delete(names)
 
     def names(self, after: str = "") -> AsyncIterator[str]:
@@ -38,23 +39,43 @@ class MeasuredObjectStore:
         await self._objects.check()
 
 
-class MeasuredUnitOfWork:
+class MeasuredTransaction:
     """The stage `database`: from the wait for a connection to the end of the commit."""
+
+    __slots__ = ("_stage", "_transaction")
+
+    def __init__(self, transaction: AbstractAsyncContextManager[Repositories]) -> None:
+        self._stage = Stage("database")
+        self._transaction = transaction
+
+    async def __aenter__(self) -> Repositories:
+        self._stage.__enter__()
+        try:
+            return await self._transaction.__aenter__()
+        except BaseException:
+            self._stage.__exit__()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._transaction.__aexit__(kind, error, trace)
+        finally:
+            self._stage.__exit__()
+
+
+class MeasuredUnitOfWork:
+    """Every transaction is a stage."""
 
     def __init__(self, work: UnitOfWork) -> None:
         self._work = work
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Repositories]:
-        with stage("database"):
-            async with self._work.begin() as repositories:
-                yield repositories
+    def begin(self) -> MeasuredTransaction:
+        return MeasuredTransaction(self._work.begin())
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Repositories]:
-        with stage("database"):
-            async with self._work.read() as repositories:
-                yield repositories
+    def read(self) -> MeasuredTransaction:
+        return MeasuredTransaction(self._work.read())
 
     async def check(self) -> None:
         await self._work.check()
@@ -104,5 +125,5 @@ class MeasuredPersonDetector:
         self._detector = detector
 
     def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
-        with stage("detect"):
+        with Stage("detect"):
             return self._detector.detect(photo)

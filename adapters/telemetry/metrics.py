@@ -5,12 +5,14 @@ when it is asked for: gauges are set by those who know, every few seconds.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from adapters.telemetry.observed_request import ObservedRequest
+from adapters.telemetry.stages import StageName
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's own variable; it has to be set before this module is imported."""
@@ -108,16 +110,34 @@ ERASURE: Final = "eraseCustomer"
 
 def observe(request: ObservedRequest) -> None:
     """Count one request."""
-    REQUESTS.labels(request.route, request.method, str(request.status)).inc()
-    REQUEST_SECONDS.labels(request.route).observe(request.seconds)
+    _requests(request.route, request.method, request.status).inc()
+    _request_seconds(request.route).observe(request.seconds)
     for name, seconds in request.journal.seconds_by_stage().items():
-        STAGE_SECONDS.labels(name).observe(seconds)
+        _stage_seconds(name).observe(seconds)
     if request.code is not None:
         REJECTIONS.labels(request.code).inc()
     if request.operation == UPLOAD and (photo_format := request.journal.facts.get("photo_format")):
         IMAGES.labels(str(photo_format), request.code or "stored").inc()
     if request.operation == ERASURE and request.code is None:
         ERASURES.inc()
+
+
+# What every request counts in: a look-up here takes a fifth of the time that the library's own takes.
+
+
+@cache
+def _requests(route: str, method: str, status: int) -> Counter:
+    return REQUESTS.labels(route, method, str(status))
+
+
+@cache
+def _request_seconds(route: str) -> Histogram:
+    return REQUEST_SECONDS.labels(route)
+
+
+@cache
+def _stage_seconds(name: StageName) -> Histogram:
+    return STAGE_SECONDS.labels(name)
 
 
 def exposition() -> bytes:

@@ -1,6 +1,6 @@
 """One request, when it is over."""
 
-from dataclasses import dataclass
+import msgspec
 
 from adapters.telemetry.stages import Journal
 
@@ -8,8 +8,7 @@ CLIENT_LEFT_STATUS = 499
 """Nobody waited for the answer; nginx' number for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObservedRequest:
+class ObservedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing in it is as the client wrote it, but for `traceparent`, which is parsed strictly.
 
     `route` is a template, `operation` the route's `operation_id`, `code` that of the error it was answered with. Times

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, Self
 
-from adapters.telemetry.stages import journal, stage
+from adapters.telemetry.stages import Journal, Stage
 from adapters.workers import file_access, syscall_filter
 from adapters.workers.messages import (
     PHOTO_HEADER,
@@ -105,7 +105,7 @@ def _answer(connection: socket.socket, size_bytes: int, preparer: PhotoPreparer,
     reply: Reply
     try:
         photo = _receive(connection, size_bytes)
-        with journal() as kept, stage("develop"):
+        with Journal() as kept, Stage("develop"):
             prepared = preparer.execute(photo, crop=crop)
         return framed(Prepared(prepared, tuple(kept.stages)))
     except UnsupportedImageFormat:

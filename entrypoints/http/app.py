@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from dependency_injector import providers
 from litestar import Litestar, Router
 from litestar.di import Provide
 
@@ -14,14 +13,12 @@ from adapters.telemetry import metrics as metrics_of
 from entrypoints.background import generating, purging
 from entrypoints.container import Container
 from entrypoints.http import customers, health, images, metrics, previews, try_on
-from entrypoints.http.admission import Admission
-from entrypoints.http.api_key import announce_rate, key_guard
+from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
-from entrypoints.http.draining import Draining
 from entrypoints.http.errors import to_error_response
-from entrypoints.http.observation import ObservedRequests, write_line
+from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
-from entrypoints.http.request_id import stamp
+from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.logging import configure_structlog
 from entrypoints.settings import load_settings
@@ -35,8 +32,7 @@ if TYPE_CHECKING:
 def create_app(container: Container, traces: "Traces | None" = None) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
-    admission = Admission(settings.share(settings.max_uploads))
-    draining = Draining()
+    service = Service.of(container)
     api = Router(
         "/tryon/v1",
         route_handlers=[
@@ -51,7 +47,7 @@ def create_app(container: Container, traces: "Traces | None" = None) -> Litestar
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],
-        guards=[key_guard(container.authenticate(), container.limit_rate())],
+        middleware=[key_check(service.authenticate, container.limit_rate())],
         security=[{API_KEY_SCHEME: []}],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
@@ -59,55 +55,34 @@ def create_app(container: Container, traces: "Traces | None" = None) -> Litestar
     metrics_routes = [metrics.metrics] if settings.serves_metrics else []
     app = Litestar(
         route_handlers=[api, *link_routes, health.live, health.ready, *metrics_routes, *pages],
-        dependencies={
-            "settings": _from(container.settings),
-            "admission": Provide(lambda: admission, sync_to_thread=False),
-            "draining": Provide(lambda: draining, sync_to_thread=False),
-            "authenticate": _from(container.authenticate),
-            "upload_photo": _from(container.upload_photo),
-            "read_image": _from(container.read_image),
-            "delete_image": _from(container.delete_image),
-            "erase_customer": _from(container.erase_customer),
-            "open_preview": _from(container.open_preview),
-            "start_try_on": _from(container.start_try_on),
-            "read_generation": _from(container.read_generation),
-            "check_engine": _from(container.check_engine),
-            "check_readiness": _from(container.check_readiness),
-        },
+        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={Exception: to_error_response},
-        before_send=[stamp, announce_rate],
-        lifespan=[_running(container, admission, draining, traces)],
+        lifespan=[_running(container, service, traces)],
         openapi_config=openapi_config(),
         request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
         logging_config=None,
     )
-    observers = [metrics_of.observe, write_line, *([traces.record] if traces else [])]
+    observers = [metrics_of.observe, line_writer(), *([traces.record] if traces else [])]
     app.asgi_handler = ObservedRequests(app.asgi_handler, observers)
     return app
 
 
-def _from(provider: providers.Provider[Any]) -> Provide:
-    return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - a provider has no signature to read
-
-
-def _running(
-    container: Container, admission: Admission, draining: Draining, traces: "Traces | None"
-) -> Callable[[Litestar], Any]:
+def _running(container: Container, service: Service, traces: "Traces | None") -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         processor = container.processor()
         await processor.start()
-        draining.listen()
+        service.draining.listen()
         watch = Watch(
-            admission=admission,
+            admission=service.admission,
             photo_workers=container.photo_workers(),
-            check_readiness=container.check_readiness(),
+            check_readiness=service.check_readiness,
             work=container.work(),
             clock=container.clock(),
         )
         try:
             async with asyncio.TaskGroup() as background:
-                settings = container.settings()
+                settings = service.settings
                 crew = [generating(container.run_next_generation()) for _ in range(settings.generations_at_once)]
                 work = (purging(container.purge_overdue(), settings), watch.keep(), *crew)
                 tasks = [background.create_task(task) for task in work]

@@ -5,13 +5,12 @@ from litestar.di import NamedDependency
 from msgspec import UNSET
 
 from application.authenticate import Authenticate
-from application.check_readiness import CheckReadiness
 from domain.errors import InvalidApiKey, MissingApiKey, Overloaded
 from entrypoints.http.api_key import API_KEY_HEADER
-from entrypoints.http.draining import Draining
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.reference_operations import LiveOperation, ReadyOperation
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
+from entrypoints.http.service import Service
 
 
 @get("/health/live", operation_id="live", operation_class=LiveOperation, sync_to_thread=False)
@@ -21,23 +20,17 @@ def live() -> LivenessBody:
 
 
 @get("/health/ready", operation_id="ready", operation_class=ReadyOperation)
-async def ready(
-    request: AnyRequest,
-    check_readiness: NamedDependency[CheckReadiness],
-    check_engine: NamedDependency[CheckReadiness],
-    authenticate: NamedDependency[Authenticate],
-    draining: NamedDependency[Draining],
-) -> Response[ReadinessBody]:
+async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Response[ReadinessBody]:
     """Database, schema, storage and photo workers are there, and the server is not about to stop.
 
     Whoever sends a valid key is told what fails. A try-on engine that needs its operator is reported, too, but uploads
     go on without it.
     """
-    failing = await check_readiness.execute() | draining.reasons
+    failing = await service.check_readiness.execute() | service.draining.reasons
     if not failing:
-        degraded = await check_engine.execute()
+        degraded = await service.check_engine.execute()
         return Response(ReadinessBody(status="ready", degraded=sorted(degraded) if degraded else UNSET))
-    is_known = await _has_a_key(request, authenticate)
+    is_known = await _has_a_key(request, service.authenticate)
     body = ReadinessBody(status="not ready", failing=sorted(failing) if is_known else UNSET)
     return Response(body, status_code=503)
 

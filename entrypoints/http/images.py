@@ -7,19 +7,16 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from adapters.telemetry.stages import note, stage
-from application.delete_image import DeleteImage
+from adapters.telemetry.stages import Stage, note
 from application.preview_link import LinkedImage
-from application.read_image import ReadImage
-from application.upload_photo import UploadPhoto
 from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
 from domain.image import ImageId
-from entrypoints.http.admission import Admission
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.reference_operations import DeleteImageOperation, GetImageOperation, UploadImageOperation
 from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import ImageBody
+from entrypoints.http.service import Service
 from entrypoints.http.upload_form import UploadForm, read_upload_form
 from entrypoints.settings import Settings
 
@@ -45,17 +42,12 @@ IdInPath = Annotated[str, PathParameter(name="imageId")]
         *WITH_KEY,
     ),
 )
-async def upload_image(
-    request: RequestWithKey,
-    settings: NamedDependency[Settings],
-    admission: NamedDependency[Admission],
-    upload_photo: NamedDependency[UploadPhoto],
-) -> ImageBody:
+async def upload_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
-    async with admission.slot(request.user.account_id):
-        form = await _read_form(request, settings)
+    async with service.admission.slot(request.user.account_id):
+        form = await _read_form(request, service.settings)
         command = form.to_command(request.user, request.headers.get("idempotency-key"))
-        linked = await upload_photo.execute(command)
+        linked = await service.upload_photo.execute(command)
         note(image_id=linked.image.image_id)
         return _body(linked)
 
@@ -66,9 +58,9 @@ async def upload_image(
     operation_class=GetImageOperation,
     responses=refusals("IMAGE_NOT_FOUND", *WITH_KEY),
 )
-async def read_image(request: RequestWithKey, image_id: IdInPath, read_image: NamedDependency[ReadImage]) -> ImageBody:
+async def read_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> ImageBody:
     """The same body as after the upload, with a fresh link."""
-    return _body(await read_image.execute(ImageId(image_id), request.user.account_id))
+    return _body(await service.read_image.execute(ImageId(image_id), request.user.account_id))
 
 
 @delete(
@@ -77,15 +69,15 @@ async def read_image(request: RequestWithKey, image_id: IdInPath, read_image: Na
     operation_class=DeleteImageOperation,
     responses=refusals(*WITH_KEY),
 )
-async def delete_image(request: RequestWithKey, image_id: IdInPath, delete_image: NamedDependency[DeleteImage]) -> None:
+async def delete_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> None:
     """Delete an image; idempotent."""
-    await delete_image.execute(ImageId(image_id), request.user.account_id)
+    await service.delete_image.execute(ImageId(image_id), request.user.account_id)
 
 
 async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:
     try:
         async with asyncio.timeout(settings.upload_timeout_seconds):
-            with stage("read"):
+            with Stage("read"):
                 return await read_upload_form(
                     request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
                 )

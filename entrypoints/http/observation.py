@@ -1,4 +1,7 @@
-"""What is seen of every request: one line in the log, the metrics, and a trace. Route templates, never raw paths."""
+"""What is seen of every request: its id on the answer, one line in the log, the metrics, and a trace.
+
+Route templates, never raw paths.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,11 +12,10 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
 from adapters.telemetry.observed_request import CLIENT_LEFT_STATUS, ObservedRequest
-from adapters.telemetry.stages import Journal, journal
+from adapters.telemetry.stages import Journal, note
+from entrypoints.http.api_key import rate_headers
 from entrypoints.http.errors import CLIENT_LEFT_CODE
-from entrypoints.http.request_id import request_id
-
-log = structlog.get_logger()
+from entrypoints.http.request_id import HEADER, request_id
 
 Observer = Callable[[ObservedRequest], None]
 NO_ROUTE: Final = "unmatched"
@@ -43,11 +45,14 @@ class ObservedRequests:
             nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], (HEADER, sent_id.encode()), *rate_headers(scope)]
             elif message["type"] == "http.response.body":
                 sent_bytes += len(message["body"])
             await send(message)
 
-        with journal() as kept, structlog.contextvars.bound_contextvars(request_id=request_id(scope)):
+        sent_id = request_id(scope)
+        with Journal() as kept:
+            note(request_id=sent_id)
             try:
                 await self._app(scope, watched_receive, watched_send)
             finally:
@@ -73,19 +78,24 @@ class ObservedRequests:
             observe(request)
 
 
-def write_line(request: ObservedRequest) -> None:
-    """The canonical line: everything that is worth knowing about a request, at once."""
-    stages = request.journal.seconds_by_stage()
-    log.info(
-        "request",
-        method=request.method,
-        route=request.route,
-        status=request.status,
-        **({"code": request.code} if request.code else {}),
-        duration_ms=_milliseconds(request.seconds),
-        **({"stages_ms": {name: _milliseconds(seconds) for name, seconds in stages.items()}} if stages else {}),
-        **request.journal.facts,
-    )
+def line_writer() -> Observer:
+    """Writes the canonical line: everything that is worth knowing about a request, at once."""
+    log = structlog.get_logger().bind()  # as the log is configured now; binding again for every line would cost as much
+
+    def write_line(request: ObservedRequest) -> None:
+        stages = request.journal.seconds_by_stage()
+        log.info(
+            "request",
+            method=request.method,
+            route=request.route,
+            status=request.status,
+            **({"code": request.code} if request.code else {}),
+            duration_ms=_milliseconds(request.seconds),
+            **({"stages_ms": {name: _milliseconds(seconds) for name, seconds in stages.items()}} if stages else {}),
+            **request.journal.facts,
+        )
+
+    return write_line
 
 
 def _milliseconds(seconds: float) -> float:

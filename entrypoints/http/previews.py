@@ -6,12 +6,12 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
-from application.preview_link import OpenPreview
 from domain.account import AccountId
 from domain.errors import ImageNotFound
 from domain.image import ImageId
 from entrypoints.http.reference_operations import GetPreviewOperation
 from entrypoints.http.reference_refusals import WITHOUT_KEY, refusals
+from entrypoints.http.service import Service
 
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
 """A cache that kept the picture would keep it longer than we promised."""
@@ -27,7 +27,7 @@ MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
 )
 async def read_preview(
     image_id: Annotated[str, PathParameter(name="imageId")],
-    open_preview: NamedDependency[OpenPreview],
+    service: NamedDependency[Service],
     account: Annotated[str | None, QueryParameter()] = None,
     expires: Annotated[str | None, QueryParameter()] = None,
     signature: Annotated[str | None, QueryParameter()] = None,
@@ -37,5 +37,5 @@ async def read_preview(
         raise ImageNotFound
     if int(expires) > MAX_EXPIRES:
         raise ImageNotFound
-    jpeg = await open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
+    jpeg = await service.open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
     return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)

@@ -2,26 +2,15 @@
 
 import re
 import secrets
-from typing import Any
 
-from litestar.datastructures import MutableScopeHeaders
-from litestar.types import Message, Scope
+from litestar.types import Scope
 
-HEADER = "x-request-id"
-SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
+HEADER = b"x-request-id"
+SANE = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 """What may stand in a log line; anything else could carry a person's data or break the line."""
 
 
 def request_id(scope: Scope) -> str:
-    """The id of this request, the same however often it is asked for."""
-    state: dict[str, Any] = scope.setdefault("state", {})
-    if "request_id" not in state:
-        sent = dict(scope["headers"]).get(HEADER.encode(), b"").decode("latin-1")
-        state["request_id"] = sent if SANE.fullmatch(sent) else "req_" + secrets.token_urlsafe(12)
-    return str(state["request_id"])
-
-
-async def stamp(message: Message, scope: Scope) -> None:
-    """Before the answer is sent; sees 404 and 405 too, which middleware does not."""
-    if message["type"] == "http.response.start":
-        MutableScopeHeaders.from_message(message)[HEADER] = request_id(scope)
+    """What to call this request."""
+    sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
+    return sent.decode() if SANE.fullmatch(sent) else "req_" + secrets.token_urlsafe(12)

@@ -9,18 +9,15 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from application.limit_rate import RateBucket
-from application.read_generation import ReadGeneration
-from application.start_try_on import StartTryOn
 from domain.errors import FileTooLarge, ValidationFailed
 from domain.generation import GenerationId
-from entrypoints.http.admission import Admission
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
 from entrypoints.http.reference_operations import GetGenerationOperation, StartTryOnOperation
 from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import GenerationBody, StartedTryOnBody
+from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
-from entrypoints.settings import Settings
 
 DATA = "data"
 POLL_SECONDS: Final = 2
@@ -52,21 +49,17 @@ a garment in full size, or nine files as shops have them."""
         *WITH_KEY,
     ),
 )
-async def start_try_on(
-    request: RequestWithKey,
-    settings: NamedDependency[Settings],
-    admission: NamedDependency[Admission],
-    start_try_on: NamedDependency[StartTryOn],
-) -> Response[StartedTryOnBody]:
+async def start_try_on(request: RequestWithKey, service: NamedDependency[Service]) -> Response[StartedTryOnBody]:
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
     content_type = request.headers.get("content-type", "")
-    async with admission.slot(request.user.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
+    settings = service.settings
+    async with service.admission.slot(request.user.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
         try:
             async with asyncio.timeout(settings.upload_timeout_seconds):
                 data, files = await _read(content_type, request.stream(), settings.max_file_bytes)
         except TimeoutError as error:
             raise malformed_body(f"was not received within {settings.upload_timeout_seconds} seconds") from error
-        started = StartedTryOnBody.of(await start_try_on.execute(to_command(data, files, request.user)))
+        started = StartedTryOnBody.of(await service.start_try_on.execute(to_command(data, files, request.user)))
     return Response(started, status_code=202, headers={"retry-after": str(POLL_SECONDS)})
 
 
@@ -80,10 +73,12 @@ async def start_try_on(
 async def read_generation(
     request: RequestWithKey,
     generation_id: Annotated[str, PathParameter(name="generationId")],
-    read_generation: NamedDependency[ReadGeneration],
+    service: NamedDependency[Service],
 ) -> GenerationBody:
     """How far a try-on is; ask every two seconds."""
-    return GenerationBody.of(await read_generation.execute(GenerationId(generation_id), request.user.account_id))
+    return GenerationBody.of(
+        await service.read_generation.execute(GenerationId(generation_id), request.user.account_id)
+    )
 
 
 async def _read(

@@ -77,9 +77,10 @@ class UnitOfWorkContract:
         image = await given_pending(work, an_image(customer=a_customer(), keep_for_days=3, idempotency=RECORD))
         async with work.begin() as repositories:
             assert await repositories.images.publish(image, photo) is PublishOutcome.PUBLISHED
+            found_inside = await repositories.images.find(image.image_id, ACME)
         async with work.read() as repositories:
-            found = await repositories.images.find(image.image_id, ACME)
-        assert found == replace(image, state=ImageState.STORED, photo=photo)
+            found_later = await repositories.images.find(image.image_id, ACME)
+        assert found_inside == found_later == replace(image, state=ImageState.STORED, photo=photo)
 
     async def test_an_image_is_unknown_to_any_other_account(self, work: UnitOfWork) -> None:
         image = await given_stored(work, an_image())

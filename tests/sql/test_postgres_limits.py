@@ -9,10 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from domain.account import KeyId
 from domain.errors import Overloaded
 from domain.image import ImageId
 from tests.builders import ACME, NOON, a_stored_photo, an_account, an_image
 
+KILL_WHO_WAITS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 IN_A_WEEK = NOON + timedelta(days=7)
 
 
@@ -38,6 +40,17 @@ async def store(work: SqlUnitOfWork, count: int) -> None:
             await repositories.images.publish(image, a_stored_photo())
 
 
+async def find_by_key(work: SqlUnitOfWork) -> None:
+    """By way of the driver itself."""
+    async with work.read() as repositories:
+        await repositories.accounts.find_key(KeyId("unknown"))
+
+
+async def find_the_account(work: SqlUnitOfWork) -> None:
+    async with work.read() as repositories:
+        assert await repositories.accounts.find(ACME) == an_account(ACME)
+
+
 async def test_a_statement_that_takes_too_long_is_an_outage_and_leaves_nothing_stuck(
     engine: AsyncEngine, work: SqlUnitOfWork
 ) -> None:
@@ -50,6 +63,29 @@ async def test_a_statement_that_takes_too_long_is_an_outage_and_leaves_nothing_s
         await holder.rollback()
     async with work.begin() as repositories:
         assert await repositories.images.doom(ImageId("img_000"), ACME, NOON) is not None
+
+
+async def test_a_look_up_that_takes_too_long_is_an_outage_too(engine: AsyncEngine, work: SqlUnitOfWork) -> None:
+    async with engine.connect() as holder:
+        await holder.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+        outages = await asyncio.gather(*(find_by_key(work) for _ in range(3)), return_exceptions=True)
+        assert [type(outage) for outage in outages] == [Overloaded] * 3
+        await holder.rollback()
+        await asyncio.gather(*(find_by_key(work) for _ in range(3)))  # every connection went back into the pool
+
+
+async def test_a_look_up_during_a_restart_is_an_outage_and_the_next_one_is_not(engine: AsyncEngine) -> None:
+    work = SqlUnitOfWork(engine)
+    async with engine.connect() as holder:
+        await holder.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+        waiting = asyncio.create_task(find_by_key(work))
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as killer:
+            while not await killer.scalar(KILL_WHO_WAITS):
+                await killer.execute(text("SELECT pg_sleep(0.01)"))
+        with pytest.raises(Overloaded):
+            await waiting
+        await holder.rollback()
+    await find_by_key(work)
 
 
 async def test_more_transactions_than_connections_wait_and_then_give_up(work: SqlUnitOfWork) -> None:
@@ -67,12 +103,11 @@ async def test_more_transactions_than_connections_wait_and_then_give_up(work: Sq
             group.create_task(hold())
         for _ in range(4):
             await holding.acquire()
-        with pytest.raises(Overloaded):
-            async with work.read():
-                pass
+        for find in (find_by_key, find_the_account):
+            with pytest.raises(Overloaded):
+                await find(work)
         release.set()
-    async with work.read() as repositories:
-        assert await repositories.accounts.find(ACME) == an_account(ACME)
+    await find_the_account(work)
 
 
 async def test_a_restart_of_the_server_is_not_even_noticed(engine: AsyncEngine, work: SqlUnitOfWork) -> None:
@@ -86,9 +121,8 @@ async def test_a_restart_of_the_server_is_not_even_noticed(engine: AsyncEngine, 
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-    for _ in range(4):
-        async with work.read() as repositories:
-            assert await repositories.accounts.find(ACME) == an_account(ACME)
+    for find in (find_by_key, find_the_account) * 2:
+        await find(work)
 
 
 async def test_purgers_share_the_work_without_waiting_for_each_other(work: SqlUnitOfWork) -> None:

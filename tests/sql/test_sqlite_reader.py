@@ -9,7 +9,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.sqlite_reader import SqliteReader
-from adapters.sql.unit_of_work import create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from domain.account import KeyId
+from domain.errors import Overloaded
 
 COUNT = text("SELECT count(*) FROM photos")
 
@@ -25,7 +27,7 @@ async def writers(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 def reader(writers: AsyncEngine) -> SqliteReader:
-    return SqliteReader(str(writers.url.database), busy_seconds=1)
+    return SqliteReader(Path(str(writers.url.database)), busy_seconds=1)
 
 
 async def test_each_statement_sees_what_was_committed_before_it_and_waits_for_no_writer(
@@ -52,3 +54,13 @@ async def test_a_reader_that_was_closed_opens_again(reader: SqliteReader) -> Non
         reader.close()
         assert await connection.scalar(COUNT) == 0
     reader.close()
+
+
+async def test_a_look_up_in_a_database_without_tables_is_an_outage(writers: AsyncEngine) -> None:
+    with pytest.raises(Overloaded):
+        await find_a_key(SqlUnitOfWork(writers))
+
+
+async def find_a_key(work: SqlUnitOfWork) -> None:
+    async with work.read() as repositories:
+        await repositories.accounts.find_key(KeyId("unknown"))

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -50,14 +51,12 @@ def upload(service: Observed, photo: bytes, key: str | None = None, **fields: st
     )
 
 
-class FailsAsLibrariesDo:
-    """An object store whose error quotes what it was given."""
-
-    async def put(self, name: str, data: bytes) -> None:
-        raise RuntimeError(f"cannot store {CANARY} {name} {data[:20]!r}")
+async def fails_as_libraries_do(name: str, data: bytes) -> None:
+    """An object store's `put` whose error quotes what it was given."""
+    raise RuntimeError(f"cannot store {CANARY} {name} {data[:20]!r}")
 
 
-def test_no_canary_is_seen_anywhere(tmp_path: Path) -> None:
+def test_no_canary_is_seen_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = []
     with observed_service(tmp_path) as service:
         get, delete = service.client.get, service.client.delete
@@ -78,7 +77,8 @@ def test_no_canary_is_seen_anywhere(tmp_path: Path) -> None:
             delete(f"{API}/customers/{CANARY}/{CANARY}", headers=mine),
             service.client.request(CANARY.upper(), f"{API}/images/{CANARY}", headers=mine),
         ]
-        with service.container.objects.override(FailsAsLibrariesDo()):
+        with monkeypatch.context() as outage:
+            outage.setattr(service.container.objects(), "put", fails_as_libraries_do)
             failed = service.client.post(
                 f"{API}/images/upload",
                 files={"file": (f"{CANARY}.jpg", a_photo_that_names_somebody(), "image/jpeg")},

@@ -1,0 +1,56 @@
+"""What the routes call, made once with the application."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from application.authenticate import Authenticate
+from application.check_readiness import CheckReadiness
+from application.delete_image import DeleteImage
+from application.erase_customer import EraseCustomer
+from application.preview_link import OpenPreview
+from application.read_generation import ReadGeneration
+from application.read_image import ReadImage
+from application.start_try_on import StartTryOn
+from application.upload_photo import UploadPhoto
+from entrypoints.container import Container
+from entrypoints.http.admission import Admission
+from entrypoints.http.draining import Draining
+from entrypoints.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The one dependency of every route: for two of them the framework would start a task each, on every request."""
+
+    settings: Settings
+    admission: Admission
+    draining: Draining
+    authenticate: Authenticate
+    upload_photo: UploadPhoto
+    read_image: ReadImage
+    delete_image: DeleteImage
+    erase_customer: EraseCustomer
+    open_preview: OpenPreview
+    start_try_on: StartTryOn
+    read_generation: ReadGeneration
+    check_engine: CheckReadiness
+    check_readiness: CheckReadiness
+
+    @classmethod
+    def of(cls, container: Container) -> Self:
+        settings = container.settings()
+        return cls(
+            settings=settings,
+            admission=Admission(settings.share(settings.max_uploads)),
+            draining=Draining(),
+            authenticate=container.authenticate(),
+            upload_photo=container.upload_photo(),
+            read_image=container.read_image(),
+            delete_image=container.delete_image(),
+            erase_customer=container.erase_customer(),
+            open_preview=container.open_preview(),
+            start_try_on=container.start_try_on(),
+            read_generation=container.read_generation(),
+            check_engine=container.check_engine(),
+            check_readiness=container.check_readiness(),
+        )
