@@ -2,25 +2,24 @@
 
 import io
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from adapters.imaging.icc_profile import (
-    MatrixProfile,
     UnusableProfileError,
     linear_to_srgb,
     profile_color_space,
     profile_of_tag,
     read_gray_curve,
     read_matrix_profile,
-    xyz_to_srgb,
 )
-from adapters.imaging.raster import Channels, Pixels
+from adapters.imaging.matrix_conversion import MatrixConversion
+from adapters.imaging.raster import Channels, Pixels, PlanarRaster
 from adapters.imaging.scanned_photo import ScannedPhoto
 from domain.photo import PhotoWarning, WarningCode
 
@@ -30,11 +29,25 @@ _PROFILE_IGNORED: Final = PhotoWarning(
     WarningCode.COLOR_PROFILE_IGNORED,
     "The photo's color profile is damaged or does not fit it; colors were taken as sRGB.",
 )
-_ROWS_AT_ONCE: Final = 64  # 64 rows of 1,600 pixels as 16-bit numbers stay in a core's own cache
+_USUAL_PROFILE_BYTES: Final = 4096
+"""Every photo of a phone brings the same profile, of about 550 bytes: what was made of it is kept for the next one."""
+
 _SPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}
 
 
-def conversion_to_srgb(photo: ScannedPhoto, channels: Channels) -> tuple[ToSrgb, tuple[PhotoWarning, ...]]:
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The way of a photo's colors to sRGB.
+
+    `pixels` makes RGB of what the file has. `planes` does the same to a 4:2:0 picture of full range that stays one;
+    None where that would not be the same.
+    """
+
+    pixels: ToSrgb
+    planes: Callable[[PlanarRaster], PlanarRaster] | None = None
+
+
+def conversion_to_srgb(photo: ScannedPhoto, channels: Channels) -> tuple[Conversion, tuple[PhotoWarning, ...]]:
     """How pixels of these channels (GRAY, RGB or CMYK) become RGB in sRGB, and what the customer should know."""
     try:
         conversion = _described_conversion(photo, channels)
@@ -43,28 +56,27 @@ def conversion_to_srgb(photo: ScannedPhoto, channels: Channels) -> tuple[ToSrgb,
     return conversion, ((_PROFILE_IGNORED,) if photo.profile_is_broken else ())
 
 
-def _described_conversion(photo: ScannedPhoto, channels: Channels) -> ToSrgb:
+def _described_conversion(photo: ScannedPhoto, channels: Channels) -> Conversion:
     plain = _without_profile(channels)
     if photo.icc_profile is None:
         if photo.color_tag is None or channels is Channels.CMYK:
             return plain
-        by_tag = _by_matrix(profile_of_tag(photo.color_tag))
-        return lambda pixels: by_tag(plain(pixels))
+        return _by_matrix(MatrixConversion.of(profile_of_tag(photo.color_tag)), plain)
     space = profile_color_space(photo.icc_profile)
     if space == "RGB" and channels in {Channels.RGB, Channels.GRAY}:
-        convert = _by_rgb_profile(photo.icc_profile)
-        return lambda pixels: convert(plain(pixels))
+        return _by_rgb_profile(photo.icc_profile, plain)
     if space != _SPACES.get(channels):
         raise UnusableProfileError
-    return _by_gray_profile(photo.icc_profile) if channels is Channels.GRAY else _by_engine(photo.icc_profile, "CMYK")
+    is_gray = channels is Channels.GRAY
+    return Conversion(_by_gray_profile(photo.icc_profile) if is_gray else _by_engine(photo.icc_profile, "CMYK"))
 
 
-def _without_profile(channels: Channels) -> ToSrgb:
+def _without_profile(channels: Channels) -> Conversion:
     if channels is Channels.GRAY:
-        return lambda pixels: cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+        return Conversion(lambda pixels: cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
     if channels is Channels.CMYK:
-        return _plain_cmyk
-    return lambda pixels: pixels
+        return Conversion(_plain_cmyk)
+    return Conversion(pixels=lambda pixels: pixels, planes=lambda picture: picture)
 
 
 def _plain_cmyk(pixels: Pixels) -> Pixels:
@@ -74,45 +86,29 @@ def _plain_cmyk(pixels: Pixels) -> Pixels:
     return mixed
 
 
-def _by_rgb_profile(profile: bytes) -> ToSrgb:
-    matrix_profile = read_matrix_profile(profile)
-    return _by_engine(profile, "RGB") if matrix_profile is None else _by_matrix(matrix_profile)
+def _by_rgb_profile(profile: bytes, plain: Conversion) -> Conversion:
+    matrix = _usual_matrix(profile) if len(profile) <= _USUAL_PROFILE_BYTES else _matrix(profile)
+    if matrix is not None:
+        return _by_matrix(matrix, plain)
+    by_engine = _by_engine(profile, "RGB")
+    return Conversion(lambda pixels: by_engine(plain.pixels(pixels)))
 
 
-def _by_matrix(profile: MatrixProfile) -> ToSrgb:
-    """Look-up, 3 x 3 matrix, look-up, in 16-bit linear light; nothing at all when the profile is sRGB in effect."""
-    matrix = xyz_to_srgb() @ profile.to_xyz
-    if _is_srgb(profile, matrix):
-        return lambda pixels: pixels
-    curves = np.rint(profile.curves * 65535).astype(np.uint16)
-    is_one_curve = bool((curves == curves[0]).all())  # of most profiles: then the look-up takes half the time
-    to_linear = curves[0] if is_one_curve else np.ascontiguousarray(curves.T.reshape(1, 256, 3))
-    encode = _encode_table()
-
-    def convert(pixels: Pixels) -> Pixels:
-        converted = np.empty_like(pixels)
-        for top in range(0, pixels.shape[0], _ROWS_AT_ONCE):
-            rows = pixels[top : top + _ROWS_AT_ONCE]
-            linear = cv2.transform(cv2.LUT(rows, to_linear), matrix)
-            converted[top : top + _ROWS_AT_ONCE] = cv2.LUT(linear, encode)
-        return converted
-
-    return convert
+def _matrix(profile: bytes) -> MatrixConversion | None:
+    numbers = read_matrix_profile(profile)
+    return None if numbers is None else MatrixConversion.of(numbers)
 
 
-def _is_srgb(profile: MatrixProfile, matrix: npt.NDArray[np.float64]) -> bool:
-    """Whether a grid of colors comes out within half a level of where it went in."""
-    levels = np.arange(0, 256, 15)
-    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
-    linear = np.stack([profile.curves[channel][grid[:, channel]] for channel in range(3)], axis=-1)
-    encoded = linear_to_srgb(np.clip(linear @ matrix.T, 0, 1)) * 255
-    return bool(np.abs(encoded - grid).max() < 1.0)
+_usual_matrix: Final = lru_cache(maxsize=8)(_matrix)
 
 
-@cache
-def _encode_table() -> npt.NDArray[np.uint8]:
-    """The sRGB level, rounded, of every 16-bit linear value."""
-    return np.rint(linear_to_srgb(np.arange(65536) / 65535) * 255).astype(np.uint8)
+def _by_matrix(matrix: MatrixConversion, plain: Conversion) -> Conversion:
+    if matrix.changes_nothing:
+        return plain
+    return Conversion(
+        lambda pixels: matrix.pixels(plain.pixels(pixels)),
+        matrix.planes if matrix.suits_planes else None,
+    )
 
 
 def _by_gray_profile(profile: bytes) -> ToSrgb:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Final
 
+import cv2
 import numpy as np
 
 from adapters.imaging.raster import Pixels, PlanarRaster
@@ -19,10 +20,16 @@ _NAMES: Final = ("libturbojpeg.so.0", "libturbojpeg.dylib")
 # Source: turbojpeg.h, version 1.4 (2014) and later, which all libraries of this name still offer.
 _YCBCR: Final = 1  # TJCS_YCbCr
 _CHROMA_STEPS: Final = {0: (1, 1), 1: (2, 1), 2: (2, 2), 4: (1, 2)}  # TJSAMP_444, _422, _420, _440: across, down
-_ACCURATE, _STOP_ON_WARNING = 4096, 8192  # TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING
+_420: Final = 2
+# TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING, TJFLAG_NOREALLOC
+_ACCURATE, _STOP_ON_WARNING, _INTO_OUR_BUFFER = 4096, 8192, 1024
 _WARNING: Final = 0  # TJERR_WARNING
 HARMLESS_COMPLAINT: Final = "extraneous bytes before marker 0xd9"
 """When it is the decoder's first complaint: it comes after the last scan, and no pixel was in doubt before it."""
+
+
+class JpegEncodingError(RuntimeError):
+    """The encoder did not write a picture; nothing that a photo could be to blame for."""
 
 
 def decode_planes(stream: bytes, size: Size, reduction: int) -> PlanarRaster | None:
@@ -58,6 +65,45 @@ def decode_planes(stream: bytes, size: Size, reduction: int) -> PlanarRaster | N
         library.tjDestroy(handle)
 
 
+def is_there() -> bool:
+    """Whether the system has the library."""
+    return _library() is not None
+
+
+def encode_planes(picture: PlanarRaster, quality: int) -> memoryview:
+    """A baseline JPEG of a 4:2:0 picture of full range, with a JFIF header. Raises: JpegEncodingError."""
+    size = picture.size
+    if {picture.blue.shape, picture.red.shape} != {(-(-size.height // 2), -(-size.width // 2))}:
+        raise ValueError("the library would read beyond chroma that is not half as wide and high as luma")
+    library = _library()
+    handle = library.tjInitCompress() if library else None
+    if library is None or not handle:
+        raise JpegEncodingError("there is no libturbojpeg")
+    try:
+        planes = _padded(picture.luma), picture.blue, picture.red
+        pointers = (ctypes.c_void_p * 3)(*(plane.ctypes.data for plane in planes))
+        strides = (ctypes.c_int * 3)(*(plane.strides[0] for plane in planes))
+        jpeg = np.empty(library.tjBufSize(size.width, size.height, _420), np.uint8)
+        target, written = ctypes.c_void_p(jpeg.ctypes.data), ctypes.c_ulong(jpeg.size)
+        if library.tjCompressFromYUVPlanes(
+            handle, pointers, size.width, strides, size.height, _420,
+            ctypes.byref(target), ctypes.byref(written), quality, _ACCURATE | _INTO_OUR_BUFFER,
+        ):  # fmt: skip
+            raise JpegEncodingError(library.tjGetErrorStr2(handle).decode(errors="replace"))
+        return jpeg[: written.value].data
+    finally:
+        library.tjDestroy(handle)
+
+
+def _padded(luma: Pixels) -> Pixels:
+    """With an even number of rows and columns, which the encoder reads."""
+    height, width = luma.shape
+    if height % 2 == width % 2 == 0:
+        return luma
+    padded: Pixels = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return padded
+
+
 def _plane(library: ctypes.CDLL, component: int, width: int, height: int, subsampling: int) -> Pixels:
     rows = library.tjPlaneHeight(component, height, subsampling)
     return np.empty((rows, library.tjPlaneWidth(component, width, subsampling)), np.uint8)
@@ -79,6 +125,13 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.tjPlaneWidth.argtypes = library.tjPlaneHeight.argtypes = [number, number, number]
     library.tjDecompressToYUVPlanes.argtypes = [
         handle, stream, size, ctypes.POINTER(handle), number, ctypes.POINTER(number), number, number
+    ]  # fmt: skip
+    library.tjInitCompress.restype = handle
+    library.tjBufSize.argtypes = [number, number, number]
+    library.tjBufSize.restype = size
+    library.tjCompressFromYUVPlanes.argtypes = [
+        handle, ctypes.POINTER(handle), number, ctypes.POINTER(number), number, number,
+        ctypes.POINTER(handle), ctypes.POINTER(size), number, number
     ]  # fmt: skip
     library.tjGetErrorStr2.argtypes = library.tjGetErrorCode.argtypes = library.tjDestroy.argtypes = [handle]
     library.tjGetErrorStr2.restype = ctypes.c_char_p

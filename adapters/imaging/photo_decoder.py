@@ -1,21 +1,20 @@
 """Strangers' photos: headers first, pixels when asked for, and the picture that is kept."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import cv2
 import numpy as np
 
-from adapters.imaging.color_conversion import ToSrgb, conversion_to_srgb
+from adapters.imaging.color_conversion import Conversion, conversion_to_srgb
 from adapters.imaging.heif_headers import ScannedHeif, scan_heif
 from adapters.imaging.heif_pixels import decode_heif
 from adapters.imaging.jpeg_headers import ScannedJpeg, scan_jpeg
-from adapters.imaging.jpeg_output import encode_jpeg
+from adapters.imaging.jpeg_output import can_encode_420, encode_420, encode_jpeg
 from adapters.imaging.jpeg_pixels import decode_jpeg
 from adapters.imaging.png_headers import ScannedPng, scan_png
 from adapters.imaging.png_pixels import decode_png
-from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster, Resize
+from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster, size_of
 from adapters.imaging.resizing import roughly_scaled_down, scaled_down
 from adapters.imaging.scanned_photo import ScannedPhoto
 from adapters.imaging.sniffing import sniff
@@ -68,7 +67,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         self._scanned = scanned
         self._decoded: Raster | PlanarRaster | None = None
         self._overview: Pixels | None = None
-        self._conversion: tuple[ToSrgb, tuple[PhotoWarning, ...]] | None = None
+        self._conversion: tuple[Conversion, tuple[PhotoWarning, ...]] | None = None
 
     @property
     def source_format(self) -> SourceFormat:
@@ -83,7 +82,9 @@ class _ScannedOpenPhoto(OpenPhoto):
             raster = self._decoded or self._decode(
                 _sufficient_reduction(_largest_portrait(self.upright_size), _KEPT_EDGE)
             )
-            upright, _ = self._srgb(window, longest_edge, roughly_scaled_down, raster)
+            cut, size = self._cut(raster, window, longest_edge)
+            conversion, _ = self._conversion_of(raster.channels)
+            upright = _srgb(cut.scaled(size, roughly_scaled_down).turned(self._turn), conversion)
         if window is None:
             self._overview = upright
         height, width = upright.shape[:2]
@@ -104,25 +105,32 @@ class _ScannedOpenPhoto(OpenPhoto):
 
     def develop(self, window: Box | None, longest_edge: int) -> DevelopedPhoto:
         raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
-        upright, warnings = self._srgb(window, longest_edge, scaled_down, raster)
-        height, width = upright.shape[:2]
+        cut, size = self._cut(raster, window, longest_edge)
+        conversion, warnings = self._conversion_of(raster.channels)
+        if isinstance(cut, PlanarRaster) and conversion.planes is not None and can_encode_420():
+            picture = conversion.planes(cut.in_420(size, scaled_down, self._turn).in_full_range())
+            with Stage("encode"):
+                return DevelopedPhoto(encode_420(picture), picture.size, warnings)
+        srgb = _srgb(cut.scaled(size, scaled_down).turned(self._turn), conversion)
         with Stage("encode"):
-            jpeg = encode_jpeg(upright)
-        return DevelopedPhoto(jpeg, Size(width, height), warnings)
+            return DevelopedPhoto(encode_jpeg(srgb), size_of(srgb), warnings)
 
-    def _srgb(
-        self, window: Box | None, longest_edge: int, resize: Resize, raster: Raster | PlanarRaster
-    ) -> tuple[Pixels, tuple[PhotoWarning, ...]]:
-        """The window: cut, scaled, upright, in sRGB, without transparency. In this order most steps see few pixels."""
+    def _cut(
+        self, raster: Raster | PlanarRaster, window: Box | None, longest_edge: int
+    ) -> tuple[Raster | PlanarRaster, Size]:
+        """The window as it is stored, and the size that it gets before it is turned: most steps see few pixels then."""
         part = self._stored_part(window)
         cut = raster.cut(part)
-        size = part.size.limited_to(min(longest_edge, cut.size.longest_edge))
-        upright = cut.scaled(size, resize).turned(partial(turned_upright, orientation=self._scanned.orientation))
-        has_alpha = raster.channels is Channels.RGBA
+        return cut, part.size.limited_to(min(longest_edge, cut.size.longest_edge))
+
+    def _turn(self, pixels: Pixels) -> Pixels:
+        return turned_upright(pixels, self._scanned.orientation)
+
+    def _conversion_of(self, channels: Channels) -> tuple[Conversion, tuple[PhotoWarning, ...]]:
         if self._conversion is None:
-            self._conversion = conversion_to_srgb(self._scanned, Channels.RGB if has_alpha else raster.channels)
-        convert, warnings = self._conversion
-        return _flattened(upright.pixels, convert) if has_alpha else convert(upright.pixels), warnings
+            colors = Channels.RGB if channels is Channels.RGBA else channels
+            self._conversion = conversion_to_srgb(self._scanned, colors)
+        return self._conversion
 
     def _stored_part(self, window: Box | None) -> Box:
         stored = self._scanned.stored_size
@@ -163,6 +171,13 @@ def _largest_portrait(size: Size) -> Size:
 def _sufficient_reduction(part: Size, longest_edge: int) -> int:
     """2 when half of the pixels in each direction are still enough for a result of this size, else 1."""
     return 2 if part.longest_edge // 2 >= longest_edge else 1
+
+
+def _srgb(upright: Raster | PlanarRaster, conversion: Conversion) -> Pixels:
+    """In RGB and without transparency."""
+    if upright.channels is Channels.RGBA:
+        return _flattened(upright.pixels, conversion.pixels)
+    return conversion.pixels(upright.pixels)
 
 
 def _flattened(premultiplied: Pixels, convert: Callable[[Pixels], Pixels]) -> Pixels:

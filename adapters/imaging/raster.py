@@ -39,7 +39,7 @@ class Raster:
 
     @property
     def size(self) -> Size:
-        return _size(self.pixels)
+        return size_of(self.pixels)
 
     def cut(self, part: Box) -> Self:
         """What shows a part of the source, in source pixels."""
@@ -71,7 +71,7 @@ class PlanarRaster:
 
     @property
     def size(self) -> Size:
-        return _size(self.luma)
+        return size_of(self.luma)
 
     def cut(self, part: Box) -> Self:
         """What shows a part of the source, in source pixels."""
@@ -91,6 +91,29 @@ class PlanarRaster:
     def turned(self, turn: Turn) -> Self:
         """Faster than turning RGB: single bytes go through vector instructions, three at a time do not."""
         return replace(self, luma=turn(self.luma), blue=turn(self.blue), red=turn(self.red))
+
+    def in_420(self, size: Size, resize: Resize, turn: Turn) -> Self:
+        """At another size, upright, with one sample of chroma for two by two of luma, as most JPEGs are.
+
+        Stored so and not scaled, the samples stay as they are. Pairs are counted from the left and the top of the
+        upright picture, which is the other end of a mirrored one: with an odd size that makes a difference.
+        """
+        if size.width % 2 or size.height % 2:
+            return self.scaled(size, resize).turned(turn)._with_halved_chroma()
+        is_so_already = size == self.size and self.chroma_step == (2, 2)
+        picture = self if is_so_already else self.scaled(size, resize)._with_halved_chroma()
+        return picture.turned(turn)
+
+    def _with_halved_chroma(self) -> Self:
+        return replace(self, blue=halved(self.blue), red=halved(self.red), chroma_step=(2, 2))
+
+    def in_full_range(self) -> Self:
+        """As JPEG has it."""
+        if self.is_full_range:
+            return self
+        luma = _stretched(self.luma, 255 / 219, 16, becomes=0)
+        blue, red = (_stretched(plane, 255 / 224, 128, becomes=128) for plane in (self.blue, self.red))
+        return replace(self, luma=luma, blue=blue, red=red, is_full_range=True)
 
     @property
     def pixels(self) -> Pixels:
@@ -113,7 +136,23 @@ _STUDIO_TO_RGB: Final = np.array(
 )
 
 
-def _size(pixels: Pixels) -> Size:
+def _stretched(plane: Pixels, factor: float, origin: int, *, becomes: int) -> Pixels:
+    """Levels spread from an origin. Of OpenCV's ways that clip at both ends a sum with nothing is the fastest."""
+    stretched: Pixels = cv2.addWeighted(plane, factor, plane, 0, becomes - factor * origin)
+    return stretched
+
+
+def halved(plane: Pixels) -> Pixels:
+    """The means of two by two samples; an odd last row or column counts twice."""
+    height, width = plane.shape
+    if height % 2 or width % 2:
+        plane = cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    means: Pixels = cv2.resize(plane, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+    return means
+
+
+def size_of(pixels: Pixels) -> Size:
+    """Width and height of an array of rows."""
     height, width = pixels.shape[:2]
     return Size(width, height)
 

@@ -33,5 +33,5 @@ class PixelMeter(PhotoMeter):
 
 def _percentiles(levels: NDArray[np.uint8], percents: Sequence[float]) -> list[float]:
     """The least levels that so many percent of all do not exceed, from a histogram: sorting takes ten times as long."""
-    counts = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    counts = np.cumsum(cv2.calcHist([levels], [0], None, [256], [0, 256]).astype(np.int64))
     return [float(np.searchsorted(counts, percent / 100 * counts[-1])) for percent in percents]

@@ -18,7 +18,7 @@ from tests.benchmarks.pixels import portrait_window
 _ROUNDS = 5
 _STAGES = (
     "open", "view", "develop", "_decoded", "roughly_scaled_down", "scaled_down",
-    "turned_upright", "convert", "encode_jpeg",
+    "turned_upright", "planes", "encode_420", "encode_jpeg",
 )  # fmt: skip
 
 

@@ -114,6 +114,16 @@ def test_a_profile_in_several_segments_is_put_together() -> None:
     assert (looked_at(photos.with_segments(chart, *reversed(parts))) == looked_at(whole)).all()
 
 
+def test_photos_with_different_profiles_do_not_share_them() -> None:
+    """What was made of a profile is kept for the next photo that brings it, and for no other."""
+    flat = Image.new("RGB", (16, 16), (60, 160, 90))
+    curves = {1.8: LEVELS ** (461 / 256), 563 / 256: LEVELS ** (563 / 256)}
+    for gamma in (1.8, 563 / 256, 1.8):
+        profile = photos.matrix_profile(ADOBE_RGB, photos.curve_gamma(gamma))
+        expected = in_srgb(np.array([60, 160, 90], np.uint8), curves[gamma], ADOBE_RGB)
+        assert np.abs(looked_at(photos.encoded(flat, "PNG", icc_profile=profile))[8, 8] - expected).max() < 1.2
+
+
 def test_the_kept_picture_is_converted_too() -> None:
     profile = photos.matrix_profile(ADOBE_RGB, photos.curve_gamma(563 / 256))
     photo = photos.encoded(Image.new("RGB", (64, 80), (60, 160, 90)), "PNG", icc_profile=profile)
