@@ -22,6 +22,7 @@ from adapters.workers.fork_server_client import (
     WorkerDied,
     WorkerStartFailed,
 )
+from adapters.workers.job_line import JobLine
 from adapters.workers.messages import (
     Broken,
     Invalid,
@@ -108,7 +109,7 @@ class WorkerPool(PhotoProcessor):
         self.busy = 0
         self._open = False
         self._out_of_order = False
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._jobs: JobLine[_Job] = JobLine()
         self._unanswered: set[_Job] = set()
         self._slots: list[asyncio.Task[None]] = []
         workplace = Workplace(self.factory, self.readable_paths, self.limits.photo_memory_bytes, self.allow_unsandboxed)
@@ -166,7 +167,7 @@ class WorkerPool(PhotoProcessor):
         job = _Job(photo, crop, asyncio.get_running_loop().create_future())
         self._unanswered.add(job)
         job.done.add_done_callback(lambda _: self._unanswered.discard(job))
-        self._jobs.put_nowait(job)
+        self._jobs.put(job)
         self.queued += 1
         try:
             return await job.done
@@ -247,15 +248,15 @@ class WorkerPool(PhotoProcessor):
     async def _next_job(self, worker: WorkerConnection) -> _Job | None:
         """The photo that has waited longest, or None when the worker died before there was one."""
         while True:
-            waiting = asyncio.create_task(self._jobs.get())
+            turn = self._jobs.take()
             try:
-                await asyncio.wait((waiting, worker.exit_code), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((turn, worker.exit_code), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                waiting.cancel()  # no effect once it has a job
-            if not waiting.done() or waiting.cancelled():
+                self._jobs.leave(turn)
+            if not turn.done():
                 log.warning("photo_worker_died", exit_code=worker.exit_code.result(), idle=True)
                 return None
-            job = waiting.result()
+            job = turn.result()
             if not job.begun:
                 job.begun = True
                 self.queued -= 1
@@ -323,8 +324,7 @@ class WorkerPool(PhotoProcessor):
         return _Next.REPLACE
 
     def _refuse_waiting(self) -> None:
-        while not self._jobs.empty():
-            job = self._jobs.get_nowait()
+        for job in self._jobs.drain():
             if not job.begun:
                 job.begun = True
                 self.queued -= 1
