@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from adapters.telemetry.stages import noted
+from adapters.telemetry.stages import current_request_id
 from entrypoints.settings import LogLevel
 
 SPEAK_OF_THEMSELVES: Final = ("_granian", "alembic")
@@ -98,7 +98,7 @@ def _stamps() -> list[Processor]:
 
 def _name_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """What is logged while a request is answered says which one."""
-    if (request_id := noted("request_id")) is not None:
+    if (request_id := current_request_id()) is not None:
         event["request_id"] = request_id
     return event
 

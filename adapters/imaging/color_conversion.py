@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, TypeAlias
 
 import cv2
@@ -29,9 +28,6 @@ _PROFILE_IGNORED: Final = PhotoWarning(
     WarningCode.COLOR_PROFILE_IGNORED,
     "The photo's color profile is damaged or does not fit it; colors were taken as sRGB.",
 )
-_USUAL_PROFILE_BYTES: Final = 4096
-"""Every photo of a phone brings the same profile, of about 550 bytes: what was made of it is kept for the next one."""
-
 _SPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}
 
 
@@ -87,19 +83,11 @@ def _plain_cmyk(pixels: Pixels) -> Pixels:
 
 
 def _by_rgb_profile(profile: bytes, plain: Conversion) -> Conversion:
-    matrix = _usual_matrix(profile) if len(profile) <= _USUAL_PROFILE_BYTES else _matrix(profile)
-    if matrix is not None:
-        return _by_matrix(matrix, plain)
+    numbers = read_matrix_profile(profile)
+    if numbers is not None:
+        return _by_matrix(MatrixConversion.of(numbers), plain)
     by_engine = _by_engine(profile, "RGB")
     return Conversion(lambda pixels: by_engine(plain.pixels(pixels)))
-
-
-def _matrix(profile: bytes) -> MatrixConversion | None:
-    numbers = read_matrix_profile(profile)
-    return None if numbers is None else MatrixConversion.of(numbers)
-
-
-_usual_matrix: Final = lru_cache(maxsize=8)(_matrix)
 
 
 def _by_matrix(matrix: MatrixConversion, plain: Conversion) -> Conversion:

@@ -80,7 +80,7 @@ def encode_planes(picture: PlanarRaster, quality: int) -> memoryview:
     if library is None or not handle:
         raise JpegEncodingError("there is no libturbojpeg")
     try:
-        planes = _padded(picture.luma), picture.blue, picture.red
+        planes = [_in_rows(plane) for plane in (_padded(picture.luma), picture.blue, picture.red)]
         pointers = (ctypes.c_void_p * 3)(*(plane.ctypes.data for plane in planes))
         strides = (ctypes.c_int * 3)(*(plane.strides[0] for plane in planes))
         jpeg = np.empty(library.tjBufSize(size.width, size.height, _420), np.uint8)
@@ -93,6 +93,12 @@ def encode_planes(picture: PlanarRaster, quality: int) -> memoryview:
         return jpeg[: written.value].data
     finally:
         library.tjDestroy(handle)
+
+
+def _in_rows(plane: Pixels) -> Pixels:
+    """As the encoder reads it: bytes side by side, and rows at any distance behind one another."""
+    is_so = plane.dtype == np.uint8 and plane.strides[1] == 1 and plane.strides[0] >= plane.shape[1]
+    return plane if is_so else np.ascontiguousarray(plane, np.uint8)
 
 
 def _padded(luma: Pixels) -> Pixels:

@@ -1,7 +1,7 @@
 """From the colors of a matrix profile to sRGB: pixel by pixel, or one sample of color for four pixels."""
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Self
 
 import cv2
@@ -35,7 +35,12 @@ class MatrixConversion:
     suits_planes: bool
 
     @classmethod
-    def of(cls, profile: MatrixProfile) -> Self:
+    def of(cls, profile: MatrixProfile) -> "MatrixConversion":
+        """Kept for the next photo of such a phone: only the numbers, for a profile's texts may name somebody."""
+        return _kept(profile.curves.tobytes(), profile.to_xyz.tobytes())
+
+    @classmethod
+    def made_of(cls, profile: MatrixProfile) -> Self:
         matrix = xyz_to_srgb() @ profile.to_xyz
         of_grays, of_colors = _changes(profile, matrix, _grays()), _changes(profile, matrix, _grid_of_colors())
         keeps_grays = bool(np.abs(of_grays).max() < 1)
@@ -78,6 +83,12 @@ class MatrixConversion:
     def _rows(self, rgb: Pixels) -> Pixels:
         converted: Pixels = cv2.LUT(cv2.transform(cv2.LUT(rgb, self.to_linear), self.matrix), _encode_table())
         return converted
+
+
+@lru_cache(maxsize=8)
+def _kept(curves: bytes, to_xyz: bytes) -> MatrixConversion:
+    numbers = np.frombuffer(curves).reshape(3, 256), np.frombuffer(to_xyz).reshape(3, 3)
+    return MatrixConversion.made_of(MatrixProfile(*numbers))
 
 
 def _changes(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResu
 
 from adapters.sql.connection import SqlConnection
 from adapters.sql.look_up import LookUp
+from adapters.sql.sqlite_writer import driver_of
 from domain.errors import Overloaded
 
 
@@ -42,8 +43,7 @@ class SqliteReader:
 
     async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
         """By the driver itself, which keeps the statement prepared."""
-        driver: Any = self._opened().connection.driver_connection
-        return look_up.prepared(self.dialect).found_by(driver, parameters)
+        return look_up.prepared(self.dialect).found_by(driver_of(self._opened()), parameters)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
         return self._opened().execute(statement, parameters)

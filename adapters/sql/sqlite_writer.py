@@ -2,8 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -19,6 +20,8 @@ BEGIN: Final = "BEGIN IMMEDIATE"
 """Writers queue up here; one that began as a reader could not become a writer without a conflict."""
 BRIEF: Final = "brief"
 """The execution option of a statement that touches a row or two by their keys: it waits for no lock and no commit."""
+PRIMARY_CODE: Final = 0xFF
+"""The bits of an extended result code that tell the kind of error (sqlite.org/rescode.html)."""
 PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged upload survives a power cut, not just a crash
@@ -30,8 +33,9 @@ PRAGMAS: Final = (
 class SqliteWriter:
     """One connection for all transactions of a process: SQLite has one writer at a time, so they stand in line for it.
 
-    Commits wait for the disk, and most statements may take long: they go to a thread. Beginning while nobody else
-    writes, and brief statements, take less time than a change of thread and back does, so they are done at once.
+    Commits wait for the disk, and most statements may take long: they go to the writer's own thread, where nothing else
+    holds them up and each is over before the next begins. Beginning while nobody else writes, and brief statements,
+    take less time than a change of thread and back does, so they are done at once.
     """
 
     def __init__(self, file: Path, busy_seconds: float) -> None:
@@ -42,9 +46,11 @@ class SqliteWriter:
             return connection
 
         self._engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
-        self._connection: Connection | None = None
-        self._turn = asyncio.Lock()
         self._busy_seconds = busy_seconds
+        self._connection: Connection | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._turn = asyncio.Lock()
+        self._is_closing = False
 
     def begin(self) -> "SqliteTransaction":
         return SqliteTransaction(self)
@@ -53,86 +59,116 @@ class SqliteWriter:
     def dialect(self) -> Dialect:
         return self._engine.dialect
 
-    @property
-    def connection(self) -> Connection:
-        """By which SQLAlchemy executes; it takes no part in transactions."""
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
+    async def start(self) -> Connection:
+        """Wait for one's turn, and begin. Raises: TimeoutError; sqlite3.OperationalError.
 
-    @property
-    def driver(self) -> sqlite3.Connection:
-        driver: sqlite3.Connection = self.connection.connection.driver_connection  # type: ignore[assignment]
-        return driver
-
-    async def start(self) -> None:
-        """Wait for one's turn, and begin. Raises: TimeoutError; sqlite3.OperationalError."""
+        Returns: that by which SQLAlchemy executes; BEGIN and what follows on it are ours.
+        """
         async with asyncio.timeout(self._busy_seconds):
             await self._turn.acquire()
         try:
-            with suppress(sqlite3.OperationalError), self._no_waiting():
-                self.driver.execute(BEGIN)
-            if not self.driver.in_transaction:  # another process is writing
-                await to_the_end(self.driver.execute, BEGIN)
+            connection = await self._opened()
+            await self._begin(driver_of(connection))
         except BaseException:
-            await self.end(is_kept=False)
+            self._leave(is_fit=False)
+            raise
+        return connection
+
+    async def end(self, connection: Connection, *, is_kept: bool) -> None:
+        """Raises: sqlite3.OperationalError when what was to be kept is not."""
+        driver, is_fit = driver_of(connection), False
+        try:
+            await self.to_the_end(driver.commit if is_kept else driver.rollback)
+            is_fit = not connection.invalidated
+        finally:
+            self._leave(is_fit=is_fit)
+
+    async def to_the_end(self, work: Callable[..., T], *arguments: Any) -> T:
+        """In the writer's thread, where it cannot be stopped: whoever is cancelled waits until it is over."""
+        working = asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            while not working.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((working,))
             raise
 
-    async def end(self, *, is_kept: bool) -> None:
-        """Raises: sqlite3.OperationalError when what was to be kept is not."""
-        try:
-            if is_kept:
-                await to_the_end(self.driver.commit)
-        finally:
-            try:
-                if self.driver.in_transaction:
-                    await to_the_end(self.driver.rollback)
-            finally:
-                self._turn.release()
-
-    @contextmanager
-    def _no_waiting(self) -> Iterator[None]:
-        self.driver.execute("PRAGMA busy_timeout = 0")
-        try:
-            yield
-        finally:
-            self.driver.execute(f"PRAGMA busy_timeout = {round(1000 * self._busy_seconds)}")
-
     def close(self) -> None:
-        """Until it is used again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._engine.dispose()
+        """Until it is used again. A transaction that is open goes on to its end."""
+        if self._turn.locked():
+            self._is_closing = True
+        else:
+            self._discard()
+            self._turn = asyncio.Lock()  # the next one to use it may do so in another event loop
+
+    async def _opened(self) -> Connection:
+        if self._connection is None:
+            self._thread = ThreadPoolExecutor(1, "sqlite-writer")
+            self._connection = await self.to_the_end(self._engine.connect)
+        return self._connection
+
+    async def _begin(self, driver: sqlite3.Connection) -> None:
+        driver.execute("PRAGMA busy_timeout = 0")  # once it has begun it waits for nobody
+        try:
+            driver.execute(BEGIN)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                raise
+            driver.execute(f"PRAGMA busy_timeout = {round(1000 * self._busy_seconds)}")
+            await self.to_the_end(driver.execute, BEGIN)  # another process is writing
+
+    def _leave(self, *, is_fit: bool) -> None:
+        """Let the next one take its turn, on a connection of its own if this one may not be fit for it any more."""
+        try:
+            if self._is_closing or not is_fit:
+                self._discard()
+        finally:
+            self._turn.release()
+
+    def _discard(self) -> None:
+        """Close the connection; what it has not committed is gone."""
+        connection, self._connection = self._connection, None
+        thread, self._thread = self._thread, None
+        self._is_closing = False
+        try:
+            if connection is not None:
+                connection.invalidate()  # without trying to roll back first, which may be just what failed
+                connection.close()
+        finally:
+            self._engine.dispose()
+            if thread is not None:
+                thread.shutdown(wait=False)
 
 
 class SqliteTransaction:
     """The writer's connection for as long as the block lasts."""
 
+    _connection: Connection
+
     def __init__(self, writer: SqliteWriter) -> None:
         self._writer = writer
 
     async def __aenter__(self) -> SqlConnection:
-        await self._writer.start()
+        self._connection = await self._writer.start()
         return self
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        await self._writer.end(is_kept=error is None)
+        await self._writer.end(self._connection, is_kept=error is None)
 
     @property
     def dialect(self) -> Dialect:
         return self._writer.dialect
 
     async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
-        return look_up.prepared(self.dialect).found_by(self._writer.driver, parameters)
+        return look_up.prepared(self.dialect).found_by(driver_of(self._connection), parameters)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
-        execute = self._writer.connection.execute
         if statement.get_execution_options().get(BRIEF):
-            return execute(statement, parameters)
-        return await to_the_end(execute, statement, parameters)
+            return self._connection.execute(statement, parameters)
+        return await self._writer.to_the_end(self._connection.execute, statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
         return (await self.execute(statement, parameters)).scalar()
@@ -141,13 +177,7 @@ class SqliteTransaction:
         return (await self.execute(statement, parameters)).scalars()
 
 
-async def to_the_end(work: Callable[..., T], *arguments: Any) -> T:
-    """In a thread, where it cannot be stopped: whoever is cancelled waits for it, since it uses the connection."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        while not working.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait((working,))
-        raise
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """What SQLAlchemy's connection stands for."""
+    driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # Any or None
+    return driver

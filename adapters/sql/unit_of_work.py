@@ -155,7 +155,7 @@ class SqlTransaction:
 
 
 class SqlUnitOfWork:
-    """One connection out of the engine's pool for each transaction."""
+    """One connection out of the engine's pool for each transaction, or on SQLite the one that writes."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

@@ -30,11 +30,13 @@ class Journal:
     """Stages in the order of their ends, and facts for the log: sizes, formats and random ids, nothing of a person.
 
     A context manager: it is kept of what happens in the block, and in tasks and threads that are started in it.
+    `request_id` names the request in the log, and nowhere else: a client may have chosen it.
     """
 
-    __slots__ = ("_token", "facts", "stages")
+    __slots__ = ("_token", "facts", "request_id", "stages")
 
-    def __init__(self) -> None:
+    def __init__(self, request_id: str | None = None) -> None:
+        self.request_id = request_id
         self.stages: list[StageSpan] = []
         self.facts: dict[str, Fact] = {}
 
@@ -96,6 +98,6 @@ def note(**facts: Fact) -> None:
         kept.facts.update(facts)
 
 
-def noted(name: str) -> Fact | None:
-    """A fact of the journal that is kept now, if there is one."""
-    return kept.facts.get(name) if (kept := _journal.get()) is not None else None
+def current_request_id() -> str | None:
+    """The name of the request of which a journal is kept now."""
+    return kept.request_id if (kept := _journal.get()) is not None else None

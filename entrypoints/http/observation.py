@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
 from adapters.telemetry.observed_request import CLIENT_LEFT_STATUS, ObservedRequest
-from adapters.telemetry.stages import Journal, note
+from adapters.telemetry.stages import Journal
 from entrypoints.http.api_key import rate_headers
 from entrypoints.http.errors import CLIENT_LEFT_CODE
 from entrypoints.http.request_id import HEADER, request_id
@@ -51,8 +51,7 @@ class ObservedRequests:
             await send(message)
 
         sent_id = request_id(scope)
-        with Journal() as kept:
-            note(request_id=sent_id)
+        with Journal(sent_id) as kept:
             try:
                 await self._app(scope, watched_receive, watched_send)
             finally:

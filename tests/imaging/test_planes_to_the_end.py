@@ -62,6 +62,12 @@ class TestEncoding:
         luma, blue, red = (np.ascontiguousarray(plane) for plane in (part.luma, part.blue, part.red))
         assert encode_420(part) == encode_420(PlanarRaster(luma, blue, red, (2, 2)))
 
+    def test_the_order_in_which_samples_lie_in_memory_does_not_matter(self) -> None:
+        whole = in_planes(np.asarray(photos.astronaut(160, 200)))
+        odd = PlanarRaster(np.asfortranarray(whole.luma), whole.blue[:, ::-1], whole.red[::-1], (2, 2))
+        luma, blue, red = (plane.copy(order="C") for plane in (odd.luma, odd.blue, odd.red))
+        assert encode_420(odd) == encode_420(PlanarRaster(luma, blue, red, (2, 2)))
+
     @pytest.mark.parametrize("halves", [(16, 16), (15, 16), (16, 15)], ids=str)
     def test_chroma_that_is_too_small_never_reaches_the_library(self, halves: tuple[int, int]) -> None:
         luma, blue, red = np.zeros((33, 33), np.uint8), np.zeros((17, 17), np.uint8), np.zeros(halves, np.uint8)

@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from adapters.sql.sqlite_writer import SqliteWriter
+from adapters.sql.sqlite_writer import SqliteWriter, driver_of
 
 INSERT = text("INSERT INTO photos VALUES (:id)")
 COUNTING = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 1000000)"
@@ -121,4 +122,86 @@ async def test_a_commit_that_fails_leaves_nothing_open(writer: SqliteWriter, fil
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         await insert_a_face_of_nobody()
     await insert(writer, "next")
+    assert kept(file) == ["next"]
+
+
+async def test_a_connection_that_broke_is_replaced_and_nothing_of_it_is_kept(writer: SqliteWriter, file: Path) -> None:
+    async def insert_and_break() -> None:
+        async with writer.begin() as transaction:
+            await transaction.execute(INSERT, {"id": "lost"})
+            driver_of(transaction._connection).close()  # type: ignore[union-attr]  # a transaction of SQLite
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        await insert_and_break()
+    await insert(writer, "next")
+    assert kept(file) == ["next"]
+
+
+async def test_a_rollback_that_fails_leaves_nothing_to_the_next_in_line(writer: SqliteWriter, file: Path) -> None:
+    def refuse(action: int, *_: object) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK
+
+    async def insert_and_raise() -> None:
+        async with writer.begin() as transaction:
+            await transaction.execute(INSERT, {"id": "lost"})
+            driver_of(transaction._connection).set_authorizer(refuse)  # type: ignore[union-attr]  # as above
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        await insert_and_raise()
+    await insert(writer, "next")
+    assert kept(file) == ["next"]
+
+
+async def test_closing_waits_for_the_end_of_a_transaction(writer: SqliteWriter, file: Path) -> None:
+    async with writer.begin() as transaction:
+        await transaction.execute(INSERT, {"id": "before"})
+        writer.close()
+        await transaction.execute(INSERT, {"id": "after"})
+    await insert(writer, "next")
+    assert kept(file) == ["before", "after", "next"]
+
+
+async def test_threads_that_wait_for_storage_hold_up_no_commit(writer: SqliteWriter, file: Path) -> None:
+    storage_answers = threading.Event()
+    stuck = [asyncio.create_task(asyncio.to_thread(storage_answers.wait)) for _ in range(100)]
+    try:
+        async with asyncio.timeout(5):
+            await insert(writer, "photo")
+    finally:
+        storage_answers.set()
+        await asyncio.gather(*stuck)
+    assert kept(file) == ["photo"]
+
+
+async def test_the_event_loop_turns_while_the_database_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "photos.db"
+    somebody = sqlite3.connect(file, isolation_level=None)
+    somebody.execute("CREATE TABLE photos (id TEXT)")
+    somebody.execute("BEGIN EXCLUSIVE")
+    writer = SqliteWriter(file, busy_seconds=2)
+    ours = asyncio.create_task(insert(writer, "ours"))
+    await until_it_waits(ours)
+    somebody.execute("COMMIT")
+    somebody.close()
+    await ours
+    writer.close()
+    assert kept(file) == ["ours"]
+
+
+def test_what_the_end_of_an_event_loop_interrupts_is_rolled_back(writer: SqliteWriter, file: Path) -> None:
+    async def insert_slowly() -> None:
+        async with writer.begin() as transaction:
+            await transaction.execute(INSERT, {"id": "interrupted"})
+            await transaction.execute(SLOW)
+
+    async def leave_it_alone() -> None:
+        tasks.append(asyncio.create_task(insert_slowly()))
+        tasks.append(asyncio.create_task(insert(writer, "in line")))
+        await asyncio.sleep(0.02)
+
+    tasks: list[asyncio.Task[None]] = []
+    asyncio.run(leave_it_alone())
+    writer.close()
+    asyncio.run(insert(writer, "next"))
     assert kept(file) == ["next"]

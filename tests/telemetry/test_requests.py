@@ -62,7 +62,8 @@ def test_every_request_is_one_line_also_those_that_no_route_takes(tmp_path: Path
 
 def test_an_upload_is_a_trace_with_its_stages_inside(tmp_path: Path) -> None:
     with observed_service(tmp_path) as service:
-        upload(service, a_jpeg(), traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
+        upload(service, a_jpeg(), **{"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "x-request-id": "customer-4711"})
+    assert "customer-4711" not in str(service.spans())
     spans = {span["name"]: span for span in service.spans()}
     whole = spans.pop(f"POST {UPLOAD}")
     assert whole["context"]["trace_id"] == f"0x{TRACE}"
