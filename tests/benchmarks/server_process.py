@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -41,7 +41,11 @@ class Tree:
 
     def resident_mb(self) -> float:
         """Proportional: what processes share counts once."""
-        return float(sum(process.memory_full_info().pss for process in self.processes())) / 1e6
+        total = 0.0
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):  # a worker that is being replaced
+                total += process.memory_full_info().pss
+        return total / 1e6
 
 
 @contextmanager
