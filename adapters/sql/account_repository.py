@@ -6,13 +6,13 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.look_up import LookUp
+from adapters.sql.prepared import Prepared
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 
-FIND_KEY = LookUp(
+FIND_KEY = Prepared(
     select(
         accounts,
         api_keys.c.id.label("key_id"),
@@ -24,7 +24,7 @@ FIND_KEY = LookUp(
     .join(api_keys, api_keys.c.account_id == accounts.c.id)
     .where(api_keys.c.id == bindparam("key"))
 )
-FIND_BY_NAME = LookUp(select(accounts).where(accounts.c.name == bindparam("name")))
+FIND_BY_NAME = Prepared(select(accounts).where(accounts.c.name == bindparam("name")))
 
 
 class SqlAccountRepository:

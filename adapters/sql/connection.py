@@ -1,22 +1,23 @@
 """What repositories need of a connection."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sqlalchemy import CursorResult, Dialect, Executable, ScalarResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 if TYPE_CHECKING:
-    from adapters.sql.look_up import LookUp
+    from adapters.sql.prepared import Prepared
 
 
-class SqlReader(Protocol):
-    """Outside of transactions: part of SQLAlchemy's `AsyncConnection`, and a shorter way for look-ups."""
+class ShortConnection(Protocol):
+    """Part of SQLAlchemy's `AsyncConnection`, and a shorter way for prepared statements."""
 
     @property
     def dialect(self) -> Dialect: ...
 
-    async def find(self, look_up: "LookUp", parameters: Mapping[str, str], /) -> Any: ...
+    async def run(self, prepared: "Prepared", parameters: dict[str, Any], /) -> tuple[Any, int]:
+        """Returns: the row that was found, or None, and how many rows were changed."""
+        ...
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]: ...
 
@@ -25,4 +26,4 @@ class SqlReader(Protocol):
     async def scalars(self, statement: Executable, parameters: Any = None, /) -> ScalarResult[Any]: ...
 
 
-SqlConnection: TypeAlias = AsyncConnection | SqlReader
+SqlConnection: TypeAlias = AsyncConnection | ShortConnection

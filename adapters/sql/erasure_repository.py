@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import delete, exists, func, insert, select, tuple_, update
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.sqlite_writer import BRIEF
 from adapters.sql.tables import accounts, erased_images, erasures, images, tombstones
 from domain.account import AccountId
 from domain.customer import Customer
@@ -129,7 +128,7 @@ class SqlErasureRepository:
 
     async def _tombstones(self, account_id: AccountId, after_epoch: int) -> list[Tombstone]:
         query = select(tombstones).where(tombstones.c.account_id == account_id, tombstones.c.epoch > after_epoch)
-        rows = await self._connection.execute(query.execution_options(**{BRIEF: True}))  # next to none, nearly always
+        rows = await self._connection.execute(query)
         return [
             Tombstone(
                 erasure_id=ErasureId(row.erasure_id),

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.look_up import LookUp
+from adapters.sql.prepared import Prepared
 from adapters.sql.tables import generations
 from domain.account import AccountId
 from domain.customer import Customer
@@ -16,7 +16,7 @@ from domain.image import ImageId
 from domain.retention import RetentionPolicy
 
 IDS = msgspec.json.Decoder(tuple[str, ...])
-FIND = LookUp(
+FIND = Prepared(
     select(generations).where(
         generations.c.id == bindparam("generation"), generations.c.account_id == bindparam("account")
     )

@@ -9,8 +9,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.look_up import LookUp
-from adapters.sql.sqlite_writer import BRIEF
+from adapters.sql.prepared import Prepared
 from adapters.sql.tables import accounts, images
 from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
@@ -39,19 +38,20 @@ WHOLE = (
     *(images.c.created_at, images.c.photo, images.c.key_digest, images.c.fingerprint),
 )
 """What an image is made of again."""
-FIND = LookUp(select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account")))
+FIND_BY_KEY = Prepared(
+    select(*WHOLE).where(images.c.account_id == bindparam("account"), images.c.key_digest == bindparam("key"))
+)
+FIND = Prepared(select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account")))
 RESERVED = (
     *("id", "account_id", "customer_id", "state", "keep_for_days"),
     *("created_at", "due_at", "key_digest", "fingerprint"),
 )
-RESERVE = insert(images).values({name: bindparam(name) for name in RESERVED}).execution_options(**{BRIEF: True})
-PUBLISH = (
+RESERVE = Prepared(insert(images).values({name: bindparam(name) for name in RESERVED}))
+PUBLISH = Prepared(
     update(images)
     .where(images.c.id == bindparam("image"), images.c.state == ImageState.PENDING)
     .values(state=ImageState.STORED, due_at=bindparam("due"), photo=bindparam("facts"))
-    .execution_options(**{BRIEF: True})
 )
-"""Built once: the statements that clients wait for most."""
 
 
 class SqlImageRepository:
@@ -62,19 +62,19 @@ class SqlImageRepository:
 
     async def reserve(self, image: UploadedImage) -> None:
         record = image.idempotency
-        row = {
-            "id": image.image_id,
-            "account_id": image.account_id,
-            "customer_id": image.customer.external_id if image.customer else None,
-            "state": ImageState.PENDING,
-            "keep_for_days": image.retention.keep_for_days,
-            "created_at": image.created_at,
-            "due_at": image.created_at + UploadedImage.PENDING_LEASE,
-            "key_digest": record.key_digest if record else None,
-            "fingerprint": record.fingerprint if record else None,
-        }
         try:
-            await self._connection.execute(RESERVE, row)
+            await RESERVE.changes(
+                self._connection,
+                id=image.image_id,
+                account_id=image.account_id,
+                customer_id=image.customer.external_id if image.customer else None,
+                state=ImageState.PENDING,
+                keep_for_days=image.retention.keep_for_days,
+                created_at=image.created_at,
+                due_at=image.created_at + UploadedImage.PENDING_LEASE,
+                key_digest=record.key_digest if record else None,
+                fingerprint=record.fingerprint if record else None,
+            )
         except IntegrityError as error:
             if record is None:
                 raise
@@ -82,10 +82,7 @@ class SqlImageRepository:
 
     async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
         facts = msgspec.json.encode(photo).decode()
-        stored = await self._connection.execute(
-            PUBLISH, {"image": image.image_id, "due": image.expires_at, "facts": facts}
-        )
-        if stored.rowcount == 1:
+        if await PUBLISH.changes(self._connection, image=image.image_id, due=image.expires_at, facts=facts):
             return PublishOutcome.PUBLISHED
         erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
         return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
@@ -114,7 +111,8 @@ class SqlImageRepository:
         return _image(row) if row else None
 
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
-        return await self._find(images.c.account_id == account_id, images.c.key_digest == key_digest)
+        row = await FIND_BY_KEY.row(self._connection, account=account_id, key=key_digest)
+        return _image(row) if row else None
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
         await self._connection.execute(
@@ -220,11 +218,6 @@ class SqlImageRepository:
         )
         rows = await self._connection.execute(query)
         return tuple(KnownImage(row.id, row.state == ImageState.STORED) for row in rows)
-
-    async def _find(self, *conditions: Any) -> UploadedImage | None:
-        query = select(*WHOLE).where(*conditions).execution_options(**{BRIEF: True})
-        row = (await self._connection.execute(query)).one_or_none()
-        return _image(row) if row else None
 
     async def _doom(
         self, conditions: list[Any], retry_at: datetime, **more: ErasureId | None

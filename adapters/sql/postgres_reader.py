@@ -1,6 +1,5 @@
 """Reading from PostgreSQL outside of transactions."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -9,11 +8,11 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.look_up import LookUp
+from adapters.sql.prepared import Prepared
 
 
 class PostgresReader:
-    """A connection for each look-up, or one for everything else from the first statement to the end of the block."""
+    """A connection for each prepared statement; for all others one, from the first of them to the end of the block."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -30,19 +29,20 @@ class PostgresReader:
     def dialect(self) -> Dialect:
         return self._engine.dialect
 
-    async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
+    async def run(self, prepared: Prepared, parameters: dict[str, Any], /) -> tuple[Any, int]:
         """By the driver itself, which keeps the statement prepared."""
-        prepared = look_up.prepared(self.dialect)
+        statement = prepared.for_driver(self.dialect)
         pooled = await self._engine.raw_connection()
+        driver: Any = pooled.driver_connection
         try:
-            found = await pooled.driver_connection.fetchrow(prepared.sql, *prepared.arguments(parameters))  # type: ignore[union-attr]
+            found = await driver.fetchrow(statement.sql, *statement.arguments(parameters))
         except asyncpg.InterfaceError as error:
-            raise InterfaceError(prepared.sql, None, error) from error
+            raise InterfaceError(statement.sql, None, error) from error
         except asyncpg.PostgresError as error:
-            raise DBAPIError(prepared.sql, None, error) from error
+            raise DBAPIError(statement.sql, None, error) from error
         finally:
             pooled.close()  # back into the pool; there is no transaction to roll back, so nothing to wait for
-        return prepared.named(found)
+        return statement.named(found), 0
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
         return await (await self._opened()).execute(statement, parameters)

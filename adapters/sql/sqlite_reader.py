@@ -1,14 +1,13 @@
 """A connection that reads from SQLite without changing threads."""
 
 import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.look_up import LookUp
+from adapters.sql.prepared import Prepared
 from adapters.sql.sqlite_writer import driver_of
 from domain.errors import Overloaded
 
@@ -41,9 +40,8 @@ class SqliteReader:
     def dialect(self) -> Dialect:
         return self._engine.dialect
 
-    async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
-        """By the driver itself, which keeps the statement prepared."""
-        return look_up.prepared(self.dialect).found_by(driver_of(self._opened()), parameters)
+    async def run(self, prepared: Prepared, parameters: dict[str, Any], /) -> tuple[Any, int]:
+        return prepared.for_driver(self.dialect).run(driver_of(self._opened()), parameters)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
         return self._opened().execute(statement, parameters)

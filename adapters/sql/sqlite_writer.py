@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,14 +12,12 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, CursorResult, Dialect, Executable, ScalarResult, StaticPool, create_engine
 
 from adapters.sql.connection import SqlConnection
-from adapters.sql.look_up import LookUp
+from adapters.sql.prepared import Prepared
 
 T = TypeVar("T")
 
 BEGIN: Final = "BEGIN IMMEDIATE"
 """Writers queue up here; one that began as a reader could not become a writer without a conflict."""
-BRIEF: Final = "brief"
-"""The execution option of a statement that touches a row or two by their keys: it waits for no lock and no commit."""
 PRIMARY_CODE: Final = 0xFF
 """The bits of an extended result code that tell the kind of error (sqlite.org/rescode.html)."""
 PRAGMAS: Final = (
@@ -34,7 +32,7 @@ class SqliteWriter:
     """One connection for all transactions of a process: SQLite has one writer at a time, so they stand in line for it.
 
     Commits wait for the disk, and most statements may take long: they go to the writer's own thread, where nothing else
-    holds them up and each is over before the next begins. Beginning while nobody else writes, and brief statements,
+    holds them up and each is over before the next begins. Beginning while nobody else writes, and prepared statements,
     take less time than a change of thread and back does, so they are done at once.
     """
 
@@ -64,8 +62,11 @@ class SqliteWriter:
 
         Returns: that by which SQLAlchemy executes; BEGIN and what follows on it are ours.
         """
-        async with asyncio.timeout(self._busy_seconds):
-            await self._turn.acquire()
+        if self._turn.locked():
+            async with asyncio.timeout(self._busy_seconds):
+                await self._turn.acquire()
+        else:
+            await self._turn.acquire()  # without waiting
         try:
             connection = await self._opened()
             await self._begin(driver_of(connection))
@@ -162,12 +163,10 @@ class SqliteTransaction:
     def dialect(self) -> Dialect:
         return self._writer.dialect
 
-    async def find(self, look_up: LookUp, parameters: Mapping[str, str], /) -> Any:
-        return look_up.prepared(self.dialect).found_by(driver_of(self._connection), parameters)
+    async def run(self, prepared: Prepared, parameters: dict[str, Any], /) -> tuple[Any, int]:
+        return prepared.for_driver(self.dialect).run(driver_of(self._connection), parameters)
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[*tuple[Any, ...]]:
-        if statement.get_execution_options().get(BRIEF):
-            return self._connection.execute(statement, parameters)
         return await self._writer.to_the_end(self._connection.execute, statement, parameters)
 
     async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
