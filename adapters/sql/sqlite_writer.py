@@ -62,11 +62,8 @@ class SqliteWriter:
 
         Returns: that by which SQLAlchemy executes; BEGIN and what follows on it are ours.
         """
-        if self._turn.locked():
-            async with asyncio.timeout(self._busy_seconds):
-                await self._turn.acquire()
-        else:
-            await self._turn.acquire()  # without waiting
+        async with asyncio.timeout(self._busy_seconds):
+            await self._turn.acquire()
         try:
             connection = await self._opened()
             await self._begin(driver_of(connection))
@@ -77,8 +74,9 @@ class SqliteWriter:
 
     async def end(self, connection: Connection, *, is_kept: bool) -> None:
         """Raises: sqlite3.OperationalError when what was to be kept is not."""
-        driver, is_fit = driver_of(connection), False
+        is_fit = False
         try:
+            driver = driver_of(connection)
             await self.to_the_end(driver.commit if is_kept else driver.rollback)
             is_fit = not connection.invalidated
         finally:

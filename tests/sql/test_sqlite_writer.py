@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import PendingRollbackError
 
 from adapters.sql.sqlite_writer import SqliteWriter, driver_of
 
@@ -150,6 +151,19 @@ async def test_a_rollback_that_fails_leaves_nothing_to_the_next_in_line(writer: 
     with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
         await insert_and_raise()
     await insert(writer, "next")
+    assert kept(file) == ["next"]
+
+
+async def test_a_connection_that_sqlalchemy_gave_up_is_replaced(writer: SqliteWriter, file: Path) -> None:
+    async def insert_and_invalidate() -> None:
+        async with writer.begin() as transaction:
+            await transaction.execute(INSERT, {"id": "lost"})
+            transaction._connection.invalidate()  # type: ignore[union-attr]  # as above
+
+    with pytest.raises(PendingRollbackError):
+        await insert_and_invalidate()
+    async with asyncio.timeout(1):
+        await insert(writer, "next")
     assert kept(file) == ["next"]
 
 
