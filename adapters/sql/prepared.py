@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Delete, Dialect, Insert, Select, Update
+from sqlalchemy import Dialect, Insert, Select, Update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
@@ -54,7 +54,7 @@ class DriverStatement:
 class Prepared:
     """A statement that finds or changes one row at most. Built once, as a constant."""
 
-    def __init__(self, statement: "Select[Any] | Insert | Update | Delete") -> None:
+    def __init__(self, statement: "Select[Any] | Insert | Update") -> None:
         self.statement = statement
         self.for_driver = cache(self._for_driver)
 
