@@ -15,3 +15,13 @@ def usable_cores(cpu_max: Path = CPU_MAX) -> int:
     except OSError:  # no cgroup v2 here
         return cores
     return cores if quota == "max" else max(1, min(cores, -(-int(quota) // int(period))))
+
+
+def own_cores(cpu_max: Path = CPU_MAX) -> tuple[int, ...]:
+    """The numbers of the cores of which this process may use all the time.
+
+    None when it may only use as much as some of them have: its neighbors have the same cores, and only the kernel knows
+    which is free.
+    """
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    return cores if usable_cores(cpu_max) == len(cores) else ()

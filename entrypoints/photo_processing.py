@@ -13,7 +13,7 @@ from adapters.workers import syscall_filter
 from adapters.workers.syscall_filter import SandboxUnavailable
 from adapters.workers.worker_pool import WorkerLimits, WorkerPool
 from application.prepare_photo import PreparePhoto
-from entrypoints.cores import usable_cores
+from entrypoints.cores import own_cores, usable_cores
 from entrypoints.settings import Settings
 
 __all__ = [
@@ -63,8 +63,12 @@ def preparer_factory(settings: Settings) -> PreparerFactory:
 
 
 def build_processor(settings: Settings) -> WorkerPool:
-    """As many workers as there are cores, unless the settings say otherwise; shared out among the server processes."""
+    """As many workers as there are cores, unless the settings say otherwise; shared out among the server processes.
+
+    With one worker for each core and all of the cores to itself, each worker keeps to its own.
+    """
     workers = settings.workers or usable_cores()
+    cores = own_cores()
     return WorkerPool(
         factory=preparer_factory(settings),
         workers=settings.share(workers),
@@ -75,6 +79,7 @@ def build_processor(settings: Settings) -> WorkerPool:
             photo_seconds=settings.photo_timeout_seconds,
             max_reply_bytes=3 * settings.max_edge**2 + REPORT_BYTES,
         ),
+        cores=cores if settings.server_processes == 1 and workers == len(cores) else None,
     )
 
 

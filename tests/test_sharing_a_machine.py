@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.cores import usable_cores
+from entrypoints.cores import own_cores, usable_cores
+from entrypoints.photo_processing import build_processor
 from entrypoints.settings import ConfigurationError, Settings, load_settings
 
 CORES = len(os.sched_getaffinity(0))
@@ -22,6 +23,15 @@ def test_a_container_has_the_cores_that_it_was_given(tmp_path: Path, cpu_max: st
     assert usable_cores(file) == cores
 
 
+def test_only_who_has_all_the_time_of_its_cores_may_stay_on_them(tmp_path: Path) -> None:
+    file = tmp_path / "cpu.max"
+    file.write_text(f"{CORES}00000 100000\n")
+    assert own_cores(file) == own_cores(tmp_path / "absent") == tuple(sorted(os.sched_getaffinity(0)))
+    if CORES > 1:
+        file.write_text(f"{CORES - 1}00000 100000\n")
+        assert own_cores(file) == ()
+
+
 def test_without_a_control_group_all_cores_count(tmp_path: Path) -> None:
     assert usable_cores(tmp_path / "absent") == CORES
 
@@ -30,6 +40,14 @@ def test_without_a_control_group_all_cores_count(tmp_path: Path) -> None:
 def test_workers_and_upload_slots_are_shared_out(processes: int, shares: tuple[int, int]) -> None:
     settings = Settings(server_processes=processes)
     assert (settings.share(4), settings.share(32)) == shares
+
+
+def test_workers_keep_to_a_core_each_when_there_is_one_for_each_and_nobody_else_places_some_there() -> None:
+    cores = own_cores() or None
+    assert build_processor(Settings()).cores == cores
+    assert build_processor(Settings(workers=CORES)).cores == cores
+    assert build_processor(Settings(workers=CORES + 1)).cores is None
+    assert build_processor(Settings(server_processes=2)).cores is None
 
 
 def problems(**environ: str) -> list[str]:

@@ -14,11 +14,12 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from adapters.workers import syscall_filter
-from adapters.workers.messages import COMMAND, FORK, Ended, Failed, Ready, Started, framed
+from adapters.workers.messages import ANY_CORE, COMMAND, FORK, Ended, Failed, Ready, Started, framed
 from adapters.workers.worker import Workplace, run
 
 _PR_SET_DUMPABLE: Final = 4
@@ -57,16 +58,16 @@ class ForkServer:
         command, descriptors, _, _ = socket.recv_fds(self._control, COMMAND.size, 1)
         if len(command) < COMMAND.size:
             return False
-        action, worker = COMMAND.unpack(command)
+        action, worker, core = COMMAND.unpack(command)
         if action == FORK:
-            self._make_worker(worker, socket.socket(fileno=descriptors[0]))
+            self._make_worker(worker, core, socket.socket(fileno=descriptors[0]))
         else:
             for process_id, number in self._workers.items():
                 if number == worker:
                     os.kill(process_id, signal.SIGKILL)
         return True
 
-    def _make_worker(self, worker: int, connection: socket.socket) -> None:
+    def _make_worker(self, worker: int, core: int, connection: socket.socket) -> None:
         parent = os.getpid()
         with connection:
             try:
@@ -75,11 +76,11 @@ class ForkServer:
                 self._control.sendall(framed(Ended(worker, error.errno or 1)))
                 return
             if process_id == 0:
-                self._be_a_worker(connection, parent)
+                self._be_a_worker(connection, core, parent)
         self._workers[process_id] = worker
         self._control.sendall(framed(Started(worker, process_id)))
 
-    def _be_a_worker(self, connection: socket.socket, parent: int) -> None:
+    def _be_a_worker(self, connection: socket.socket, core: int, parent: int) -> None:
         exit_code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -87,6 +88,7 @@ class ForkServer:
             self._control.close()
             os.close(self._woken)
             os.close(self._waker)
+            _stay_on(core)
             run(connection, self._workplace, sandboxed=self._sandboxed, fork_server=parent)
             exit_code = 0
         finally:
@@ -100,6 +102,13 @@ class ForkServer:
                 return
             worker = self._workers.pop(process_id)
             self._control.sendall(framed(Ended(worker, os.waitstatus_to_exitcode(status))))
+
+
+def _stay_on(core: int) -> None:
+    """Before there are threads: MediaPipe's take turns with ours, and find in the core's caches what the last one left."""
+    if core != ANY_CORE:
+        with suppress(OSError):  # the core was taken from this process meanwhile; any other will do
+            os.sched_setaffinity(0, {core})
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from adapters.workers.messages import (
+    ANY_CORE,
     COMMAND,
     FORK,
     KILL,
@@ -143,13 +144,13 @@ class ForkServerClient:
     def process_id(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def hire(self) -> WorkerConnection:
-        """A new worker that is ready for its first photo. Raises: WorkerStartFailed."""
+    async def hire(self, core: int | None = None) -> WorkerConnection:
+        """A new worker that is ready for its first photo, and stays on the core. Raises: WorkerStartFailed."""
         try:
             async with asyncio.timeout(self._start_seconds):
                 async with self._starting:
                     control = self._control or await self._start()
-                worker = self._fork(control)
+                worker = self._fork(control, core)
                 try:
                     await _welcome(worker)
                 except BaseException:
@@ -165,7 +166,7 @@ class ForkServerClient:
         """End a worker that may be hanging. Workers do not outlive their fork server, so a dead one needs no news."""
         if self._control is not None and worker.number in self._workers:
             with contextlib.suppress(ConnectionError):
-                self._control.send(COMMAND.pack(KILL, worker.number))
+                self._control.send(COMMAND.pack(KILL, worker.number, ANY_CORE))
 
     async def close(self) -> None:
         """End the fork server and every worker, and wait until they are gone. Nobody may be talking to one any more."""
@@ -223,7 +224,7 @@ class ForkServerClient:
                 stdin.write(pickle.dumps(self._workplace))
         return process
 
-    def _fork(self, control: socket.socket) -> WorkerConnection:
+    def _fork(self, control: socket.socket, core: int | None) -> WorkerConnection:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         worker = WorkerConnection(next(self._numbers), ours, self)
@@ -231,7 +232,8 @@ class ForkServerClient:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
             try:
-                socket.send_fds(control, [COMMAND.pack(FORK, worker.number)], [theirs.fileno()])
+                command = COMMAND.pack(FORK, worker.number, ANY_CORE if core is None else core)
+                socket.send_fds(control, [command], [theirs.fileno()])
             except OSError:
                 ours.close()
                 raise

@@ -15,8 +15,9 @@ from application.photo_ports import PreparedPhoto
 
 PHOTO_HEADER: Final = struct.Struct("!Q?")  # to a worker: bytes of the photo that follows, and whether to crop
 LENGTH: Final = struct.Struct("!I")  # before every other message: its bytes
-COMMAND: Final = struct.Struct("!cI")  # to the fork server: what to do, and with which worker
+COMMAND: Final = struct.Struct("!cIi")  # to the fork server: what to do, with which worker, on which core
 FORK, KILL = b"F", b"K"
+ANY_CORE: Final = -1
 MAX_STAGES: Final = 64  # an honest worker has about six
 
 

@@ -6,7 +6,7 @@ lock that a dead process holds, and a worker never sees a photo that was not mea
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -91,7 +91,8 @@ class WorkerPool(PhotoProcessor):
 
     At most `max_queued` photos wait while all workers are busy. `readable_paths` (the models) is all of the file system
     that a worker may read besides code. Without a seccomp filter the pool does not start unless `allow_unsandboxed`.
-    `refusals`, by their codes, is what the work may raise besides the errors of a photo.
+    `refusals`, by their codes, is what the work may raise besides the errors of a photo. `cores`, one for each worker,
+    are where they stay; without it the kernel moves them about.
     """
 
     factory: PhotoPreparerFactory
@@ -101,6 +102,7 @@ class WorkerPool(PhotoProcessor):
     allow_unsandboxed: bool = False
     limits: WorkerLimits = field(default_factory=WorkerLimits)
     refusals: Mapping[str, Callable[[], DomainError]] = field(default_factory=dict)
+    cores: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         self.workers_alive = 0
@@ -126,7 +128,8 @@ class WorkerPool(PhotoProcessor):
 
     async def start(self) -> None:
         """Return when every worker has loaded its libraries and models. Raises: WorkerStartFailed, with the reason."""
-        hirings = [asyncio.create_task(self._fork_server.hire()) for _ in range(self.workers)]
+        cores: Sequence[int | None] = self.cores or [None] * self.workers
+        hirings = [asyncio.create_task(self._fork_server.hire(core)) for core in cores]
         try:
             crew = await asyncio.gather(*hirings)
         except BaseException:
@@ -140,7 +143,7 @@ class WorkerPool(PhotoProcessor):
             log.error("photo_workers_unsandboxed", danger="a malicious photo may reach the network and other processes")
         self._open = True
         self.workers_alive = len(crew)
-        self._slots = [asyncio.create_task(self._keep_slot(worker)) for worker in crew]
+        self._slots = [asyncio.create_task(self._keep_slot(*slot)) for slot in zip(crew, cores, strict=True)]
 
     async def close(self, *, grace_seconds: float = 10.0) -> None:
         """Refuse new photos, give those in work `grace_seconds` to finish, and end all processes."""
@@ -186,7 +189,7 @@ class WorkerPool(PhotoProcessor):
         if not self._open or self.workers_alive == 0:
             raise Overloaded
 
-    async def _keep_slot(self, worker: WorkerConnection) -> None:
+    async def _keep_slot(self, worker: WorkerConnection, core: int | None) -> None:
         """Keep one worker in work, and replace it when it is gone or worn."""
         again: _Job | None = None
         while True:
@@ -197,18 +200,18 @@ class WorkerPool(PhotoProcessor):
                 worker.dismiss()
             # Its memory is free before another one takes the same amount.
             await asyncio.wait((worker.exit_code,), timeout=_LAST_PAUSE_SECONDS)
-            worker = await self._replace(again)
+            worker = await self._replace(again, core)
             self.workers_alive += 1
             self._out_of_order = False
             if again is not None and again.done.done():
                 again = None
 
-    async def _replace(self, again: _Job | None) -> WorkerConnection:
+    async def _replace(self, again: _Job | None, core: int | None) -> WorkerConnection:
         pause = _FIRST_PAUSE_SECONDS
         failures = 0
         while True:
             try:
-                worker = await self._fork_server.hire()
+                worker = await self._fork_server.hire(core)
             except WorkerStartFailed as failure:
                 failures += 1
                 # The reason says it all; a traceback would only show the way here.

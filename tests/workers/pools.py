@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from adapters.workers.worker import PhotoPreparerFactory
@@ -20,8 +20,9 @@ async def a_pool(
     max_queued: int = 100,
     limits: WorkerLimits = SMALL,
     readable_paths: tuple[str, ...] = (),
+    cores: Sequence[int] | None = None,
 ) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(factory, workers, max_queued, readable_paths=readable_paths, limits=limits)
+    pool = WorkerPool(factory, workers, max_queued, readable_paths=readable_paths, limits=limits, cores=cores)
     await pool.start()
     try:
         yield pool

@@ -159,6 +159,28 @@ class TestAWornWorker:
             assert await answer(pool, "pid") != first
 
 
+def cores_of_the_workers(pool: WorkerPool) -> list[set[int]]:
+    return sorted((os.sched_getaffinity(worker) for worker in worker_process_ids(pool)), key=sorted)
+
+
+class TestAWorkersCore:
+    async def test_is_its_own_and_is_inherited_by_whoever_replaces_it(self) -> None:
+        cores = sorted(os.sched_getaffinity(0))[:2]
+        async with a_pool(workers=len(cores), cores=cores) as pool:
+            for restarts in range(3):
+                await until(lambda restarts=restarts: pool.restarts == restarts)  # type: ignore[misc]  # mypy cannot type a default
+                assert cores_of_the_workers(pool) == [{core} for core in cores]
+                os.kill(worker_process_ids(pool)[-1], signal.SIGKILL)
+
+    async def test_is_any_when_the_one_that_it_was_given_is_not_there(self) -> None:
+        async with a_pool(cores=[9_999]) as pool:
+            assert cores_of_the_workers(pool) == [os.sched_getaffinity(0)]
+
+    async def test_is_any_unless_one_is_named(self) -> None:
+        async with a_pool() as pool:
+            assert cores_of_the_workers(pool) == [os.sched_getaffinity(0)]
+
+
 class TestTooMuchWork:
     async def test_is_refused_beyond_the_queue(self) -> None:
         async with a_pool(max_queued=2) as pool:
