@@ -4,7 +4,7 @@ A window is `4k x 5k` pixels, so that it is exactly 4:5 and stays so when it is 
 multiple of five. It lies inside the photo, and nothing is ever scaled up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,8 +45,9 @@ _PART_WEIGHT: Final = {
 _FADE: Final = 0.03
 """A joint this share of the window away from its edge counts in full, one on the edge not at all."""
 
-_POSITIONS: Final = 200
-"""How finely a window that cannot hold everything is moved to find the best cut: steps of at most 0.5 %."""
+
+_Joint = tuple[float, int]
+"""Where a joint is in one direction, and its weight."""
 
 
 def largest_window(source: Size) -> Size:
@@ -129,16 +130,14 @@ def _place(person: SeenPerson, body: Box, source: Size, window: Size) -> Box:
 
 def _best_cut_across(person: SeenPerson, body: _Span, window: Size) -> float:
     head = _head_to_keep(person, window)
-    joints = [(mark.x, _PART_WEIGHT.get(part, 0)) for part, mark in person.visible_landmarks().items()]
-    starts = _starts(body, (head.x, head.right) if head else None, window.width)
-    return max(starts, key=_kept(body, joints, window.width))
+    joints = [(mark.x, _PART_WEIGHT[part]) for part, mark in person.visible_landmarks().items() if part in _PART_WEIGHT]
+    return _best_start(body, (head.x, head.right) if head else None, joints, window.width)
 
 
 def _best_cut_down(person: SeenPerson, body: _Span, window: Size) -> float:
     head = _head_to_keep(person, window)
-    joints = [(mark.y, _PART_WEIGHT.get(part, 0)) for part, mark in person.visible_landmarks().items()]
-    starts = _starts(body, (head.y, head.bottom) if head else None, window.height)
-    return max(starts, key=_kept(body, joints, window.height))
+    joints = [(mark.y, _PART_WEIGHT[part]) for part, mark in person.visible_landmarks().items() if part in _PART_WEIGHT]
+    return _best_start(body, (head.y, head.bottom) if head else None, joints, window.height)
 
 
 def _head_to_keep(person: SeenPerson, window: Size) -> Box | None:
@@ -148,8 +147,18 @@ def _head_to_keep(person: SeenPerson, window: Size) -> Box | None:
     return person.head or person.face
 
 
-def _starts(body: _Span, head: tuple[int, int] | None, window: int) -> list[float]:
-    """Where a window may start in one direction so that it holds the head with some room around it."""
+def _best_start(body: _Span, head: tuple[int, int] | None, joints: list[_Joint], window: int) -> float:
+    """Where a window starts that keeps as much as possible in one direction.
+
+    What it keeps grows and falls in straight lines as it moves, so the best place is an end of one of them.
+    """
+    first, last = _starts(body, head, window)
+    bends = (start for start in _bends(body, joints, window) if first < start < last)
+    return max((first, *bends, last), key=_kept(body, joints, window))
+
+
+def _starts(body: _Span, head: tuple[int, int] | None, window: int) -> tuple[float, float]:
+    """The first and the last place where a window may start so that it holds the head with some room around it."""
     first, last = 0.0, float(body.total - window)
     if head:
         start, end = head
@@ -159,11 +168,19 @@ def _starts(body: _Span, head: tuple[int, int] | None, window: int) -> list[floa
         )
         first, last = max(first, end + min(room, body.total - end) - window), min(last, start - min(room, start))
         if first > last:
-            return [min(max((start + end - window) / 2, 0.0), float(body.total - window))]
-    return [first + (last - first) * step / _POSITIONS for step in range(_POSITIONS + 1)]
+            first = last = min(max((start + end - window) / 2, 0.0), float(body.total - window))
+    return first, last
 
 
-def _kept(body: _Span, joints: list[tuple[float, int]], window: int) -> Callable[[float], float]:
+def _bends(body: _Span, joints: list[_Joint], window: int) -> Iterator[float]:
+    """Where a window starts when one of its edges, or its middle, comes to what `_kept` looks at."""
+    fade = _FADE * window
+    yield from (body.start, (body.start + body.end - window) / 2, body.end - window)
+    for at, _ in joints:
+        yield from (at - window, at - window + fade, at - fade, at)
+
+
+def _kept(body: _Span, joints: list[_Joint], window: int) -> Callable[[float], float]:
     """How good a start is: the share of the body and of its joints inside; between equals, the body in the middle."""
     fade = _FADE * window
     total = sum(weight for _, weight in joints)

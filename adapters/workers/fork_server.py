@@ -105,7 +105,7 @@ class ForkServer:
 
 
 def _stay_on(core: int) -> None:
-    """Before there are threads: MediaPipe's take turns with ours, and find in the core's caches what the last one left."""
+    """Before there are threads: MediaPipe's take turns with ours, and find in the caches what the last one left."""
     if core != ANY_CORE:
         with suppress(OSError):  # the core was taken from this process meanwhile; any other will do
             os.sched_setaffinity(0, {core})
