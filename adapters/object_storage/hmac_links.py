@@ -19,7 +19,7 @@ class HmacLinks:
 
     def __init__(self, base_url: str, signing_key: bytes) -> None:
         self._base_url = base_url.rstrip("/")
-        self._key = signing_key
+        self._keyed = hmac.new(signing_key, digestmod=hashlib.sha256)
 
     async def sign(self, image: UploadedImage, expires_at: datetime) -> str:
         expires = int(expires_at.timestamp())
@@ -49,5 +49,6 @@ class HmacLinks:
 
     def _signature(self, image_id: ImageId, account_id: AccountId, expires: int) -> str:
         message = f"preview\0{image_id}\0{account_id}\0{expires}".encode()
-        digest = hmac.digest(self._key, message, hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        keyed = self._keyed.copy()
+        keyed.update(message)
+        return base64.urlsafe_b64encode(keyed.digest()).rstrip(b"=").decode()

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from adapters.sql.connection import SqlConnection
 from adapters.sql.prepared import Prepared
@@ -22,6 +22,14 @@ FIND = Prepared(
     )
 )
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
+# PostgreSQL passes over rows that another worker is claiming just now; SQLite has one writer at a time.
+FIND_DUE = Prepared(
+    select(generations.c.id)
+    .where(generations.c.due_at <= bindparam("now"), or_(*(generations.c.status == status for status in OPEN)))
+    .order_by(generations.c.due_at)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 FORGOTTEN = {"person_image_id": None, "garment_image_ids": None, "customer_id": None, "lease_id": None}
 
 
@@ -56,20 +64,12 @@ class SqlGenerationRepository:
         return _generation(row) if row else None
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
-        # PostgreSQL passes over rows that another worker is claiming just now; SQLite has one writer at a time.
-        due = (
-            select(generations.c.id)
-            .where(generations.c.due_at <= now, generations.c.status.in_(OPEN))
-            .order_by(generations.c.due_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        generation_id = await self._connection.scalar(due)
-        if generation_id is None:
+        due = await FIND_DUE.row(self._connection, now=now)
+        if due is None:
             return None
         claimed = await self._connection.execute(
             update(generations)
-            .where(generations.c.id == generation_id)
+            .where(generations.c.id == due.id)
             .values(
                 status=GenerationStatus.PROCESSING,
                 attempts=generations.c.attempts + 1,

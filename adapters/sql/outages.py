@@ -22,7 +22,7 @@ class OutagesAsOverloaded:
         """Nothing is needed before."""
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, DBAPIError) and not _is_outage(error):
+        if error is None or (isinstance(error, DBAPIError) and not _is_outage(error)):
             return
         if isinstance(error, (DBAPIError, PoolTimeout, OSError, sqlite3.OperationalError)):
             raise Overloaded("The database is not reachable. Try again shortly.") from error

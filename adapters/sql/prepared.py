@@ -31,8 +31,9 @@ class DriverStatement:
     """Their names, in the order in which the driver takes them."""
     fixed: dict[str, Any]
     """Those that the statement brings itself."""
-    row: Callable[..., Any]
-    columns: tuple[Convert | None, ...]
+    row: Callable[[Sequence[Any]], Any]
+    converted: tuple[tuple[int, Convert], ...]
+    """The columns that do not come as the type that we want."""
 
     def run(self, driver: sqlite3.Connection, parameters: dict[str, Any]) -> tuple[Any, int]:
         """By SQLite, at once. Returns: the row, if there is one, and how many rows were changed."""
@@ -44,11 +45,16 @@ class DriverStatement:
 
     def arguments(self, parameters: dict[str, Any]) -> list[Any]:
         values = self.fixed | parameters
-        return [_converted(values[name], convert) for name, convert in self.parameters]
+        return [values[name] if convert is None else convert(values[name]) for name, convert in self.parameters]
 
     def named(self, found: Sequence[Any] | None) -> Any:
         """A row of the driver with our types, its columns as attributes; None stays None."""
-        return None if found is None else self.row(*map(_converted, found, self.columns))
+        if found is None:
+            return None
+        values = list(found)
+        for column, convert in self.converted:
+            values[column] = convert(values[column])
+        return self.row(values)
 
 
 class Prepared:
@@ -80,13 +86,18 @@ class Prepared:
             sql=str(compiled),
             parameters=tuple((name, _to_driver(compiled.binds[name].type, dialect)) for name in names),
             fixed={name: compiled.binds[name].value for name in names if not compiled.binds[name].required},
-            row=namedtuple("Row", columns.keys() if columns is not None else ()),
-            columns=tuple(_from_driver(column.type, dialect) for column in columns or ()),
+            row=_named(columns.keys() if columns is not None else ()),
+            converted=tuple(
+                (number, convert)
+                for number, column in enumerate(columns or ())
+                if (convert := _from_driver(column.type, dialect)) is not None
+            ),
         )
 
 
-def _converted(value: Any, convert: Convert | None) -> Any:
-    return value if convert is None else convert(value)
+def _named(columns: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
+    row = namedtuple("Row", columns)  # type: ignore[misc]  # the names are known only now
+    return row._make
 
 
 def _to_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:

@@ -39,11 +39,12 @@ class Silhouette:
         areas = stats[1:, cv2.CC_STAT_AREA]
         if not len(areas):
             return None
-        kept = 1 + np.flatnonzero(areas >= _LEAST_PART * areas.max())
+        counts = np.concatenate(([False], areas >= _LEAST_PART * areas.max()))
+        kept = np.flatnonzero(counts)
         x, y = stats[kept, cv2.CC_STAT_LEFT], stats[kept, cv2.CC_STAT_TOP]
         right, bottom = x + stats[kept, cv2.CC_STAT_WIDTH], y + stats[kept, cv2.CC_STAT_HEIGHT]
         return cls(
-            parts=np.isin(labels, kept),
+            parts=counts[labels],
             left=int(x.min()) * _STEP,
             top=int(y.min()) * _STEP,
             right=min(int(right.max()) * _STEP, mask.shape[1]),
