@@ -42,7 +42,7 @@ class Supervisor(MPServer):
         stop.start()
 
 
-APPLICATION = "entrypoints.http.app:from_environment"
+APPLICATION = "entrypoints.http.asgi:from_environment"
 
 
 def main(application: str = APPLICATION) -> None:

@@ -135,6 +135,7 @@ class ForkServerClient:
         self._numbers = itertools.count(1)
         self._workers: dict[int, WorkerConnection] = {}
         self._starting = asyncio.Lock()
+        self._launched: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -142,7 +143,15 @@ class ForkServerClient:
 
     @property
     def process_id(self) -> int | None:
-        return self._process.pid if self._process else None
+        process = self._launched[0] if self._launched else self._process
+        return process.pid if process else None
+
+    def launch(self) -> None:
+        """Let the fork server begin with its imports, which take a second or two; the first `hire` waits for them.
+
+        Raises: OSError: no process or descriptor left.
+        """
+        self._launched = self._launch()
 
     async def hire(self, core: int | None = None) -> WorkerConnection:
         """A new worker that is ready for its first photo, and stays on the core. Raises: WorkerStartFailed."""
@@ -172,6 +181,10 @@ class ForkServerClient:
         """End the fork server and every worker, and wait until they are gone. Nobody may be talking to one any more."""
         for worker in self._workers.values():
             worker.dismiss()
+        if self._launched is not None:  # and nobody was ever hired
+            process, control = self._launched
+            control.close()
+            await asyncio.to_thread(process.wait)
         if self._control is None or self._listener is None or self._process is None:
             return
         self._control.shutdown(socket.SHUT_RDWR)
@@ -183,9 +196,8 @@ class ForkServerClient:
             await self._listener
 
     async def _start(self) -> socket.socket:
-        control, theirs = socket.socketpair()
-        control.setblocking(False)
-        process = self._launch(theirs)
+        process, control = self._launched or self._launch()
+        self._launched = None
         try:
             match await _hear(control):
                 case Ready(sandboxed):
@@ -205,8 +217,10 @@ class ForkServerClient:
         self._listener = asyncio.create_task(self._listen(control, process))
         return control
 
-    def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _launch(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """Start the fork server with nothing of ours but its socket and the way to our code."""
+        control, theirs = socket.socketpair()
+        control.setblocking(False)
         wish = "unsandboxed" if self._workplace.allow_unsandboxed else "sandboxed"
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | WORKER_ENVIRONMENT
         environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
@@ -222,7 +236,7 @@ class ForkServerClient:
         if process.stdin is not None:
             with contextlib.suppress(BrokenPipeError), process.stdin as stdin:  # it says why on its socket
                 stdin.write(pickle.dumps(self._workplace))
-        return process
+        return process, control
 
     def _fork(self, control: socket.socket, core: int | None) -> WorkerConnection:
         ours, theirs = socket.socketpair()

@@ -126,6 +126,13 @@ class WorkerPool(PhotoProcessor):
         """Whether it was started and not closed yet."""
         return self._open
 
+    def launch(self) -> None:
+        """Let the libraries load that workers need, while whoever calls this goes on; `start` waits for them.
+
+        Raises: OSError: no process or descriptor left.
+        """
+        self._fork_server.launch()
+
     async def start(self) -> None:
         """Return when every worker has loaded its libraries and models. Raises: WorkerStartFailed, with the reason."""
         cores: Sequence[int | None] = self.cores or [None] * self.workers

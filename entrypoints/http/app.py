@@ -1,7 +1,6 @@
 """The Litestar application: routes, what is injected into them, and what runs beside them."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,6 @@ from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
-from entrypoints.logging import configure_structlog
-from entrypoints.settings import load_settings
-from entrypoints.tracing import traces_from_environment
 from entrypoints.watching import Watch
 
 if TYPE_CHECKING:
@@ -97,10 +93,3 @@ def _running(container: Container, service: Service, traces: "Traces | None") ->
                 await asyncio.to_thread(traces.close)
 
     return lifespan
-
-
-def from_environment() -> Litestar:
-    """The application as the server process runs it."""
-    settings = load_settings(os.environ)
-    configure_structlog(settings.log_level)
-    return create_app(Container(settings=settings), traces_from_environment(os.environ))

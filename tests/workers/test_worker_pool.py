@@ -222,6 +222,24 @@ class TestTooMuchWork:
 
 
 class TestStarting:
+    async def test_goes_on_with_what_was_launched_before(self) -> None:
+        pool = WorkerPool(obedient, workers=2, max_queued=1)
+        pool.launch()
+        launched = pool.fork_server_process_id
+        await pool.start()
+        assert pool.fork_server_process_id == launched
+        assert await answer(pool, "healthy") == "healthy"
+        await pool.close()
+        assert none_runs([launched or 0])
+
+    async def test_need_not_follow_on_a_launch(self) -> None:
+        pool = WorkerPool(obedient, workers=2, max_queued=1)
+        pool.launch()
+        launched = pool.fork_server_process_id or 0
+        assert is_running(launched)
+        await pool.close()
+        assert not is_running(launched)
+
     async def test_fails_with_the_reason_why_a_worker_cannot_work(self) -> None:
         with pytest.raises(WorkerStartFailed, match=r"No model at /models/face\.tflite"):
             await WorkerPool(without_model, workers=2, max_queued=1).start()
