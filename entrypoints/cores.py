@@ -18,10 +18,13 @@ def usable_cores(cpu_max: Path = CPU_MAX) -> int:
 
 
 def own_cores(cpu_max: Path = CPU_MAX) -> tuple[int, ...]:
-    """The numbers of the cores of which this process may use all the time.
+    """The numbers of the cores of which this process may use all the time, beginning with any.
 
     None when it may only use as much as some of them have: its neighbors have the same cores, and only the kernel knows
     which is free.
     """
     cores = tuple(sorted(os.sched_getaffinity(0)))
-    return cores if usable_cores(cpu_max) == len(cores) else ()
+    if usable_cores(cpu_max) != len(cores):
+        return ()
+    first = os.getpid() % len(cores)  # another one like this that has little to do shall not have it on the same core
+    return cores[first:] + cores[:first]
