@@ -29,6 +29,11 @@ TAKE_INPUT = ["uploadImage", "getImage", "deleteImage", "eraseCustomer", "getPre
 TAKE_NONE = ["live", "ready"]
 EXAMPLES = 25
 
+# What Hypothesis takes for a strategy that draws by itself is a thread of another test's server that draws meanwhile.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
+)
+
 schemathesis.openapi.format("binary", st.sampled_from([a_jpeg(64, 80), a_jpeg(80, 64)]))
 
 
