@@ -20,8 +20,8 @@ def usable_cores(cpu_max: Path = CPU_MAX) -> int:
 def own_cores(cpu_max: Path = CPU_MAX) -> tuple[int, ...]:
     """The numbers of the cores of which this process may use all the time, beginning with any.
 
-    None when it may only use as much as some of them have: its neighbors have the same cores, and only the kernel knows
-    which is free.
+    Empty when it may only use as much as some of them have: its neighbors have the same cores, and only the kernel
+    knows which is free.
     """
     cores = tuple(sorted(os.sched_getaffinity(0)))
     if usable_cores(cpu_max) != len(cores):

@@ -154,7 +154,7 @@ class ForkServerClient:
         self._launched = self._launch()
 
     async def hire(self, core: int | None = None) -> WorkerConnection:
-        """A new worker that is ready for its first photo, and stays on the core. Raises: WorkerStartFailed."""
+        """A new worker, ready for its first photo; it stays on the core that is named. Raises: WorkerStartFailed."""
         try:
             async with asyncio.timeout(self._start_seconds):
                 async with self._starting:
