@@ -125,11 +125,11 @@ def main() -> None:
         return
     gc.collect()
     gc.freeze()  # a collection in a worker then leaves the pages that it shares with the others alone
-    control.sendall(framed(Ready(sandboxed)))
     try:
+        control.sendall(framed(Ready(sandboxed)))
         ForkServer(control, workplace, sandboxed=sandboxed).serve()
     except ConnectionError:
-        return  # the server went away while it was being told something; the workers leave with this process
+        return  # the server went away, before or while it was being told something; the workers leave with this process
 
 
 def _sandbox(*, required: bool) -> bool:
