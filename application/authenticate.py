@@ -3,7 +3,7 @@
 import hmac
 from dataclasses import dataclass
 
-from application.ports import UnitOfWork
+from application.ports.rows import UnitOfWork
 from domain.account import Account, PresentedKey, digest_of_key
 from domain.errors import InvalidApiKey, MissingApiKey
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from application.ports import Clock, UnitOfWork
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import AccountId
 from domain.errors import Overloaded
@@ -22,6 +23,6 @@ class DeleteImage:
         if not is_image_id(image_id):
             return
         async with self.work.begin() as repositories:
-            doomed = await repositories.images.doom(image_id, account_id, self.clock.now() + TAKE_OVER_AFTER)
-        if doomed is not None and (await self.finish.execute((doomed,))).left:
+            marked = await repositories.images.mark_deleting(image_id, account_id, self.clock.now() + TAKE_OVER_AFTER)
+        if marked is not None and (await self.finish.execute((marked,))).left:
             raise Overloaded("Storage is not reachable. The image is unreachable and its bytes go when it is back.")

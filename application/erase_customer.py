@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports import Clock, DoomedImage, RandomSource, UnitOfWork
+from application.ports.rows import ImageToDelete, UnitOfWork
+from application.ports.system import Clock, RandomSource
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -22,12 +23,12 @@ class ErasureOutcome:
     """
 
     erasure_id: ErasureId
-    doomed: tuple[DoomedImage, ...]
+    marked: tuple[ImageToDelete, ...]
     bytes_left: int
 
     @property
     def images(self) -> int:
-        return len(self.doomed)
+        return len(self.marked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +52,21 @@ class EraseCustomer:
             )
             gone = Failure(ImageNotFound.code, str(ImageNotFound()))
             await repositories.generations.fail_customer(customer, gone, now)
-            doomed = await repositories.images.doom_customer(customer, erasure_id, now, now + TAKE_OVER_AFTER)
+            marked = await repositories.images.mark_customer_deleting(customer, erasure_id, now, now + TAKE_OVER_AFTER)
             record = ErasureRecord(
                 erasure_id=erasure_id,
                 account_id=customer.account_id,
                 requested_at=now,
-                image_count=len(doomed),
+                image_count=len(marked),
             )
-            ids = [image.image_id for image in doomed]
+            ids = [image.image_id for image in marked]
             await repositories.erasures.open_record(record, ids, now + self.backup_retention)
-        return ErasureOutcome(erasure_id, doomed, await self._finish(doomed))
+        return ErasureOutcome(erasure_id, marked, await self._finish(marked))
 
-    async def _finish(self, doomed: tuple[DoomedImage, ...]) -> int:
+    async def _finish(self, marked: tuple[ImageToDelete, ...]) -> int:
         """Returns: how many images' bytes may still be there. The erasure is committed: no outage undoes it."""
         try:
-            left = (await self.finish.execute(doomed[:AT_ONCE])).left
+            left = (await self.finish.execute(marked[:AT_ONCE])).left
         except Overloaded:
-            return len(doomed)
-        return len(left) + len(doomed[AT_ONCE:])
+            return len(marked)
+        return len(left) + len(marked[AT_ONCE:])

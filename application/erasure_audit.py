@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from application.ports import Clock, DoomedImage, ObjectStore, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.rows import ImageToDelete, UnitOfWork
+from application.ports.system import Clock
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import AccountId
 from domain.customer import Customer
@@ -36,7 +38,7 @@ class VerifyErasure:
     work: UnitOfWork
     objects: ObjectStore
 
-    async def execute(self, customer: Customer, erased: Sequence[DoomedImage]) -> Remains:
+    async def execute(self, customer: Customer, erased: Sequence[ImageToDelete]) -> Remains:
         """Raises: Overloaded: nothing can be proved just now."""
         async with self.work.read() as repositories:
             traces = await repositories.images.traces_of(customer)
@@ -96,11 +98,11 @@ class ReplayErasure:
         """
         record = entry.record
         async with self.work.begin() as repositories:
-            doomed = await repositories.images.doom_known(entry.image_ids, self.clock.now() + TAKE_OVER_AFTER)
+            marked = await repositories.images.mark_known_deleting(entry.image_ids, self.clock.now() + TAKE_OVER_AFTER)
             is_lost = not await repositories.erasures.knows_record(record.erasure_id)
             if is_lost and await repositories.accounts.find(record.account_id):
-                record = replace(record, completed_at=None) if doomed else record
+                record = replace(record, completed_at=None) if marked else record
                 forget_at = record.requested_at + self.backup_retention
                 await repositories.erasures.open_record(record, entry.image_ids, forget_at)
-        await self.finish.execute(doomed)
-        return len(doomed)
+        await self.finish.execute(marked)
+        return len(marked)

@@ -1,29 +1,13 @@
 """Refuse an account that asks too often."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
 
-from domain.account import Account, AccountId
+from application.ports.system import RateBucket, RateLimiter
+from domain.account import Account
 from domain.rate_limit import Allowance, RateLimit
 
 POLLS_PER_REQUEST = 30
 """A try-on is polled every two seconds, 30 times a minute: whoever may start one may also ask how it fares."""
-
-
-class RateBucket(StrEnum):
-    """What is counted apart. A route names its own with `opt={"rate_bucket": RateBucket.POLLS}`."""
-
-    REQUESTS = "requests"
-    POLLS = "polls"
-
-
-class RateLimiter(Protocol):
-    """Counts requests exactly, however many processes ask at once for the same account."""
-
-    async def take(self, account_id: AccountId, bucket: RateBucket, limit: RateLimit) -> Allowance:
-        """Count one request unless it is one too many; one that is refused costs nothing. Raises: Overloaded."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

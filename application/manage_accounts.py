@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from application.ports import Clock, RandomSource, UnitOfWork
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock, RandomSource
 from domain.account import Account, AccountId, ApiKey, KeyId, PresentedKey
 from domain.errors import AccountExists, AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy

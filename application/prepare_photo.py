@@ -1,15 +1,8 @@
-"""Turn an uploaded photo into the picture that is kept: find the person, choose the window, develop it, warn."""
+"""Turn an uploaded photo into the picture that is kept: find the person, choose the window, encode it, warn."""
 
 from dataclasses import dataclass
 
-from application.photo_ports import (
-    OpenPhoto,
-    PersonDetector,
-    PhotoDecoder,
-    PhotoMeter,
-    PreparedPhoto,
-    RgbPixels,
-)
+from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, PreparedPhoto, RgbPixels
 from domain.cropping import choose_window
 from domain.geometry import Box
 from domain.person import PersonReport, SeenPerson, main_person
@@ -59,21 +52,21 @@ class PreparePhoto:
         source = opened.upright_size
         person = main_person(people, source)
         window = choose_window(source, person) if crop else None
-        developed = opened.develop(window, self.max_edge)
+        encoded = opened.encode(window, self.max_edge)
         quality = warnings_about(
             kept=window or Box.covering(source),
-            stored=developed.size,
+            stored=encoded.size,
             looked_for_people=crop,
             people=people,
             person=person,
             appearance=self.meter.measure(opened, person.box if person else window),
         )
         return PreparedPhoto(
-            jpeg=developed.jpeg,
-            size=developed.size,
+            jpeg=encoded.jpeg,
+            size=encoded.size,
             source_format=opened.source_format,
             source_size=source,
             crop=window,
             person=PersonReport.about(person, len(people)) if person else None,
-            warnings=(*developed.warnings, *quality),
+            warnings=(*encoded.warnings, *quality),
         )

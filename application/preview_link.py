@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from application.ports import Clock, LinkSigner, LinkVerifier
+from application.ports.links import LinkSigner, LinkVerifier
+from application.ports.system import Clock
 from application.resolve_image import OpenImage
 from domain.account import AccountId
 from domain.errors import ImageNotFound

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports import Clock, DoomedImage, ObjectStore, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.rows import ImageToDelete, UnitOfWork
+from application.ports.system import Clock
 from domain.image import ImageId
 
 TAKE_OVER_AFTER = timedelta(minutes=1)
@@ -52,15 +54,15 @@ class FinishDeletion:
     work: UnitOfWork
     clock: Clock
 
-    async def execute(self, doomed: Sequence[DoomedImage]) -> Finished:
+    async def execute(self, marked: Sequence[ImageToDelete]) -> Finished:
         """Raises: Overloaded: the database is down; every row that is left is a purger's work."""
-        left = await self.objects.delete([image.object_name for image in doomed])
+        left = await self.objects.delete([image.object_name for image in marked])
         async with self.work.begin() as repositories:
             await repositories.images.remove(
-                [image.image_id for image in doomed if image.object_name not in left and not image.is_in_flight]
+                [image.image_id for image in marked if image.object_name not in left and not image.is_in_flight]
             )
             completed = await repositories.erasures.complete_records(self.clock.now())
-        return Finished(frozenset(image.image_id for image in doomed if image.object_name in left), completed)
+        return Finished(frozenset(image.image_id for image in marked if image.object_name in left), completed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class PurgeOverdue:
         """One batch, oldest first. Raises: Overloaded when the database is down."""
         now = self.clock.now()
         async with self.work.begin() as repositories:
-            due = await repositories.images.doom_due(now, now + TAKE_OVER_AFTER, self.batch_size)
+            due = await repositories.images.mark_due_deleting(now, now + TAKE_OVER_AFTER, self.batch_size)
             completed = await repositories.erasures.complete_records(now)
             await repositories.erasures.sweep(now)
             await repositories.products.sweep(now)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from application.ports import Clock, UnitOfWork
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock
 from application.preview_link import LinkedImage, PreviewLinks
 from domain.account import AccountId
+from domain.errors import GenerationNotFound
 from domain.generation import Generation, GenerationId, is_generation_id
-from domain.generation_errors import GenerationNotFound
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, Self, TypeVar
 
-from application.ports import Clock, ObjectStore, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.errors import ReconcileRefused
 from domain.image import ImageId, image_id_in, object_name
@@ -33,13 +35,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far a comparison has come. `last` is the name to go on after; `mended` is 0 when nothing is to be mended."""
+    """How far a comparison has come. `last`: the name to go on after; `repaired`: 0 when nothing is to be repaired."""
 
     compared: int = 0
     orphans: int = 0
     missing: int = 0
     foreign: int = 0
-    mended: int = 0
+    repaired: int = 0
     last: str = ""
     found: tuple[Difference, ...] = ()
     """What the last step found."""
@@ -47,7 +49,7 @@ class Comparison:
     @property
     def left(self) -> int:
         """Differences that are still there; foreign objects are not ours to touch."""
-        return self.orphans + self.missing - self.mended
+        return self.orphans + self.missing - self.repaired
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -92,12 +94,12 @@ class Reconcile:
         async with self.work.read() as repositories:
             return await repositories.images.count()
 
-    async def execute(self, *, mend: bool, after: str = "") -> AsyncIterator[Comparison]:
+    async def execute(self, *, repair: bool, after: str = "") -> AsyncIterator[Comparison]:
         """Yields: the state of the comparison after every few hundred images, and at the end.
 
         Raises: ReconcileRefused: one side is so empty that it cannot be the right one; Overloaded: go on after `last`.
         """
-        if mend:
+        if repair:
             await self._refuse_what_looks_like_the_wrong_side()
         done = Comparison(last=after)
         names, rows = await _Ahead.of(self.objects.names(after)), await _Ahead.of(self._rows(after))
@@ -120,12 +122,12 @@ class Reconcile:
                     await names.take()
                     await rows.take()
                 compared += 1
-            done = await self._settle(replace(done, compared=done.compared + compared, last=last), suspects, mend)
+            done = await self._settle(replace(done, compared=done.compared + compared, last=last), suspects, repair)
             yield done
         if done.compared == 0:
             yield done
 
-    async def _settle(self, done: Comparison, suspects: list[Difference], mend: bool) -> Comparison:
+    async def _settle(self, done: Comparison, suspects: list[Difference], repair: bool) -> Comparison:
         orphans = await self._without_row([found.object_name for found in suspects if found.kind is Kind.ORPHAN])
         missing = [
             found.object_name
@@ -133,13 +135,13 @@ class Reconcile:
             if found.kind is Kind.MISSING and await self.objects.get(found.object_name) is None
         ]
         foreign = [found.object_name for found in suspects if found.kind is Kind.FOREIGN]
-        mended = await self._remove(orphans) + await self._end(missing) if mend else 0
+        repaired = await self._remove(orphans) + await self._end(missing) if repair else 0
         return replace(
             done,
             orphans=done.orphans + len(orphans),
             missing=done.missing + len(missing),
             foreign=done.foreign + len(foreign),
-            mended=done.mended + mended,
+            repaired=done.repaired + repaired,
             found=(
                 *(Difference(Kind.ORPHAN, name) for name in orphans),
                 *(Difference(Kind.MISSING, name) for name in missing),
@@ -160,8 +162,8 @@ class Reconcile:
         """Returns: how many of them are settled; one that was deleted meanwhile is."""
         ids = [image_id for name in names if (image_id := image_id_in(name))]
         async with self.work.begin() as repositories:
-            doomed = await repositories.images.doom_stored(ids, self.clock.now() + TAKE_OVER_AFTER)
-        return len(ids) - len((await self.finish.execute(doomed)).left)
+            marked = await repositories.images.mark_stored_deleting(ids, self.clock.now() + TAKE_OVER_AFTER)
+        return len(ids) - len((await self.finish.execute(marked)).left)
 
     async def _rows(self, after: str) -> AsyncIterator[_Row]:
         folder, _, file = after.partition("/")

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from application.ports import Clock, ObjectStore, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock
 from domain.account import AccountId
 from domain.errors import ImageNotFound
 from domain.image import ImageId, UploadedImage, is_image_id

@@ -4,16 +4,23 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.ports import Clock, RandomSource, Repositories, UnitOfWork
+from application.ports.rows import Repositories, UnitOfWork
+from application.ports.system import Clock, RandomSource
+from application.ports.try_on import TryOnEngine, TryOnPicture
 from application.resolve_image import OpenImage
 from application.store_picture import StorePicture
-from application.try_on_ports import TryOnEngine, TryOnPicture
-from domain.errors import DomainError, ImageNotFound, Overloaded
+from domain.errors import (
+    DomainError,
+    EngineUnavailable,
+    GarmentNotSeparable,
+    GarmentNotSupported,
+    GenerationFailed,
+    ImageNotFound,
+    Overloaded,
+)
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs
-from domain.generation_errors import EngineUnavailable, GenerationFailed
 from domain.image import ImageId, StoredPhoto, UploadedImage
 from domain.photo import SourceFormat
-from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from application.delete_image import DeleteImage
-from application.ports import Clock, ObjectStore, RandomSource, Repositories, UnitOfWork
+from application.ports.links import LinkReader
+from application.ports.objects import ObjectStore
+from application.ports.rows import Repositories, UnitOfWork
+from application.ports.system import Clock, RandomSource
+from application.ports.try_on import PhotoFetcher, UrlNotFetched
 from application.resolve_image import ResolveImage
 from application.store_picture import StorePicture
-from application.try_on_ports import LinkReader, PhotoFetcher, UrlNotFetched
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account, AccountId
 from domain.customer import Customer
-from domain.errors import CustomerErased, DomainError, FieldProblem, ImageNotFound, Overloaded, ValidationFailed
+from domain.errors import (
+    CustomerErased,
+    CustomerImageFetchFailed,
+    DomainError,
+    FieldProblem,
+    ImageNotFound,
+    Overloaded,
+    ProductImageFetchFailed,
+    ProductNotFound,
+    ValidationFailed,
+)
 from domain.generation import Generation, Inputs
-from domain.generation_errors import CustomerImageFetchFailed, ProductImageFetchFailed, ProductNotFound
 from domain.image import ImageId, UploadedImage
 from domain.product import Product
 from domain.retention import RetentionPolicy

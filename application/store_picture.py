@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from application.ports import Clock, DoomedImage, ObjectStore, PublishOutcome, Repositories, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.rows import ImageToDelete, PublishOutcome, Repositories, UnitOfWork
+from application.ports.system import Clock
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.errors import Overloaded
 from domain.image import StoredPhoto, UploadedImage
@@ -79,18 +81,18 @@ class StorePicture:
         with suppress(Overloaded):  # the caller hears of the first failure; the lease ends the row
             async with self.work.begin() as repositories:
                 retry_at = self.clock.now() + UploadedImage.PENDING_LEASE
-                await repositories.images.doom_upload(image.image_id, retry_at)
+                await repositories.images.mark_upload_deleting(image.image_id, retry_at)
 
     async def _undo(self, image: UploadedImage) -> None:
         await self._give_up(image)
         with suppress(Overloaded):  # a purger does what is left to do
-            await self.finish.execute((DoomedImage(image.image_id, image.object_name),))
+            await self.finish.execute((ImageToDelete(image.image_id, image.object_name),))
 
     async def _readmit(self, image: UploadedImage) -> None:
         """The lease ended and a purger may have ended the row: what was written since has to be found again."""
         with suppress(Overloaded):  # as above
             async with self.work.begin() as repositories:
-                await repositories.images.readmit(image, self.clock.now() + TAKE_OVER_AFTER)
+                await repositories.images.reinstate(image, self.clock.now() + TAKE_OVER_AFTER)
 
 
 class _NotKept(Exception):

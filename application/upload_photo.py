@@ -5,16 +5,10 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from application.photo_ports import PhotoProcessor, PreparedPhoto
-from application.ports import (
-    Clock,
-    DoomedImage,
-    ObjectStore,
-    PublishOutcome,
-    RandomSource,
-    Repositories,
-    UnitOfWork,
-)
+from application.ports.objects import ObjectStore
+from application.ports.photos import PhotoProcessor, PreparedPhoto
+from application.ports.rows import ImageToDelete, PublishOutcome, Repositories, UnitOfWork
+from application.ports.system import Clock, RandomSource
 from application.preview_link import LinkedImage, PreviewLinks
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import Account
@@ -107,7 +101,9 @@ class UploadPhoto:
         if earlier is None or earlier.idempotency is None:
             return None
         if earlier.state is ImageState.PENDING and now >= earlier.created_at + UploadedImage.PENDING_LEASE:
-            await repositories.images.doom_upload(earlier.image_id, now)  # it died; were it alive, we would store twice
+            await repositories.images.mark_upload_deleting(
+                earlier.image_id, now
+            )  # it died; were it alive, we would store twice
             return None
         if now >= earlier.created_at + IdempotencyRecord.LIFETIME or earlier.is_over(now):
             await repositories.images.release_idempotency_key(earlier.image_id)
@@ -160,7 +156,7 @@ class UploadPhoto:
         async with self.work.begin() as repositories:
             outcome = await repositories.images.publish(image, photo)
             if outcome is PublishOutcome.LAPSED:  # this upload outlived its lease: a purger may have ended the row
-                await repositories.images.readmit(image, self.clock.now() + TAKE_OVER_AFTER)
+                await repositories.images.reinstate(image, self.clock.now() + TAKE_OVER_AFTER)
         return outcome
 
     async def _give_up(self, image: UploadedImage) -> None:
@@ -170,8 +166,8 @@ class UploadPhoto:
         with suppress(Overloaded):  # as above
             async with self.work.begin() as repositories:
                 retry_at = self.clock.now() + UploadedImage.PENDING_LEASE
-                await repositories.images.doom_upload(image.image_id, retry_at)
+                await repositories.images.mark_upload_deleting(image.image_id, retry_at)
 
     async def _undo(self, image: UploadedImage) -> None:
         with suppress(Overloaded):  # the row is `deleting`: a purger does what is left to do
-            await self.finish.execute((DoomedImage(image.image_id, image.object_name),))
+            await self.finish.execute((ImageToDelete(image.image_id, image.object_name),))

@@ -17,7 +17,7 @@ from typing import Any
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.mediapipe_detector import MediaPipeDetector
-from application.photo_ports import OpenPhoto
+from application.ports.photos import OpenPhoto
 from domain.cropping import choose_window
 from domain.geometry import Box, Size
 from domain.person import main_person

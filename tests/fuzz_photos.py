@@ -166,7 +166,7 @@ def _decode_what_comes(pipe: Connection) -> None:
             opened = decoder.open(photo)
             opened.view(None, 512)
             size = opened.upright_size
-            opened.develop(Box(0, 0, max(1, size.width // 2), size.height), 2000)
+            opened.encode(Box(0, 0, max(1, size.width // 2), size.height), 2000)
             outcome = "accepted"
         except (InvalidImage, UnsupportedImageFormat, ImageTooLarge) as refusal:
             outcome = type(refusal).__name__

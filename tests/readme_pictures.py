@@ -12,8 +12,8 @@ import skimage.data
 from PIL import Image
 
 from adapters.vision.overlay import draw_overlay
-from entrypoints.photo_worker import build_preparer
-from entrypoints.settings import Settings
+from entrypoints.wiring.photo_worker import build_preparer
+from entrypoints.wiring.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / ".readme"
 HEIGHT = 480

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.cores import own_cores, usable_cores
-from entrypoints.photo_processing import build_processor
-from entrypoints.settings import ConfigurationError, Settings, load_settings
+from entrypoints.server.cores import own_cores, usable_cores
+from entrypoints.wiring.photo_processing import build_processor
+from entrypoints.wiring.settings import ConfigurationError, Settings, load_settings
 
 CORES = len(os.sched_getaffinity(0))
 KEY = "k" * 32

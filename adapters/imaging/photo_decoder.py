@@ -21,8 +21,8 @@ from adapters.imaging.sniffing import sniff
 from adapters.imaging.turning import stored_box, turned_upright
 from adapters.imaging.webp_headers import ScannedWebp, scan_webp
 from adapters.imaging.webp_pixels import decode_webp
-from adapters.telemetry.stages import Stage
-from application.photo_ports import DevelopedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
+from application.ports.photos import EncodedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
+from application.request_trace import Stage
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import Box, Size
 from domain.photo import PhotoWarning, SourceFormat
@@ -103,17 +103,17 @@ class _ScannedOpenPhoto(OpenPhoto):
         size = Size(right - left, bottom - top).limited_to(longest_edge)
         return roughly_scaled_down(self._overview[top:bottom, left:right], size)
 
-    def develop(self, window: Box | None, longest_edge: int) -> DevelopedPhoto:
+    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
         raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
         cut, size = self._cut(raster, window, longest_edge)
         conversion, warnings = self._conversion_of(raster.channels)
         if isinstance(cut, PlanarRaster) and conversion.planes is not None and can_encode_420():
             picture = conversion.planes(cut.in_420(size, scaled_down, self._turn).in_full_range())
             with Stage("encode"):
-                return DevelopedPhoto(encode_420(picture), picture.size, warnings)
+                return EncodedPhoto(encode_420(picture), picture.size, warnings)
         srgb = _srgb(cut.scaled(size, scaled_down).turned(self._turn), conversion)
         with Stage("encode"):
-            return DevelopedPhoto(encode_jpeg(srgb), size_of(srgb), warnings)
+            return EncodedPhoto(encode_jpeg(srgb), size_of(srgb), warnings)
 
     def _cut(
         self, raster: Raster | PlanarRaster, window: Box | None, longest_edge: int

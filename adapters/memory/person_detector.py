@@ -1,6 +1,6 @@
 """A person detector that sees whom it was told about: for tests, and wherever no model is wanted."""
 
-from application.photo_ports import OpenPhoto, PersonDetector
+from application.ports.photos import OpenPhoto, PersonDetector
 from domain.person import SeenPerson
 
 

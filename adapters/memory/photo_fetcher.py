@@ -1,6 +1,6 @@
 """A web in a dictionary."""
 
-from application.try_on_ports import UrlNotFetched
+from application.ports.try_on import UrlNotFetched
 
 
 class InMemoryPhotoFetcher:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from application.photo_ports import PreparedPhoto
+from application.ports.photos import PreparedPhoto
 from application.prepare_photo import PreparePhoto
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from adapters.imaging.jpeg_headers import scan_jpeg
-from application.try_on_ports import TryOnEngine, TryOnPicture
+from application.ports.try_on import TryOnEngine, TryOnPicture
 
 Interruption = Callable[[], Awaitable[None]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from adapters.memory.try_on_repositories import GenerationRow, InMemoryGenerationRepository, InMemoryProductRepository
-from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
+from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -33,7 +33,7 @@ class ImageRow:
     def is_in_flight(self, now: datetime) -> bool:
         return self.image.photo is None and self.due_at > now
 
-    def doomed(self, retry_at: datetime, erasure_id: ErasureId | None = None) -> "ImageRow":
+    def marked(self, retry_at: datetime, erasure_id: ErasureId | None = None) -> "ImageRow":
         image = replace(self.image, state=ImageState.DELETING, idempotency=None)
         return ImageRow(image, retry_at, erasure_id or self.erasure_id)
 
@@ -108,9 +108,9 @@ class InMemoryImageRepository:
         self._rows[image.image_id] = ImageRow(stored, image.expires_at)
         return PublishOutcome.PUBLISHED
 
-    async def readmit(self, image: UploadedImage, retry_at: datetime) -> None:
-        doomed = replace(image, state=ImageState.DELETING, customer=None, idempotency=None)
-        self._rows.setdefault(image.image_id, ImageRow(doomed, retry_at))
+    async def reinstate(self, image: UploadedImage, retry_at: datetime) -> None:
+        marked = replace(image, state=ImageState.DELETING, customer=None, idempotency=None)
+        self._rows.setdefault(image.image_id, ImageRow(marked, retry_at))
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         row = self._rows.get(image_id)
@@ -130,39 +130,39 @@ class InMemoryImageRepository:
         row = self._rows[image_id]
         self._rows[image_id] = replace(row, image=replace(row.image, idempotency=None))
 
-    async def doom(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> DoomedImage | None:
+    async def mark_deleting(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> ImageToDelete | None:
         row = self._rows.get(image_id)
         if row is None or row.image.account_id != account_id or row.image.photo is None:
             return None
-        return self._doom(row, retry_at)
+        return self._mark_deleting(row, retry_at)
 
-    async def doom_upload(self, image_id: ImageId, retry_at: datetime) -> None:
+    async def mark_upload_deleting(self, image_id: ImageId, retry_at: datetime) -> None:
         row = self._rows.get(image_id)
         if row and row.image.photo is None:
-            self._doom(row, retry_at)
+            self._mark_deleting(row, retry_at)
 
-    async def doom_customer(
+    async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
-    ) -> tuple[DoomedImage, ...]:
+    ) -> tuple[ImageToDelete, ...]:
         return tuple(
-            self._doom(row, row.due_at, erasure_id, is_in_flight=True)
+            self._mark_deleting(row, row.due_at, erasure_id, is_in_flight=True)
             if row.is_in_flight(now)
-            else self._doom(row, retry_at, erasure_id)
+            else self._mark_deleting(row, retry_at, erasure_id)
             for row in [row for row in self._rows.values() if row.is_of(customer)]
         )
 
-    async def doom_known(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
-        return tuple(self._doom(self._rows[i], retry_at) for i in image_ids if i in self._rows)
+    async def mark_known_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
+        return tuple(self._mark_deleting(self._rows[i], retry_at) for i in image_ids if i in self._rows)
 
-    async def doom_stored(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
+    async def mark_stored_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
         rows = [self._rows[image_id] for image_id in image_ids if image_id in self._rows]
-        return tuple(self._doom(row, retry_at) for row in rows if row.image.state is ImageState.STORED)
+        return tuple(self._mark_deleting(row, retry_at) for row in rows if row.image.state is ImageState.STORED)
 
-    async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
+    async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = sorted((row for row in self._rows.values() if row.due_at <= now), key=lambda row: row.due_at)[:limit]
         states = [row.image.state for row in due]
-        doomed = tuple(self._doom(row, retry_at) for row in due)
-        return DueBatch(doomed, states.count(ImageState.STORED), states.count(ImageState.PENDING))
+        marked = tuple(self._mark_deleting(row, retry_at) for row in due)
+        return DueBatch(marked, states.count(ImageState.STORED), states.count(ImageState.PENDING))
 
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
         for image_id in image_ids:
@@ -194,11 +194,11 @@ class InMemoryImageRepository:
         later = sorted((image for image in images if image.image_id > image_id), key=lambda image: image.image_id)
         return tuple(KnownImage(image.image_id, image.state is ImageState.STORED) for image in later[:limit])
 
-    def _doom(
+    def _mark_deleting(
         self, row: ImageRow, retry_at: datetime, erasure_id: ErasureId | None = None, *, is_in_flight: bool = False
-    ) -> DoomedImage:
-        self._rows[row.image.image_id] = row.doomed(retry_at, erasure_id)
-        return DoomedImage(row.image.image_id, row.image.object_name, is_in_flight)
+    ) -> ImageToDelete:
+        self._rows[row.image.image_id] = row.marked(retry_at, erasure_id)
+        return ImageToDelete(row.image.image_id, row.image.object_name, is_in_flight)
 
 
 class InMemoryAccountRepository:

@@ -10,7 +10,7 @@ from google.cloud.storage import Bucket
 from adapters.object_storage.gcs import PROBES, GcsObjectStore
 from adapters.object_storage.gcs_bucket import ATTEMPT, RETRY, GcsBucket
 from adapters.object_storage.gcs_links import CannotSign, GcsLinks
-from application.storage_rules import StorageFinding
+from application.ports.objects import StorageFinding
 from domain.errors import Overloaded
 from domain.retention import RetentionPolicy
 

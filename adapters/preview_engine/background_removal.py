@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.preview_engine.pictures import Flags, Mask, Rgb, blurred, disk, to_lab
-from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported
+from domain.errors import GarmentNotSeparable, GarmentNotSupported
 
 # Colors in CIE L*a*b*; about 2.3 is a just noticeable difference. Chosen on drawn and photographed garments.
 BORDER_SHARE = 0.03  # of the longest edge: the frame in which the background is read

@@ -19,7 +19,7 @@ from adapters.preview_engine.pictures import Mask, RenderedTryOn, Rgb, blurred, 
 from adapters.preview_engine.pose import PoseReader
 from adapters.preview_engine.wearer import Wearer, read_wearer
 from adapters.preview_engine.worn_garment import cut_from_model, is_worn
-from domain.try_on_errors import GarmentNotSeparable
+from domain.errors import GarmentNotSeparable
 
 WORKING_EDGE = 1000  # pixels; masks and meshes are smooth, only the colors need the full size
 LOOSE_REACH = 0.07  # shoulder widths that a garment may stand off the body

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.preview_engine.pictures import Flags, Mask, Points, disk
-from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported
+from domain.errors import GarmentNotSeparable, GarmentNotSupported
 
 Line = npt.NDArray[np.float32]
 

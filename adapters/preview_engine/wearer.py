@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from adapters.preview_engine.pictures import Mask, Points, blurred
 from adapters.preview_engine.pose import Joint, Pose
-from domain.try_on_errors import PersonNotFacing, PersonNotFound, TorsoNotVisible
+from domain.errors import PersonNotFacing, PersonNotFound, TorsoNotVisible
 
 Line = npt.NDArray[np.float32]
 

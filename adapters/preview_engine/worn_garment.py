@@ -8,7 +8,7 @@ from adapters.preview_engine.garment_shape import SEAM_OVERLAP, SIDE_ROWS, Garme
 from adapters.preview_engine.pictures import Flags, Mask, Points, Rgb, blurred, disk, to_lab
 from adapters.preview_engine.pose import Joint, Pose
 from adapters.preview_engine.wearer import Arm, Wearer, read_wearer
-from domain.try_on_errors import (
+from domain.errors import (
     GarmentNotSeparable,
     GarmentNotSupported,
     PersonNotFacing,

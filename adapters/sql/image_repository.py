@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from adapters.sql.connection import SqlConnection
 from adapters.sql.prepared import Prepared
 from adapters.sql.tables import accounts, images
-from application.ports import CustomerTraces, DoomedImage, DueBatch, KnownImage, Overdue, PublishOutcome
+from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse
@@ -87,7 +87,7 @@ class SqlImageRepository:
         erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
         return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
 
-    async def readmit(self, image: UploadedImage, retry_at: datetime) -> None:
+    async def reinstate(self, image: UploadedImage, retry_at: datetime) -> None:
         if await self._connection.scalar(select(images.c.id).where(images.c.id == image.image_id)):
             return  # nobody but the image's own upload, which is asking, ever inserts its row
         await self._connection.execute(
@@ -119,18 +119,18 @@ class SqlImageRepository:
             update(images).where(images.c.id == image_id).values(key_digest=None, fingerprint=None)
         )
 
-    async def doom(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> DoomedImage | None:
-        doomed = await self._doom(
+    async def mark_deleting(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> ImageToDelete | None:
+        marked = await self._mark_deleting(
             [images.c.id == image_id, images.c.account_id == account_id, images.c.photo.is_not(None)], retry_at
         )
-        return doomed[0] if doomed else None
+        return marked[0] if marked else None
 
-    async def doom_upload(self, image_id: ImageId, retry_at: datetime) -> None:
-        await self._doom([images.c.id == image_id, images.c.photo.is_(None)], retry_at)
+    async def mark_upload_deleting(self, image_id: ImageId, retry_at: datetime) -> None:
+        await self._mark_deleting([images.c.id == image_id, images.c.photo.is_(None)], retry_at)
 
-    async def doom_customer(
+    async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
-    ) -> tuple[DoomedImage, ...]:
+    ) -> tuple[ImageToDelete, ...]:
         of_customer = (images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id)
         in_flight = (*of_customer, images.c.photo.is_(None), images.c.due_at > now)
         flying = await self._connection.execute(
@@ -141,16 +141,16 @@ class SqlImageRepository:
         )
         uploads = [_doomed(row, is_in_flight=True) for row in flying]
         settled = [*of_customer, images.c.id.not_in([upload.image_id for upload in uploads])]
-        return (*uploads, *await self._doom(settled, retry_at, erasure_id=erasure_id))
+        return (*uploads, *await self._mark_deleting(settled, retry_at, erasure_id=erasure_id))
 
-    async def doom_known(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
-        batches = [await self._doom([images.c.id.in_(some)], retry_at) for some in _batches(image_ids)]
-        return tuple(doomed for batch in batches for doomed in batch)
+    async def mark_known_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
+        batches = [await self._mark_deleting([images.c.id.in_(some)], retry_at) for some in _batches(image_ids)]
+        return tuple(marked for batch in batches for marked in batch)
 
-    async def doom_stored(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[DoomedImage, ...]:
-        return await self._doom([images.c.id.in_(image_ids), images.c.state == ImageState.STORED], retry_at)
+    async def mark_stored_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
+        return await self._mark_deleting([images.c.id.in_(image_ids), images.c.state == ImageState.STORED], retry_at)
 
-    async def doom_due(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
+    async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = (
             select(images.c.id, images.c.state)
             .where(images.c.due_at <= now)
@@ -160,8 +160,8 @@ class SqlImageRepository:
         )
         found = (await self._connection.execute(due)).all()
         states = [row.state for row in found]
-        doomed = await self._doom([images.c.id.in_([row.id for row in found])], retry_at) if found else ()
-        return DueBatch(doomed, states.count(ImageState.STORED), states.count(ImageState.PENDING))
+        marked = await self._mark_deleting([images.c.id.in_([row.id for row in found])], retry_at) if found else ()
+        return DueBatch(marked, states.count(ImageState.STORED), states.count(ImageState.PENDING))
 
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
         for some in _batches(sorted(image_ids)):  # in one order for all: two that remove the same rows wait in line
@@ -219,24 +219,24 @@ class SqlImageRepository:
         rows = await self._connection.execute(query)
         return tuple(KnownImage(row.id, row.state == ImageState.STORED) for row in rows)
 
-    async def _doom(
+    async def _mark_deleting(
         self, conditions: list[Any], retry_at: datetime, **more: ErasureId | None
-    ) -> tuple[DoomedImage, ...]:
-        doomed = await self._connection.execute(
+    ) -> tuple[ImageToDelete, ...]:
+        marked = await self._connection.execute(
             update(images)
             .where(*conditions)
             .values(state=ImageState.DELETING, due_at=retry_at, key_digest=None, fingerprint=None, **more)
             .returning(images.c.id, images.c.keep_for_days)
         )
-        return tuple(_doomed(row) for row in doomed)
+        return tuple(_doomed(row) for row in marked)
 
 
 def _batches(image_ids: Sequence[ImageId]) -> Iterator[Sequence[ImageId]]:
     return (image_ids[start : start + IDS_AT_ONCE] for start in range(0, len(image_ids), IDS_AT_ONCE))
 
 
-def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> DoomedImage:
-    return DoomedImage(row.id, _object_name(row), is_in_flight)
+def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> ImageToDelete:
+    return ImageToDelete(row.id, _object_name(row), is_in_flight)
 
 
 def _object_name(row: Any) -> str:

@@ -1,13 +1,14 @@
-"""Ports that keep the journal of a request while another adapter does the work."""
+"""Ports that keep the trace of a request while another adapter does the work."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
 
-from adapters.telemetry.stages import Stage, note
-from application.photo_ports import OpenPhoto, PersonDetector, PhotoProcessor, PreparedPhoto
-from application.ports import ObjectStore, Repositories, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.photos import OpenPhoto, PersonDetector, PhotoProcessor, PreparedPhoto
+from application.ports.rows import Repositories, UnitOfWork
+from application.request_trace import Stage, note
 from domain.person import SeenPerson
 
 

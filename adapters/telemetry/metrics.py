@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from adapters.telemetry.observed_request import ObservedRequest
-from adapters.telemetry.stages import StageName
+from application.request_trace import StageName
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's own variable; it has to be set before this module is imported."""
@@ -28,7 +28,7 @@ REQUEST_SECONDS: Final = Histogram(
 )
 STAGE_SECONDS: Final = Histogram(
     "tryon_stage_seconds",
-    "What requests spent their time on: reading the body, waiting for a photo worker, decode, detect, develop, encode, "
+    "What requests spent their time on: reading the body, waiting for a photo worker, decode, detect, encode, encode, "
     "store, database.",
     ["stage"],
     buckets=_STAGE_SECONDS,
@@ -112,11 +112,11 @@ def observe(request: ObservedRequest) -> None:
     """Count one request."""
     _requests(request.route, request.method, request.status).inc()
     _request_seconds(request.route).observe(request.seconds)
-    for name, seconds in request.journal.seconds_by_stage().items():
+    for name, seconds in request.trace.seconds_by_stage().items():
         _stage_seconds(name).observe(seconds)
     if request.code is not None:
         REJECTIONS.labels(request.code).inc()
-    if request.operation == UPLOAD and (photo_format := request.journal.facts.get("photo_format")):
+    if request.operation == UPLOAD and (photo_format := request.trace.facts.get("photo_format")):
         IMAGES.labels(str(photo_format), request.code or "stored").inc()
     if request.operation == ERASURE and request.code is None:
         ERASURES.inc()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from adapters.telemetry.stages import Journal
+from application.request_trace import RequestTrace
 
 CLIENT_LEFT_STATUS = 499
 """Nobody waited for the answer; nginx' number for it."""
@@ -23,7 +23,7 @@ class ObservedRequest(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int
     ended_ns: int
     traceparent: str | None
-    journal: Journal
+    trace: RequestTrace
 
     @property
     def seconds(self) -> float:

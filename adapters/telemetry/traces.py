@@ -19,7 +19,7 @@ _SERVICE = "tryon-images"
 
 
 class Traces:
-    """Makes spans after the fact, out of journals."""
+    """Makes spans after the fact, out of request traces."""
 
     def __init__(self, service_name: str | None, exporter: SpanExporter | None = None) -> None:
         # A name in the environment (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES) is found by Resource.create itself.
@@ -43,7 +43,7 @@ class Traces:
         if request.status >= 500:
             span.set_status(trace.StatusCode.ERROR)
         inside = trace.set_span_in_context(span)
-        for stage in request.journal.stages:
+        for stage in request.trace.stages:
             child = self._tracer.start_span(stage.name, context=inside, start_time=stage.started_ns + to_unix_ns)
             child.end(stage.ended_ns + to_unix_ns)
         span.end(request.ended_ns + to_unix_ns)
@@ -54,7 +54,7 @@ class Traces:
 
     @staticmethod
     def _attributes(request: ObservedRequest) -> Mapping[str, str | int]:
-        facts = {f"tryon.{name}": fact for name, fact in request.journal.facts.items()}
+        facts = {f"tryon.{name}": fact for name, fact in request.trace.facts.items()}
         return {
             "http.request.method": request.method,
             "http.route": request.route,

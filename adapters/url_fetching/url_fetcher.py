@@ -11,7 +11,7 @@ import httpx
 import structlog
 
 from adapters.url_fetching.public_addresses import is_public
-from application.try_on_ports import PhotoFetcher, UrlNotFetched
+from application.ports.try_on import PhotoFetcher, UrlNotFetched
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from adapters.vision.mediapipe_models import Pixels
-from application.photo_ports import OpenPhoto
+from application.ports.photos import OpenPhoto
 from domain.geometry import Box, Size
 from domain.person import Landmark
 

@@ -11,7 +11,7 @@ import numpy as np
 from adapters.vision.look import Look
 from adapters.vision.mediapipe_models import Face, MediaPipeModels, Pose
 from adapters.vision.silhouette import Silhouette, largest_parts
-from application.photo_ports import OpenPhoto, PersonDetector
+from application.ports.photos import OpenPhoto, PersonDetector
 from domain.geometry import Box, Size
 from domain.person import LIKELY, BodyPart, SeenPerson
 

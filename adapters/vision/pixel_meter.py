@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from application.photo_ports import OpenPhoto, PhotoMeter
+from application.ports.photos import OpenPhoto, PhotoMeter
 from domain.geometry import Box
 from domain.photo_quality import Appearance
 

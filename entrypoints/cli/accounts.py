@@ -12,7 +12,7 @@ from domain.retention import RetentionPolicy
 from entrypoints.cli.console import as_json, confirmed, run, show, show_one
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 DEFAULT = "default"
 DAYS = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])

@@ -14,7 +14,7 @@ from domain.image import ErasureId, ImageId
 from entrypoints.cli.console import as_json, run, show
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 
 class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):

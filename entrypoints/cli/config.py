@@ -5,7 +5,7 @@ import json
 import click
 
 from entrypoints.cli.console import as_json, settings_or_fail
-from entrypoints.settings import masked
+from entrypoints.wiring.settings import masked
 
 
 @click.group()

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from domain.errors import DomainError, Overloaded
-from entrypoints.logging import configure_logging
-from entrypoints.settings import ConfigurationError, Settings, load_settings
+from entrypoints.server.logging import configure_logging
+from entrypoints.wiring.settings import ConfigurationError, Settings, load_settings
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -34,7 +34,7 @@ confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 
 def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     """Run `work` with a container made from the environment, and turn failures into one line and an exit code."""
-    from entrypoints.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
+    from entrypoints.wiring.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
 
     settings = settings_or_fail()
 

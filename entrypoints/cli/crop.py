@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from domain.errors import DomainError
 from entrypoints.cli.console import EXIT_FAILED, as_json, fail, settings_or_fail
-from entrypoints.photo_processing import (
+from entrypoints.wiring.photo_processing import (
     SandboxUnavailable,
     missing_models,
     missing_system_libraries,

@@ -24,7 +24,7 @@ from entrypoints.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 
 @click.group()
@@ -64,7 +64,7 @@ def erase_customer(
     async def erase(container: "Container") -> tuple[ErasureOutcome, Remains | None]:
         customer = await _customer(container, account, external_id)
         outcome = await container.erase_customer().execute(customer)
-        remains = await container.verify_erasure().execute(customer, outcome.doomed) if verify else None
+        remains = await container.verify_erasure().execute(customer, outcome.marked) if verify else None
         return outcome, remains
 
     if dry_run:

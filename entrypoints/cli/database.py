@@ -8,7 +8,7 @@ import click
 from entrypoints.cli.console import as_json, run, show_one
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 
 @click.group()

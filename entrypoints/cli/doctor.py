@@ -13,9 +13,9 @@ import click
 
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import as_json, show
-from entrypoints.photo_processing import missing_models, missing_system_libraries, sandbox_problem
-from entrypoints.settings import ConfigurationError, Settings, load_settings
-from entrypoints.tracing import check_tracing
+from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries, sandbox_problem
+from entrypoints.wiring.settings import ConfigurationError, Settings, load_settings
+from entrypoints.wiring.tracing import check_tracing
 
 MIN_FREE_BYTES = 1024**3
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=1)
@@ -70,7 +70,7 @@ def _local(settings: Settings) -> Iterator[Finding]:
 
 
 async def _remote(settings: Settings) -> list[Finding]:
-    from entrypoints.container import Container  # noqa: PLC0415 - only once the settings are known to be right
+    from entrypoints.wiring.container import Container  # noqa: PLC0415 - only once the settings are known to be right
 
     container = Container(settings=settings)
     checks: dict[str, Callable[[], Awaitable[Any]]] = {

@@ -10,7 +10,7 @@ from domain.image import ImageId, UploadedImage
 from entrypoints.cli.console import as_json, confirmed, run, show_one
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 of_account = click.option("--account", default="default", show_default=True, help="Name of the image's account.")
 

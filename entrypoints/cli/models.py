@@ -3,7 +3,7 @@
 import click
 
 from entrypoints.cli.console import fail, settings_or_fail
-from entrypoints.photo_processing import ModelInstallationFailed, install_models
+from entrypoints.wiring.photo_processing import ModelInstallationFailed, install_models
 
 
 @click.group()

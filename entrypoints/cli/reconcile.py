@@ -10,15 +10,15 @@ from domain.errors import Overloaded
 from entrypoints.cli.console import EXIT_FAILED, as_json, progress, run, show_one
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 
 @click.command()
-@click.option("--apply", "mend", is_flag=True, help="Mend what differs. Without it, only say what does.")
+@click.option("--apply", "repair", is_flag=True, help="Mend what differs. Without it, only say what does.")
 @click.option("--dry-run", is_flag=True, help="Only say what differs; the default.")
 @click.option("--after", default="", metavar="NAME", help="Go on after this object's name, as printed when stopped.")
 @as_json
-def reconcile(mend: bool, dry_run: bool, after: str, json_output: bool) -> None:
+def reconcile(repair: bool, dry_run: bool, after: str, json_output: bool) -> None:
     """Compare the bucket with the database both ways; exit code 1 when differences are left.
 
     With --apply, objects without a row are deleted, and stored images whose object is gone are ended. Not needed in
@@ -30,7 +30,7 @@ def reconcile(mend: bool, dry_run: bool, after: str, json_output: bool) -> None:
       tryon-images reconcile
       tryon-images reconcile --apply --after ttl-3d/img_4kT.jpg
     """
-    if mend and dry_run:
+    if repair and dry_run:
         raise click.UsageError("--apply and --dry-run exclude each other.")
 
     async def compare(container: "Container") -> Comparison:
@@ -38,7 +38,7 @@ def reconcile(mend: bool, dry_run: bool, after: str, json_output: bool) -> None:
         done = Comparison(last=after)
         with progress("Comparing", await use_case.total()) as advance:
             try:
-                async for done in use_case.execute(mend=mend, after=after):
+                async for done in use_case.execute(repair=repair, after=after):
                     advance(done.compared)
                     if not json_output:
                         for found in done.found:
@@ -55,7 +55,7 @@ def reconcile(mend: bool, dry_run: bool, after: str, json_output: bool) -> None:
             "objectsWithoutRow": done.orphans,
             "imagesWithoutObject": done.missing,
             "foreignObjects": done.foreign,
-            "mended": done.mended,
+            "repaired": done.repaired,
             "last": done.last,
         },
         json_output=json_output,

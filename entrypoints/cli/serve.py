@@ -10,12 +10,12 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import EXIT_CONFIGURATION, fail, run, settings_or_fail
-from entrypoints.photo_processing import missing_models, missing_system_libraries
-from entrypoints.settings import ConfigurationError
-from entrypoints.tracing import check_tracing
+from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries
+from entrypoints.wiring.settings import ConfigurationError
+from entrypoints.wiring.tracing import check_tracing
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 MEMORY: Final = {
     "MALLOC_ARENA_MAX": "2",
@@ -50,7 +50,7 @@ def serve() -> None:
     click.echo(f"tryon-images listens on http://{settings.host}:{settings.port} (stop with Ctrl-C)")
     sys.stdout.flush()
     # A fresh process: the server keeps none of the memory that the preparation took.
-    arguments = [sys.executable, "-P", "-m", "entrypoints.server"]
+    arguments = [sys.executable, "-P", "-m", "entrypoints.server.process"]
     os.execve(sys.executable, arguments, MEMORY | os.environ)  # noqa: S606 - fixed arguments
 
 

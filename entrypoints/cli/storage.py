@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from application.storage_rules import StorageFinding
+from application.ports.objects import StorageFinding
 from entrypoints.cli.console import as_json, run, settings_or_fail, show, show_one
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 
 @click.group()

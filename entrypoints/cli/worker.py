@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from entrypoints.background import generating
 from entrypoints.cli.console import run
+from entrypoints.server.background import generating
 
 if TYPE_CHECKING:
-    from entrypoints.container import Container
+    from entrypoints.wiring.container import Container
 
 
 @click.command()

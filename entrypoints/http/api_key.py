@@ -7,9 +7,10 @@ from typing import Any, Final, TypeAlias
 from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from adapters.telemetry.stages import note
 from application.authenticate import Authenticate
-from application.limit_rate import LimitRate, RateBucket
+from application.limit_rate import LimitRate
+from application.ports.system import RateBucket
+from application.request_trace import note
 from domain.account import Account
 from domain.errors import RateLimited
 from domain.rate_limit import Allowance

@@ -9,8 +9,6 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 
 from adapters.telemetry import metrics as metrics_of
-from entrypoints.background import generating, purging
-from entrypoints.container import Container
 from entrypoints.http import customers, health, images, metrics, previews, try_on
 from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
@@ -19,7 +17,9 @@ from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
-from entrypoints.watching import Watch
+from entrypoints.server.background import generating, purging
+from entrypoints.server.watching import Watch
+from entrypoints.wiring.container import Container
 
 if TYPE_CHECKING:
     from adapters.telemetry.traces import Traces

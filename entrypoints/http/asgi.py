@@ -7,8 +7,8 @@ fork server, which is started before anything else is imported here.
 import os
 from typing import TYPE_CHECKING
 
-from entrypoints.photo_processing import build_processor
-from entrypoints.settings import load_settings
+from entrypoints.wiring.photo_processing import build_processor
+from entrypoints.wiring.settings import load_settings
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -20,10 +20,10 @@ def from_environment() -> "Litestar":
     photo_workers = build_processor(settings)
     photo_workers.launch()
 
-    from entrypoints.container import Container  # noqa: PLC0415 - see above
     from entrypoints.http.app import create_app  # noqa: PLC0415
-    from entrypoints.logging import configure_structlog  # noqa: PLC0415
-    from entrypoints.tracing import traces_from_environment  # noqa: PLC0415
+    from entrypoints.server.logging import configure_structlog  # noqa: PLC0415
+    from entrypoints.wiring.container import Container  # noqa: PLC0415 - see above
+    from entrypoints.wiring.tracing import traces_from_environment  # noqa: PLC0415
 
     configure_structlog(settings.log_level)
     return create_app(Container(settings=settings, photo_workers=photo_workers), traces_from_environment(os.environ))

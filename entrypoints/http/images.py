@@ -7,8 +7,8 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from adapters.telemetry.stages import Stage, note
 from application.preview_link import LinkedImage
+from application.request_trace import Stage, note
 from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
 from domain.image import ImageId
 from entrypoints.http.api_key import RequestWithKey
@@ -18,7 +18,7 @@ from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import ImageBody
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import UploadForm, read_upload_form
-from entrypoints.settings import Settings
+from entrypoints.wiring.settings import Settings
 
 IdInPath = Annotated[str, PathParameter(name="imageId")]
 

@@ -5,7 +5,7 @@ import asyncio
 from litestar import Response, get
 
 from adapters.telemetry.metrics import exposition
-from entrypoints.metrics_server import MEDIA_TYPE
+from entrypoints.server.metrics_server import MEDIA_TYPE
 
 
 @get("/metrics", operation_id="metrics", include_in_schema=False)

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
 from adapters.telemetry.observed_request import CLIENT_LEFT_STATUS, ObservedRequest
-from adapters.telemetry.stages import Journal
+from application.request_trace import RequestTrace
 from entrypoints.http.api_key import rate_headers
 from entrypoints.http.errors import CLIENT_LEFT_CODE
 from entrypoints.http.request_id import HEADER, request_id
@@ -51,14 +51,14 @@ class ObservedRequests:
             await send(message)
 
         sent_id = request_id(scope)
-        with Journal(sent_id) as kept:
+        with RequestTrace(sent_id) as kept:
             try:
                 await self._app(scope, watched_receive, watched_send)
             finally:
                 kept.facts |= {"received_bytes": received_bytes, "sent_bytes": sent_bytes}
                 self._conclude(scope, status, started_ns, kept)
 
-    def _conclude(self, scope: Scope, status: int | None, started_ns: int, kept: Journal) -> None:
+    def _conclude(self, scope: Scope, status: int | None, started_ns: int, kept: RequestTrace) -> None:
         code = scope["state"].get("error_code")
         method = str(scope.get("method"))
         is_unheard = status is None or code == CLIENT_LEFT_CODE
@@ -71,7 +71,7 @@ class ObservedRequests:
             started_ns=started_ns,
             ended_ns=time.monotonic_ns(),
             traceparent=_traceparent(scope),
-            journal=kept,
+            trace=kept,
         )
         for observe in self._observers:
             observe(request)
@@ -82,7 +82,7 @@ def line_writer() -> Observer:
     log = structlog.get_logger().bind()  # as the log is configured now; binding again for every line would cost as much
 
     def write_line(request: ObservedRequest) -> None:
-        stages = request.journal.seconds_by_stage()
+        stages = request.trace.seconds_by_stage()
         log.info(
             "request",
             method=request.method,
@@ -91,7 +91,7 @@ def line_writer() -> Observer:
             **({"code": request.code} if request.code else {}),
             duration_ms=_milliseconds(request.seconds),
             **({"stages_ms": {name: _milliseconds(seconds) for name, seconds in stages.items()}} if stages else {}),
-            **request.journal.facts,
+            **request.trace.facts,
         )
 
     return write_line

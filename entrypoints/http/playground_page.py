@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.web_files import WebFiles
-from entrypoints.settings import Settings
+from entrypoints.wiring.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "playground"
 PAGE: Final = "index.html"

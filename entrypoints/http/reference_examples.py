@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 from litestar.openapi.spec import Example
 
+from domain.errors import PersonNotFacing
 from domain.person import Framing
 from domain.photo import SourceFormat, WarningCode
-from domain.try_on_errors import PersonNotFacing
 from entrypoints.http.schemas import (
     BoxBody,
     GenerationBody,

@@ -10,10 +10,13 @@ from litestar.openapi.spec import Example
 
 from domain.errors import (
     CustomerErased,
+    CustomerImageFetchFailed,
+    CustomerImageRequired,
     DomainError,
     FieldProblem,
     FileRequired,
     FileTooLarge,
+    GenerationNotFound,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     ImageNotFound,
@@ -21,20 +24,15 @@ from domain.errors import (
     InvalidApiKey,
     InvalidImage,
     MissingApiKey,
+    MultipartFileNotFound,
     Overloaded,
+    ProductImageFetchFailed,
+    ProductImagesRequired,
+    ProductNotFound,
     QuotaExceeded,
     RateLimited,
     UnsupportedImageFormat,
     ValidationFailed,
-)
-from domain.generation_errors import (
-    CustomerImageFetchFailed,
-    CustomerImageRequired,
-    GenerationNotFound,
-    MultipartFileNotFound,
-    ProductImageFetchFailed,
-    ProductImagesRequired,
-    ProductNotFound,
 )
 from domain.retention import RetentionPolicy
 from entrypoints.http.errors import STATUS

@@ -12,10 +12,10 @@ from application.read_generation import ReadGeneration
 from application.read_image import ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
-from entrypoints.container import Container
 from entrypoints.http.admission import Admission
 from entrypoints.http.draining import Draining
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

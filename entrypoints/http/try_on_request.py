@@ -15,8 +15,13 @@ import msgspec
 from application.start_try_on import FileSource, PhotoSource, StoredSource, TryOnCommand, UrlSource
 from domain.account import Account
 from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
-from domain.errors import FieldProblem, ValidationFailed
-from domain.generation_errors import CustomerImageRequired, MultipartFileNotFound, ProductImagesRequired
+from domain.errors import (
+    CustomerImageRequired,
+    FieldProblem,
+    MultipartFileNotFound,
+    ProductImagesRequired,
+    ValidationFailed,
+)
 from domain.image import ImageId
 from domain.product import is_product_id
 from domain.retention import RetentionPolicy

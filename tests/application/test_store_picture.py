@@ -7,7 +7,7 @@ import pytest
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.erase_customer import EraseCustomer
-from application.ports import Repositories
+from application.ports.rows import Repositories
 from application.purge import FinishDeletion, PurgeOverdue
 from application.store_picture import StorePicture
 from domain.errors import Overloaded

@@ -69,7 +69,7 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int,
         nonlocal purged
         while True:
             async with work.begin() as repositories:
-                batch = await repositories.images.doom_due(now, now + timedelta(minutes=1), 200)
+                batch = await repositories.images.mark_due_deleting(now, now + timedelta(minutes=1), 200)
             async with work.begin() as repositories:
                 await repositories.images.remove([image.image_id for image in batch.images])
             purged += len(batch.images)

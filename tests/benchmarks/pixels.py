@@ -43,7 +43,7 @@ def ours(photo: bytes) -> bytes:
     """Exactly what a worker does, without the detector."""
     opened = ImagingPhotoDecoder().open(photo)
     opened.view(None, LOOK_EDGE)
-    return opened.develop(portrait_window(opened.upright_size), 2000).jpeg
+    return opened.encode(portrait_window(opened.upright_size), 2000).jpeg
 
 
 def heif_pixels(photo: bytes) -> Any:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from adapters.workers.fork_server_client import WORKER_ENVIRONMENT
+from adapters.sandbox.fork_server_client import WORKER_ENVIRONMENT
 
 
 def enter(module: str) -> None:

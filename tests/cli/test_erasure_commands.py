@@ -14,8 +14,8 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.customer import Customer
 from domain.retention import RetentionPolicy
 from entrypoints.cli.main import main
-from entrypoints.container import Container
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.durability.world import World
 
@@ -122,12 +122,12 @@ def test_reconcile_says_what_differs_and_mends_it_only_when_told(shop: Shop) -> 
     assert f"stored image without an object: {name}" in found.stdout
     assert "object without a row: ttl-7d/img_stray.jpg" in found.stdout
     assert found.stderr == ""
-    assert shop.json("reconcile", "--apply")["mended"] == 2
+    assert shop.json("reconcile", "--apply")["repaired"] == 2
     assert shop.json("reconcile") == {
         "compared": 1,
         "objectsWithoutRow": 0,
         "imagesWithoutObject": 0,
         "foreignObjects": 0,
-        "mended": 0,
+        "repaired": 0,
         "last": other,
     }

@@ -1,6 +1,6 @@
 """What every object store must do, written once."""
 
-from application.ports import ObjectStore
+from application.ports.objects import ObjectStore
 
 NAME, OTHER_NAME = "ttl-7d/img_1.jpg", "ttl-1d/img_2.jpg"
 

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from application.limit_rate import RateBucket, RateLimiter
+from application.ports.system import RateBucket, RateLimiter
 from domain.rate_limit import Allowance, RateLimit
 from tests.builders import ACME, OTHER, MovableClock
 

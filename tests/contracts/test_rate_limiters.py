@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.memory.rate_limiter import InMemoryRateLimiter
+from adapters.rate_limit.database import SqlRateLimiter
+from adapters.rate_limit.in_process import InMemoryRateLimiter
 from adapters.sql.migrate import Migrator
-from adapters.sql.rate_limiter import SqlRateLimiter
 from adapters.sql.unit_of_work import create_engine
-from application.limit_rate import RateBucket
+from application.ports.system import RateBucket
 from domain.rate_limit import RateLimit
 from tests.builders import ACME, MovableClock
 from tests.contracts.rate_limiter import RateLimiterContract

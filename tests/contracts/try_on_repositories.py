@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from application.ports import UnitOfWork
+from application.ports.rows import UnitOfWork
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
 from domain.image import ImageId

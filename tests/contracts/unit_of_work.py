@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports import CustomerTraces, DoomedImage, Overdue, PublishOutcome, UnitOfWork
+from application.ports.rows import CustomerTraces, ImageToDelete, Overdue, PublishOutcome, UnitOfWork
 from domain.account import AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -24,8 +24,8 @@ ERA = ErasureId("era_1")
 RECORD = IdempotencyRecord(b"k" * 32, b"f" * 32)
 
 
-def ids(doomed: Iterable[DoomedImage]) -> list[str]:
-    return sorted(image.image_id for image in doomed)
+def ids(marked: Iterable[ImageToDelete]) -> list[str]:
+    return sorted(image.image_id for image in marked)
 
 
 def a_tombstone(customer: Customer, *, epoch: int) -> Tombstone:
@@ -86,7 +86,7 @@ class UnitOfWorkContract:
         image = await given_stored(work, an_image())
         async with work.begin() as repositories:
             assert await repositories.images.find(image.image_id, OTHER) is None
-            assert await repositories.images.doom(image.image_id, OTHER, SOON) is None
+            assert await repositories.images.mark_deleting(image.image_id, OTHER, SOON) is None
         assert await state_of(work, image) is ImageState.STORED
 
     async def test_publishing_twice_is_refused(self, work: UnitOfWork) -> None:
@@ -113,8 +113,8 @@ class UnitOfWorkContract:
     async def test_deletion_goes_by_way_of_deleting_and_frees_the_idempotency_key(self, work: UnitOfWork) -> None:
         image = await given_stored(work, an_image(idempotency=RECORD))
         async with work.begin() as repositories:
-            doomed = await repositories.images.doom(image.image_id, ACME, SOON)
-            assert doomed == DoomedImage(image.image_id, "ttl-7d/img_1.jpg")
+            marked = await repositories.images.mark_deleting(image.image_id, ACME, SOON)
+            assert marked == ImageToDelete(image.image_id, "ttl-7d/img_1.jpg")
         assert await state_of(work, image) is ImageState.DELETING
         async with work.begin() as repositories:
             assert await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest) is None
@@ -124,7 +124,7 @@ class UnitOfWorkContract:
     async def test_an_upload_in_flight_cannot_be_deleted_by_its_id(self, work: UnitOfWork) -> None:
         image = await given_pending(work, an_image())
         async with work.begin() as repositories:
-            assert await repositories.images.doom(image.image_id, ACME, SOON) is None
+            assert await repositories.images.mark_deleting(image.image_id, ACME, SOON) is None
 
     async def test_a_stored_image_is_never_removed_without_deletion(self, work: UnitOfWork) -> None:
         image = await given_stored(work, an_image())
@@ -143,29 +143,29 @@ class UnitOfWorkContract:
             await given_stored(work, an_image("img_5", account_id=OTHER, customer=a_customer(account_id=OTHER))),
         ]
         async with work.begin() as repositories:
-            doomed = await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
-        assert ids(doomed) == ["img_1", "img_2"]
-        assert {image.image_id for image in doomed if image.is_in_flight} == {"img_2"}
+            marked = await repositories.images.mark_customer_deleting(a_customer(), ERA, NOON, SOON)
+        assert ids(marked) == ["img_1", "img_2"]
+        assert {image.image_id for image in marked if image.is_in_flight} == {"img_2"}
         assert [await state_of(work, image) for image in mine] == [ImageState.DELETING] * 2
         assert [await state_of(work, image) for image in others] == [ImageState.STORED] * 3
 
     async def test_an_upload_that_was_erased_in_flight_learns_of_it(self, work: UnitOfWork) -> None:
         image = await given_pending(work, an_image(customer=a_customer()))
         async with work.begin() as repositories:
-            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.images.mark_customer_deleting(a_customer(), ERA, NOON, SOON)
         async with work.begin() as repositories:
             assert await repositories.images.publish(image, a_stored_photo()) is PublishOutcome.ERASED
 
     async def test_an_upload_that_was_erased_in_flight_keeps_its_lease(self, work: UnitOfWork) -> None:
         await given_pending(work, an_image(customer=a_customer()))
         async with work.begin() as repositories:
-            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.images.mark_customer_deleting(a_customer(), ERA, NOON, SOON)
         async with work.begin() as repositories:
-            assert not (await repositories.images.doom_due(SOON, SOON, 10)).images
+            assert not (await repositories.images.mark_due_deleting(SOON, SOON, 10)).images
             lapsed = NOON + UploadedImage.PENDING_LEASE
-            assert ids((await repositories.images.doom_due(lapsed, lapsed + timedelta(minutes=1), 10)).images) == [
-                "img_1"
-            ]
+            assert ids(
+                (await repositories.images.mark_due_deleting(lapsed, lapsed + timedelta(minutes=1), 10)).images
+            ) == ["img_1"]
 
     async def test_what_is_due_is_taken_oldest_first_and_once(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1", keep_for_days=3))
@@ -175,9 +175,9 @@ class UnitOfWorkContract:
         later = NOON + timedelta(days=5)
         retry_at = later + timedelta(minutes=1)
         async with work.begin() as repositories:
-            first = await repositories.images.doom_due(later, retry_at, 2)
-            second = await repositories.images.doom_due(later, retry_at, 2)
-            third = await repositories.images.doom_due(later, retry_at, 2)
+            first = await repositories.images.mark_due_deleting(later, retry_at, 2)
+            second = await repositories.images.mark_due_deleting(later, retry_at, 2)
+            third = await repositories.images.mark_due_deleting(later, retry_at, 2)
         assert (ids(first.images), first.expired, first.interrupted) == (["img_2", "img_4"], 1, 1)
         assert (ids(second.images), second.expired, second.interrupted) == (["img_1"], 1, 0)
         assert third.images == ()
@@ -186,22 +186,22 @@ class UnitOfWorkContract:
         await given_stored(work, an_image())
         async with work.begin() as repositories:
             just_before = A_WEEK_LATER - timedelta(microseconds=1)
-            assert (await repositories.images.doom_due(just_before, SOON, 10)).images == ()
-            assert ids((await repositories.images.doom_due(A_WEEK_LATER, SOON, 10)).images) == ["img_1"]
+            assert (await repositories.images.mark_due_deleting(just_before, SOON, 10)).images == ()
+            assert ids((await repositories.images.mark_due_deleting(A_WEEK_LATER, SOON, 10)).images) == ["img_1"]
 
     async def test_a_deletion_that_was_not_finished_is_due_again(self, work: UnitOfWork) -> None:
         image = await given_stored(work, an_image())
         async with work.begin() as repositories:
-            await repositories.images.doom(image.image_id, ACME, SOON)
+            await repositories.images.mark_deleting(image.image_id, ACME, SOON)
         async with work.begin() as repositories:
-            assert (await repositories.images.doom_due(NOON, SOON, 10)).images == ()
-            again = await repositories.images.doom_due(SOON, SOON + timedelta(minutes=1), 10)
+            assert (await repositories.images.mark_due_deleting(NOON, SOON, 10)).images == ()
+            again = await repositories.images.mark_due_deleting(SOON, SOON + timedelta(minutes=1), 10)
         assert (ids(again.images), again.expired, again.interrupted) == (["img_1"], 0, 0)
 
     async def test_images_of_a_customer_are_counted_until_their_rows_are_gone(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image(customer=a_customer()))
         async with work.begin() as repositories:
-            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.images.mark_customer_deleting(a_customer(), ERA, NOON, SOON)
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(1, 0)
             await repositories.images.remove([ImageId("img_1")])
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
@@ -217,25 +217,25 @@ class UnitOfWorkContract:
         image = an_image(customer=a_customer(), idempotency=RECORD)
         async with work.begin() as repositories:
             assert await repositories.images.publish(image, a_stored_photo()) is PublishOutcome.LAPSED
-            await repositories.images.readmit(image, SOON)
+            await repositories.images.reinstate(image, SOON)
         assert await state_of(work, image) is ImageState.DELETING
         async with work.begin() as repositories:
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
             assert await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest) is None
-            assert (await repositories.images.doom_due(NOON, SOON, 10)).images == ()
-            assert ids((await repositories.images.doom_due(SOON, SOON, 10)).images) == ["img_1"]
+            assert (await repositories.images.mark_due_deleting(NOON, SOON, 10)).images == ()
+            assert ids((await repositories.images.mark_due_deleting(SOON, SOON, 10)).images) == ["img_1"]
 
     async def test_a_row_that_is_there_is_not_readmitted(self, work: UnitOfWork) -> None:
         image = await given_stored(work, an_image())
         async with work.begin() as repositories:
-            await repositories.images.readmit(image, SOON)
+            await repositories.images.reinstate(image, SOON)
         assert await state_of(work, image) is ImageState.STORED
 
     async def test_more_images_than_a_statement_has_parameters_are_doomed_and_removed(self, work: UnitOfWork) -> None:
         many = [ImageId(f"img_{number:05}") for number in range(40_000)]
         async with work.begin() as repositories:
             await repositories.images.reserve(an_image(many[-1]))
-            assert ids(await repositories.images.doom_known(many, SOON)) == [many[-1]]
+            assert ids(await repositories.images.mark_known_deleting(many, SOON)) == [many[-1]]
             await repositories.images.remove(many)
             assert await repositories.images.count() == 0
 
@@ -263,7 +263,7 @@ class UnitOfWorkContract:
         await given_stored(work, an_image(customer=a_customer()))
         record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=1)
         async with work.begin() as repositories:
-            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.images.mark_customer_deleting(a_customer(), ERA, NOON, SOON)
             await repositories.erasures.open_record(record, [ImageId("img_1")], A_WEEK_LATER)
             assert await repositories.erasures.complete_records(SOON) == 0
             await repositories.images.remove([ImageId("img_1")])
@@ -286,7 +286,7 @@ class UnitOfWorkContract:
         await given_stored(work, an_image("img_1", customer=a_customer()))
         record = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=1)
         async with work.begin() as repositories:
-            await repositories.images.doom_customer(a_customer(), ERA, NOON, SOON)
+            await repositories.images.mark_customer_deleting(a_customer(), ERA, NOON, SOON)
             await repositories.erasures.open_record(record, [ImageId("img_1")], NOON)
             await repositories.erasures.sweep(SOON)
             assert await repositories.erasures.complete_records(SOON) == 0
@@ -297,7 +297,7 @@ class UnitOfWorkContract:
         await given_stored(work, an_image("img_1", customer=a_customer()))
         async with work.begin() as repositories:
             for erasure_id in (ErasureId("era_1"), ErasureId("era_2")):
-                await repositories.images.doom_customer(a_customer(), erasure_id, NOON, SOON)
+                await repositories.images.mark_customer_deleting(a_customer(), erasure_id, NOON, SOON)
                 record = ErasureRecord(erasure_id=erasure_id, account_id=ACME, requested_at=NOON, image_count=1)
                 await repositories.erasures.open_record(record, [ImageId("img_1")], A_WEEK_LATER)
             assert await repositories.erasures.complete_records(SOON) == 0
@@ -370,17 +370,17 @@ class UnitOfWorkContract:
         await given_stored(work, an_image("img_1"))
         await given_pending(work, an_image("img_2"))
         async with work.begin() as repositories:
-            doomed = await repositories.images.doom_stored([ImageId("img_1"), ImageId("img_2")], SOON)
-        assert ids(doomed) == ["img_1"]
+            marked = await repositories.images.mark_stored_deleting([ImageId("img_1"), ImageId("img_2")], SOON)
+        assert ids(marked) == ["img_1"]
 
     async def test_what_is_past_its_expiry_and_still_there_is_overdue(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1", keep_for_days=1))
-        doomed = await given_stored(work, an_image("img_2", keep_for_days=3))
+        marked = await given_stored(work, an_image("img_2", keep_for_days=3))
         await given_stored(work, an_image("img_3", keep_for_days=7))
         await given_pending(work, an_image("img_4", keep_for_days=1))
         now = NOON + timedelta(days=3, hours=1)
         async with work.begin() as repositories:
-            await repositories.images.doom(doomed.image_id, ACME, now + timedelta(minutes=1))
+            await repositories.images.mark_deleting(marked.image_id, ACME, now + timedelta(minutes=1))
         async with work.read() as repositories:
             assert await repositories.images.overdue(NOON + timedelta(hours=23)) == Overdue()
             assert await repositories.images.overdue(now) == Overdue(2, timedelta(days=2, hours=1))
@@ -388,10 +388,10 @@ class UnitOfWorkContract:
     async def test_an_accounts_live_images_are_those_that_are_stored_or_on_their_way(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1"))
         await given_pending(work, an_image("img_2"))
-        doomed = await given_stored(work, an_image("img_3"))
+        marked = await given_stored(work, an_image("img_3"))
         await given_stored(work, an_image("img_4", account_id=OTHER))
         async with work.begin() as repositories:
-            await repositories.images.doom(doomed.image_id, ACME, SOON)
+            await repositories.images.mark_deleting(marked.image_id, ACME, SOON)
             assert await repositories.images.count_live(ACME) == 2
 
     async def test_a_changed_account_keeps_its_name_and_its_erasures(self, work: UnitOfWork) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.random_source import SystemRandomSource
+from adapters.system import SystemRandomSource
 from domain.image import is_image_id
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from application.ports import Repositories, UnitOfWork
+from application.ports.rows import Repositories, UnitOfWork
 from domain.errors import Overloaded
 
 

@@ -15,10 +15,10 @@ from adapters.memory.person_detector import InMemoryPersonDetector
 from adapters.memory.photo_processor import InProcessPhotoProcessor
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
-from entrypoints import server
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
-from entrypoints.settings import load_settings
+from entrypoints.server import process as server
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import load_settings
 
 
 def preparer() -> PreparePhoto:

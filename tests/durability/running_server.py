@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from entrypoints.container import Container
-from entrypoints.settings import Settings, load_settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings, load_settings
 from tests.builders import MovableClock
 
 API_KEY = "gk_dev"

@@ -85,7 +85,7 @@ class AnyOrder(RuleBasedStateMachine):
             there = self.run(self.world.assert_nothing_is_left_behind())
             assert there >= set(self.kept)
             assert not there & self.gone
-            compared = self.run(self.world.reconcile(mend=False))
+            compared = self.run(self.world.reconcile(repair=False))
             assert (compared.compared, compared.orphans, compared.missing) == (len(there), 0, 0)
             self.world.clock.advance(days=8)
             self.run(self.world.purge())
@@ -156,9 +156,9 @@ class AnyOrder(RuleBasedStateMachine):
     def purge(self, plan: Plan) -> None:
         self.run(self.outcome(self.world.purge(plan), plan))
 
-    @rule(plan=plans, mend=st.booleans())
-    def reconcile(self, plan: Plan, mend: bool) -> None:
-        self.run(self.outcome(self.world.reconcile(plan, mend=mend), plan))
+    @rule(plan=plans, repair=st.booleans())
+    def reconcile(self, plan: Plan, repair: bool) -> None:
+        self.run(self.outcome(self.world.reconcile(plan, repair=repair), plan))
 
     @rule(minutes=st.sampled_from([1, 6, 60, 25 * 60, 4 * 24 * 60]))
     def time_passes(self, minutes: int) -> None:

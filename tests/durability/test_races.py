@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.random_source import SystemRandomSource
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.system import SystemRandomSource
 from domain.errors import CustomerErased, IdempotencyKeyInUse
 from domain.image import ImageId
 from tests.builders import a_customer, an_account

@@ -25,8 +25,8 @@ async def a_disaster(world: World) -> tuple[ImageId, ImageId]:
 async def test_a_dry_run_finds_both_and_touches_neither(make_world: MakeWorld) -> None:
     async with make_world() as world:
         _, lost = await a_disaster(world)
-        done = await world.reconcile(mend=False)
-        assert (done.compared, done.orphans, done.missing, done.mended, done.left) == (3, 1, 1, 0, 2)
+        done = await world.reconcile(repair=False)
+        assert (done.compared, done.orphans, done.missing, done.repaired, done.left) == (3, 1, 1, 0, 2)
         assert {(found.kind, found.object_name) for found in done.found} == {
             (Kind.ORPHAN, ORPHAN),
             (Kind.MISSING, f"ttl-1d/{lost}.jpg"),
@@ -37,8 +37,8 @@ async def test_a_dry_run_finds_both_and_touches_neither(make_world: MakeWorld) -
 async def test_mending_leaves_what_is_well(make_world: MakeWorld) -> None:
     async with make_world() as world:
         well, _ = await a_disaster(world)
-        done = await world.reconcile(mend=True)
-        assert (done.orphans, done.missing, done.mended, done.left) == (1, 1, 2, 0)
+        done = await world.reconcile(repair=True)
+        assert (done.orphans, done.missing, done.repaired, done.left) == (1, 1, 2, 0)
         assert await world.assert_nothing_is_left_behind() == {well}
 
 
@@ -48,7 +48,7 @@ async def test_an_upload_in_flight_is_no_difference(make_world: MakeWorld) -> No
         plan = Plan(Fault.CRASHES_AFTER, call=".put")
         with pytest.raises(ProcessDied):
             await world.upload(b"in flight", plan)
-        assert (await world.reconcile(mend=True)).left == 0
+        assert (await world.reconcile(repair=True)).left == 0
         assert len([name async for name in world.objects.names()]) == 2
 
 
@@ -56,7 +56,7 @@ async def test_what_is_not_ours_is_named_and_left_alone(make_world: MakeWorld) -
     async with make_world() as world:
         await world.upload(b"well")
         await world.objects.put("ttl-7d/notes.txt", b"a person's own")
-        done = await world.reconcile(mend=True)
+        done = await world.reconcile(repair=True)
         assert (done.foreign, done.left) == (1, 0)
         assert await world.objects.get("ttl-7d/notes.txt") == b"a person's own"
 
@@ -66,7 +66,7 @@ async def test_storage_that_is_not_mounted_is_not_taken_for_empty(make_world: Ma
         image = (await world.upload(b"well")).image
         await world.objects.delete([image.object_name])
         with pytest.raises(ReconcileRefused, match="mounted"):
-            await world.reconcile(mend=True)
+            await world.reconcile(repair=True)
 
 
 async def test_a_comparison_goes_on_where_it_was_stopped(make_world: MakeWorld) -> None:
@@ -80,8 +80,8 @@ async def test_a_comparison_goes_on_where_it_was_stopped(make_world: MakeWorld) 
             await world.objects.put(f"ttl-7d/img_{number + 5000}.jpg", b"orphan")
         finish = FinishDeletion(world.objects, world.work, world.clock)
         use_case = Reconcile(world.work, world.objects, finish, world.clock)
-        steps: list[Comparison] = [done async for done in use_case.execute(mend=False)]
+        steps: list[Comparison] = [done async for done in use_case.execute(repair=False)]
         assert len(steps) > 1
-        rest = [done async for done in use_case.execute(mend=False, after=steps[0].last)]
+        rest = [done async for done in use_case.execute(repair=False, after=steps[0].last)]
         assert steps[0].orphans + rest[-1].orphans == steps[-1].orphans == PAGE + 3
         assert steps[0].compared + rest[-1].compared == steps[-1].compared

@@ -33,7 +33,7 @@ async def given_up_by_a_purger(world: World) -> None:
 
 async def reconciled(world: World) -> None:
     other = await world.upload(b"other")  # an empty bucket beside a row would be taken for one that is not mounted
-    assert (await world.reconcile(mend=True)).left == 0
+    assert (await world.reconcile(repair=True)).left == 0
     await world.delete(other.image.image_id)
 
 

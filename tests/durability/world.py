@@ -7,8 +7,10 @@ from typing import Any
 from adapters.object_storage.hmac_links import HmacLinks
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer, ErasureOutcome
-from application.photo_ports import PreparedPhoto
-from application.ports import ObjectStore, RandomSource, UnitOfWork
+from application.ports.objects import ObjectStore
+from application.ports.photos import PreparedPhoto
+from application.ports.rows import UnitOfWork
+from application.ports.system import RandomSource
 from application.preview_link import LinkedImage, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue, PurgeReport
 from application.reconcile import Comparison, Reconcile
@@ -101,9 +103,9 @@ class World:
         work, objects, finish = self._ports(plan)
         return await PurgeOverdue(work, finish, objects, self.clock, batch_size=3).execute()
 
-    async def reconcile(self, plan: Plan | None = None, *, mend: bool) -> Comparison:
+    async def reconcile(self, plan: Plan | None = None, *, repair: bool) -> Comparison:
         work, objects, finish = self._ports(plan)
-        steps = [done async for done in Reconcile(work, objects, finish, self.clock).execute(mend=mend)]
+        steps = [done async for done in Reconcile(work, objects, finish, self.clock).execute(repair=repair)]
         return steps[-1]
 
     async def bytes_of(self, image_id: ImageId) -> bytes | None:

@@ -18,11 +18,11 @@ from adapters.sql.unit_of_work import create_engine
 from domain.generation import Generation, GenerationId, Inputs
 from domain.image import ImageId
 from domain.retention import RetentionPolicy
-from entrypoints.container import Container
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.builders import ACME, a_stored_photo, an_account, an_image
-from tests.engines.fake_model import Answer, a_prediction, running
 from tests.http.conftest import a_jpeg
+from tests.try_on.fake_model import Answer, a_prediction, running
 
 JOBS = 100
 AT_ONCE = 4

@@ -20,9 +20,9 @@ from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
 from domain.retention import RetentionPolicy
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 
 API = "/tryon/v1"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from prometheus_client import REGISTRY
 
 from entrypoints.http.admission import Admission
-from entrypoints.watching import Watch
+from entrypoints.server.watching import Watch
 from tests.http.conftest import Service
 
 

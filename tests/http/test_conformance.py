@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.checks import negative_data_rejection
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.upload_form import ALIASES
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
 from tests.live_server import serving

@@ -10,7 +10,7 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.account import Account, AccountId
 from domain.errors import Overloaded
 from entrypoints.http.admission import WANTED_FOR_SECONDS, Admission
-from entrypoints.settings import Settings
+from entrypoints.wiring.settings import Settings
 from tests.builders import ACME, OTHER
 from tests.http.conftest import API, Service, a_jpeg
 

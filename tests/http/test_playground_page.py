@@ -9,10 +9,10 @@ from litestar.testing import TestClient
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from entrypoints.http.playground_page import FOLDER
-from entrypoints.settings import Settings, load_settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings, load_settings
 from tests.http.conftest import Service, an_in_process_processor
 
 

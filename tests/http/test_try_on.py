@@ -16,15 +16,13 @@ from adapters.memory.photo_processor import InProcessPhotoProcessor
 from adapters.memory.try_on_engine import InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
-from application.photo_ports import PreparedPhoto
+from application.ports.photos import PreparedPhoto
 from domain.customer import Customer
-from domain.errors import DomainError
+from domain.errors import ContentFiltered, DomainError, EngineUnavailable, GarmentNotSeparable
 from domain.generation import LeaseId
-from domain.generation_errors import ContentFiltered, EngineUnavailable
-from domain.try_on_errors import GarmentNotSeparable
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.http.conftest import API, Service, a_jpeg, account_with_key, an_in_process_processor
 from tests.http.test_refusals import refused

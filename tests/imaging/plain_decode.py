@@ -18,4 +18,4 @@ PNG = b"".join(
         _chunk(b"IEND", b""),
     ]
 )
-KEPT = ImagingPhotoDecoder().open(ImagingPhotoDecoder().open(PNG).develop(None, 2000).jpeg).develop(None, 2000)
+KEPT = ImagingPhotoDecoder().open(ImagingPhotoDecoder().open(PNG).encode(None, 2000).jpeg).encode(None, 2000)

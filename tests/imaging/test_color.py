@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from domain.photo import WarningCode
 from tests import photos
-from tests.imaging.developing import developed, difference, looked_at
+from tests.imaging.encoding import difference, encoded, looked_at
 
 Floats = npt.NDArray[np.float64]
 
@@ -128,7 +128,7 @@ def test_the_kept_picture_is_converted_too() -> None:
     profile = photos.matrix_profile(ADOBE_RGB, photos.curve_gamma(563 / 256))
     photo = photos.encoded(Image.new("RGB", (64, 80), (60, 160, 90)), "PNG", icc_profile=profile)
     expected = in_srgb(np.array([60, 160, 90], np.uint8), LEVELS ** (563 / 256), ADOBE_RGB)
-    kept = np.asarray(Image.open(io.BytesIO(developed(photo).jpeg)))
+    kept = np.asarray(Image.open(io.BytesIO(encoded(photo).jpeg)))
     assert np.abs(kept[40, 32] - expected).max() <= 2
 
 
@@ -193,7 +193,7 @@ def test_a_profile_made_of_tables_is_honoured() -> None:
     lab = np.stack([30 * r + 60 * g + 10 * b, 40 * (r - g), 30 * (r - b)], axis=1)
     corners = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8).reshape(2, 4, 3)
     photo = photos.encoded(Image.fromarray(corners), "PNG", icc_profile=lab_table_profile(b"RGB ", lab))
-    assert developed(photo).warnings == ()
+    assert encoded(photo).warnings == ()
     assert difference(looked_at(photo).reshape(8, 3), lab_in_srgb(lab)).max() <= 2
 
 
@@ -215,7 +215,7 @@ def test_an_unusable_profile_counts_as_srgb_with_a_warning(name: str) -> None:
     chart = photos.color_chart()
     photo = photos.encoded(chart, "PNG", icc_profile=UNUSABLE[name])
     assert (looked_at(photo) == np.asarray(chart)).all()
-    assert [warning.code for warning in developed(photo).warnings] == [WarningCode.COLOR_PROFILE_IGNORED]
+    assert [warning.code for warning in encoded(photo).warnings] == [WarningCode.COLOR_PROFILE_IGNORED]
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ def test_a_profile_with_a_part_missing_or_double_counts_as_srgb_with_a_warning(
 ) -> None:
     chart = photos.jpeg(photos.color_chart())
     photo = photos.with_segments(chart, *broken(photos.icc_segments(GOOD, 200)))
-    assert [warning.code for warning in developed(photo).warnings] == [WarningCode.COLOR_PROFILE_IGNORED]
+    assert [warning.code for warning in encoded(photo).warnings] == [WarningCode.COLOR_PROFILE_IGNORED]
     assert (looked_at(photo) == looked_at(chart)).all()
 
 
 def test_a_picture_without_a_profile_is_srgb_and_nobody_is_warned() -> None:
     chart = photos.color_chart()
     photo = photos.encoded(chart, "PNG")
-    assert developed(photo).warnings == ()
+    assert encoded(photo).warnings == ()
     assert (looked_at(photo) == np.asarray(chart)).all()
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from domain.errors import InvalidImage
 from domain.geometry import Size
 from tests import photos
-from tests.imaging.developing import developed, difference, looked_at, opened
+from tests.imaging.encoding import difference, encoded, looked_at, opened
 
 PICTURE = photos.astronaut(160, 200)
 RGB = np.asarray(PICTURE)
@@ -32,7 +32,7 @@ WHOLE = {
 
 def refused(photo: bytes) -> bool:
     try:
-        developed(photo)
+        encoded(photo)
     except InvalidImage:
         return True
     return False

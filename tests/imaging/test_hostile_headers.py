@@ -13,7 +13,7 @@ from PIL import Image
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from domain.errors import DomainError, ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from tests import photos
-from tests.imaging.developing import developed, looked_at, opened
+from tests.imaging.encoding import encoded, looked_at, opened
 
 PICTURE = photos.astronaut(80, 100)
 JPEG, PNG = photos.jpeg(PICTURE), photos.encoded(PICTURE, "PNG")
@@ -194,10 +194,10 @@ def test_hostile_headers_are_answered_in_little_time(name: str) -> None:
     photo, refusal = HOSTILE[name]
     started_at = time.process_time()
     if refusal is None:
-        assert developed(photo).size.pixels == 8_000
+        assert encoded(photo).size.pixels == 8_000
     else:
         with pytest.raises(refusal):
-            developed(photo)
+            encoded(photo)
     assert time.process_time() - started_at < 3  # plain Pillow needs a minute for some
 
 
@@ -206,7 +206,7 @@ def test_whatever_stands_behind_the_magic_bytes_is_an_invalid_image(family: str)
     head = photos.encoded(PICTURE, family)[:24]
     noise = np.random.default_rng(3).integers(0, 256, 5000, np.uint8).tobytes()
     with pytest.raises(InvalidImage):
-        developed(head + noise)
+        encoded(head + noise)
 
 
 def test_pillow_is_never_asked_which_decoder_to_take() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from domain.geometry import Box
 from tests import photos
-from tests.imaging.developing import Picture, difference, looked_at, opened, shown
+from tests.imaging.encoding import Picture, difference, looked_at, opened, shown
 
 ALL_ORIENTATIONS = range(1, 9)
 UPRIGHT = photos.corners()

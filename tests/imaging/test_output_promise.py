@@ -8,7 +8,7 @@ from PIL import Image
 
 from domain.geometry import Box, Size
 from tests import photos
-from tests.imaging.developing import developed, difference, looked_at, opened, read
+from tests.imaging.encoding import difference, encoded, looked_at, opened, read
 from tests.imaging.jpeg_markers import assert_keeps_the_output_promise
 
 PICTURE = photos.astronaut(160, 200)
@@ -54,7 +54,7 @@ PRIVATE = {
 @pytest.mark.parametrize("family", PRIVATE)
 def test_nothing_private_comes_back(family: str) -> None:
     assert photos.SECRET in PRIVATE[family]
-    jpeg = developed(PRIVATE[family]).jpeg
+    jpeg = encoded(PRIVATE[family]).jpeg
     assert photos.SECRET not in jpeg
     assert assert_keeps_the_output_promise(jpeg) == SIZE
 
@@ -62,7 +62,7 @@ def test_nothing_private_comes_back(family: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1", "I;16"])
 def test_every_picture_is_kept_as_three_components_of_8_bits(mode: str) -> None:
     picture = PICTURE.convert("L").convert(mode) if mode == "I;16" else PICTURE.convert(mode)
-    assert assert_keeps_the_output_promise(developed(photos.encoded(picture, "PNG")).jpeg) == SIZE
+    assert assert_keeps_the_output_promise(encoded(photos.encoded(picture, "PNG")).jpeg) == SIZE
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_every_picture_is_kept_as_three_components_of_8_bits(mode: str) -> None:
 )
 def test_the_kept_size(source: tuple[int, int], window: Box | None, kept: tuple[int, int]) -> None:
     photo = photos.encoded(Image.new("L", source, 90), "PNG")
-    result = developed(photo, window)
+    result = encoded(photo, window)
     assert result.size == Size(*kept)
     assert assert_keeps_the_output_promise(result.jpeg) == kept
 
 
 def test_the_longest_edge_is_the_callers_choice() -> None:
     photo = photos.jpeg(photos.astronaut(400, 500))
-    assert developed(photo, longest_edge=100).size == Size(80, 100)
+    assert encoded(photo, longest_edge=100).size == Size(80, 100)
     assert looked_at(photo, longest_edge=100).shape == (100, 80, 3)
     assert looked_at(photo, Box(0, 0, 200, 100), longest_edge=100).shape == (50, 100, 3)
 
 
 def test_a_window_outside_of_the_picture_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="leaves the picture"):
-        developed(photos.jpeg(PICTURE), Box(100, 0, 61, 200))
+        encoded(photos.jpeg(PICTURE), Box(100, 0, 61, 200))
 
 
 @pytest.mark.parametrize("family", ["JPEG", "PNG", "WEBP", "HEIF"])
@@ -103,10 +103,10 @@ def test_looking_first_changes_nothing_about_what_is_kept(family: str) -> None:
     looked = opened(photo)
     looked.view(None, 256)
     looked.view(Box(100, 100, 300, 300), 256)
-    assert looked.develop(Box(0, 0, 400, 500), 2000) == developed(photo, Box(0, 0, 400, 500))
+    assert looked.encode(Box(0, 0, 400, 500), 2000) == encoded(photo, Box(0, 0, 400, 500))
 
 
 def test_the_kept_picture_shows_what_was_sent() -> None:
     picture = photos.astronaut(400, 500)
-    kept = read(developed(photos.encoded(picture, "PNG")).jpeg)
+    kept = read(encoded(photos.encoded(picture, "PNG")).jpeg)
     assert difference(kept, np.asarray(picture)).mean() < 2.5

@@ -12,7 +12,7 @@ from PIL import Image
 
 from domain.geometry import Size
 from tests import photos
-from tests.imaging.developing import developed, difference, looked_at, opened, shown
+from tests.imaging.encoding import difference, encoded, looked_at, opened, shown
 
 PICTURE = photos.astronaut(80, 100)
 RGB = np.asarray(PICTURE)
@@ -265,7 +265,7 @@ def deep_heic(samples: npt.NDArray[Any], depth: int) -> bytes:
 
 def test_a_strip_keeps_at_least_one_pixel() -> None:
     photo = photos.encoded(Image.new("RGB", (3000, 1), "white"), "PNG")
-    assert developed(photo).size == Size(2000, 1)
+    assert encoded(photo).size == Size(2000, 1)
 
 
 def test_a_single_pixel_is_a_photo() -> None:

@@ -12,7 +12,7 @@ from adapters.imaging.raster import PlanarRaster
 from domain.geometry import Box, Size
 from tests import photos
 from tests.imaging.conftest import needs_library
-from tests.imaging.developing import difference, looked_at, shown
+from tests.imaging.encoding import difference, looked_at, shown
 
 SIZE = Size(601, 757)
 PICTURE = photos.astronaut(SIZE.width, SIZE.height)

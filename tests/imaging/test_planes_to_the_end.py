@@ -18,7 +18,7 @@ from adapters.imaging.raster import PlanarRaster, halved
 from domain.geometry import Box, Size
 from tests import photos
 from tests.imaging.conftest import needs_library
-from tests.imaging.developing import Picture, developed, difference, opened, read, shown
+from tests.imaging.encoding import Picture, difference, encoded, opened, read, shown
 from tests.imaging.jpeg_markers import assert_keeps_the_output_promise, segments
 from tests.imaging.test_color import ADOBE_RGB, DISPLAY_P3, LEVELS, in_srgb, srgb_decoded
 
@@ -81,7 +81,7 @@ class TestEncoding:
         for _ in range(200):
             (left, right), (top, bottom) = (np.sort(chance.integers(0, edge, 2)) for edge in (67, 83))
             window = Box(int(left), int(top), int(right - left) + 1, int(bottom - top) + 1)
-            kept = photo.develop(window, int(chance.integers(1, 90)))
+            kept = photo.encode(window, int(chance.integers(1, 90)))
             assert assert_keeps_the_output_promise(kept.jpeg) == (kept.size.width, kept.size.height)
 
 
@@ -94,7 +94,7 @@ def test_there_is_no_encoding_of_planes_without_the_library() -> None:
 class TestSamples:
     def test_those_of_a_420_photo_stay_as_they_are_when_it_is_not_scaled(self) -> None:
         photo = photos.jpeg(photos.astronaut(400, 500), quality=92, subsampling=2)
-        before, after = (decode_planes(jpeg, Size(400, 500), 1) for jpeg in (photo, developed(photo).jpeg))
+        before, after = (decode_planes(jpeg, Size(400, 500), 1) for jpeg in (photo, encoded(photo).jpeg))
         if before is None or after is None:
             pytest.skip("the system has no libturbojpeg")
         assert difference(after.blue, before.blue).mean() < 0.6

@@ -12,7 +12,7 @@ from adapters.imaging.jpeg_pixels import decode_jpeg
 from adapters.imaging.resizing import scaled_down
 from domain.geometry import Box, Size
 from tests import photos
-from tests.imaging.developing import developed, difference, looked_at, opened, read, shown
+from tests.imaging.encoding import difference, encoded, looked_at, opened, read, shown
 
 PICTURES = {"astronaut": data.astronaut(), "cat": data.chelsea(), "coffee": data.coffee()}
 
@@ -50,7 +50,7 @@ def test_lines_too_fine_for_the_result_turn_gray_instead_of_moire(scale: float) 
 @pytest.mark.parametrize(("width", "height"), [(40_000_000, 1), (1, 10_000_000), (9_000_000, 4)])
 def test_the_thinnest_strips_take_no_longer_than_others(width: int, height: int) -> None:
     photo = photos.raw_png(width, height, 1, 0, (b"\0" + b"\xff" * -(-width // 8)) * height)
-    assert developed(photo).size.longest_edge == 2000
+    assert encoded(photo).size.longest_edge == 2000
     assert (looked_at(photo) == 255).all()
 
 
@@ -87,7 +87,7 @@ def test_a_small_part_of_a_large_jpeg_keeps_its_detail() -> None:
     photo = opened(photos.jpeg(picture, quality=92))
     window = Box(1000, 1000, 1600, 2000)
     photo.view(None, 512)
-    kept = read(photo.develop(window, 2000).jpeg)
+    kept = read(photo.encode(window, 2000).jpeg)
     expected = np.asarray(picture)[1000:3000, 1000:2600]
     assert kept.shape == (2000, 1600, 3)
     assert difference(kept, expected).mean() < 2

@@ -21,9 +21,9 @@ from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
 from domain.geometry import Box
 from domain.person import SeenPerson
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
-from entrypoints.settings import Settings
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.free_port import free_port
 from tests.http.conftest import account_with_key
 from tests.live_server import serving

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.sync_api import FileChooser, Page, Route, expect
 
-from domain.try_on_errors import PersonNotFacing
+from domain.errors import PersonNotFacing
 from tests.photos import astronaut, heic, jpeg
 from tests.playground.conftest import PATIENCE_MS, Playground, Stage, opened, the_photo
 

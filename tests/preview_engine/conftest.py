@@ -7,7 +7,7 @@ import skimage.data
 
 from adapters.preview_engine.engine import PreviewEngine
 from adapters.preview_engine.pictures import Rgb
-from entrypoints.settings import Settings
+from entrypoints.wiring.settings import Settings
 from tests.preview_engine.garments import as_jpeg
 
 

@@ -3,10 +3,8 @@ import pytest
 
 from adapters.preview_engine.engine import PreviewEngine
 from adapters.preview_engine.pictures import Rgb, decode
-from domain import try_on_errors
-from domain.errors import DomainError
+from domain.errors import GarmentNotSeparable, GarmentNotSupported, PersonNotFound, TorsoNotVisible
 from domain.geometry import Size
-from domain.try_on_errors import GarmentNotSeparable, GarmentNotSupported, PersonNotFound, TorsoNotVisible
 from tests.preview_engine import garments
 from tests.preview_engine.garments import as_jpeg
 
@@ -166,14 +164,3 @@ def test_what_is_not_for_the_upper_body_is_refused(
 ) -> None:
     with pytest.raises(GarmentNotSupported):
         engine.render(astronaut_jpeg, drawing.jpeg)
-
-
-def test_every_refusal_has_its_own_code() -> None:
-    refusals = [kind for kind in vars(try_on_errors).values() if isinstance(kind, type)]
-    assert {kind.code for kind in refusals if issubclass(kind, DomainError) and kind is not DomainError} == {
-        "PERSON_NOT_FOUND",
-        "PERSON_NOT_FACING",
-        "TORSO_NOT_VISIBLE",
-        "GARMENT_NOT_SEPARABLE",
-        "GARMENT_NOT_SUPPORTED",
-    }

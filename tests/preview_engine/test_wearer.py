@@ -4,7 +4,7 @@ import pytest
 from adapters.preview_engine.pictures import Points
 from adapters.preview_engine.pose import Joint, Pose
 from adapters.preview_engine.wearer import read_wearer
-from domain.try_on_errors import PersonNotFacing, PersonNotFound, TorsoNotVisible
+from domain.errors import PersonNotFacing, PersonNotFound, TorsoNotVisible
 
 STANDING: dict[Joint, tuple[float, float]] = {
     Joint.NOSE: (400, 150),

@@ -40,7 +40,7 @@ class Replica:
     def photo_workers(self) -> "list[psutil.Process]":
         """What a fork server has forked."""
         tree = psutil.Process(self.process.pid).children(recursive=True)
-        servers = {process.pid for process in tree if "adapters.workers.fork_server" in process.cmdline()}
+        servers = {process.pid for process in tree if "adapters.sandbox.fork_server" in process.cmdline()}
         return [process for process in tree if process.ppid() in servers]
 
     def stop(self) -> None:

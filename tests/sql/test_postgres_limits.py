@@ -59,10 +59,10 @@ async def test_a_statement_that_takes_too_long_is_an_outage_and_leaves_nothing_s
         await holder.execute(text("SELECT 1 FROM images FOR UPDATE"))
         with pytest.raises(Overloaded):
             async with work.begin() as repositories:
-                await repositories.images.doom(ImageId("img_000"), ACME, NOON)
+                await repositories.images.mark_deleting(ImageId("img_000"), ACME, NOON)
         await holder.rollback()
     async with work.begin() as repositories:
-        assert await repositories.images.doom(ImageId("img_000"), ACME, NOON) is not None
+        assert await repositories.images.mark_deleting(ImageId("img_000"), ACME, NOON) is not None
 
 
 async def test_a_look_up_that_takes_too_long_is_an_outage_too(engine: AsyncEngine, work: SqlUnitOfWork) -> None:
@@ -131,7 +131,7 @@ async def test_purgers_share_the_work_without_waiting_for_each_other(work: SqlUn
 
     async def purge() -> list[str]:
         async with work.begin() as repositories:
-            batch = await repositories.images.doom_due(IN_A_WEEK, IN_A_WEEK + timedelta(minutes=1), 25)
+            batch = await repositories.images.mark_due_deleting(IN_A_WEEK, IN_A_WEEK + timedelta(minutes=1), 25)
             await everyone_has_a_batch.wait()  # all four transactions are open now, each with its rows locked
         return [image.image_id for image in batch.images]
 

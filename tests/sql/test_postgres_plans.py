@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.rate_limiter import SqlRateLimiter
+from adapters.rate_limit.database import SqlRateLimiter
 from adapters.sql.unit_of_work import SqlRepositories, create_engine
-from application.limit_rate import RateBucket
+from application.ports.system import RateBucket
 from domain.account import AccountId, KeyId
 from domain.customer import Customer
 from domain.errors import ImageNotFound
@@ -80,12 +80,12 @@ async def upload(repositories: SqlRepositories) -> None:
 
 
 async def erase(repositories: SqlRepositories) -> None:
-    await repositories.images.doom(SOME[0], ACME, LATER)
-    await repositories.images.doom_upload(SOME[1], LATER)
+    await repositories.images.mark_deleting(SOME[0], ACME, LATER)
+    await repositories.images.mark_upload_deleting(SOME[1], LATER)
     await repositories.erasures.serialize(SOMEBODY)
     await repositories.erasures.advance_epoch(AccountId("acc_7"))
     await repositories.generations.fail_customer(SOMEBODY, GONE, NOON)
-    await repositories.images.doom_customer(SOMEBODY, ErasureId("era_new"), NOON, LATER)
+    await repositories.images.mark_customer_deleting(SOMEBODY, ErasureId("era_new"), NOON, LATER)
     await repositories.images.traces_of(SOMEBODY)
     await repositories.erasures.knows_record(ErasureId("era_7"))
     await repositories.erasures.images_of(ErasureId("era_7"))
@@ -93,7 +93,7 @@ async def erase(repositories: SqlRepositories) -> None:
 
 
 async def purge(repositories: SqlRepositories) -> None:
-    await repositories.images.doom_due(NOON + timedelta(minutes=10), LATER, 200)
+    await repositories.images.mark_due_deleting(NOON + timedelta(minutes=10), LATER, 200)
     await repositories.images.remove(SOME)
     await repositories.erasures.complete_records(NOON)
     await repositories.erasures.sweep(NOON)
@@ -102,8 +102,8 @@ async def purge(repositories: SqlRepositories) -> None:
     await repositories.images.overdue(NOON)
     await repositories.erasures.count_open()
     await repositories.images.objects_of(SOME)
-    await repositories.images.doom_known(SOME, LATER)
-    await repositories.images.doom_stored(SOME, LATER)
+    await repositories.images.mark_known_deleting(SOME, LATER)
+    await repositories.images.mark_stored_deleting(SOME, LATER)
 
 
 async def work_on_a_generation(repositories: SqlRepositories) -> None:

@@ -20,10 +20,10 @@ from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitO
 from adapters.telemetry.metrics import exposition
 from adapters.telemetry.traces import Traces
 from application.authenticate import DEFAULT_ACCOUNT
-from entrypoints.container import Container
 from entrypoints.http.app import create_app
-from entrypoints.logging import configure_structlog, line_formatter
-from entrypoints.settings import Settings
+from entrypoints.server.logging import configure_structlog, line_formatter
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
 from tests.http.conftest import account_with_key, an_in_process_processor
 
 

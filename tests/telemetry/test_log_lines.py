@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from entrypoints.logging import configure_structlog
+from entrypoints.server.logging import configure_structlog
 
 
 class FullDisk(io.StringIO):

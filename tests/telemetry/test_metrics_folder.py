@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from entrypoints.metrics_folder import VARIABLE, metrics_folder
+from entrypoints.server.metrics_folder import VARIABLE, metrics_folder
 
-HOLD = "import pathlib, sys; from entrypoints.metrics_folder import metrics_folder as f\n" + (
+HOLD = "import pathlib, sys; from entrypoints.server.metrics_folder import metrics_folder as f\n" + (
     "with f(pathlib.Path(sys.argv[1])) as folder: print(folder, flush=True); sys.stdin.read()"
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.url_fetching.public_addresses import is_public
 from adapters.url_fetching.url_fetcher import UrlFetcher, resolve
-from application.try_on_ports import UrlNotFetched
+from application.ports.try_on import UrlNotFetched
 from tests.url_fetching.local_web import LOOPBACK, LocalWeb, answering
 from tests.url_fetching.test_public_addresses import REFUSED
 

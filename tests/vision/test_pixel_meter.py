@@ -3,7 +3,7 @@ from PIL import ImageEnhance, ImageFilter
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.pixel_meter import PixelMeter
-from application.photo_ports import OpenPhoto
+from application.ports.photos import OpenPhoto
 from domain.geometry import Box
 from domain.photo_quality import DARKEST_HIGHLIGHTS, DARKEST_MIDTONE, LEAST_DETAIL
 from tests.people import ASTRONAUT, as_png

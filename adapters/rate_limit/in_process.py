@@ -1,0 +1,27 @@
+"""Request rates in this process: exact as long as no other process serves."""
+
+from typing import Final
+
+from application.ports.system import Clock, RateBucket
+from domain.account import AccountId
+from domain.rate_limit import Allowance, RateLimit, microseconds
+
+_SWEEP_AT: Final = 10_000  # buckets; full ones say nothing and are forgotten then
+
+
+class InMemoryRateLimiter:
+    """One number per account and bucket."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._full_at: dict[tuple[AccountId, RateBucket], int] = {}
+
+    async def take(self, account_id: AccountId, bucket: RateBucket, limit: RateLimit) -> Allowance:
+        now = microseconds(self._clock.now())
+        full_at = self._full_at.get((account_id, bucket), 0)
+        if not limit.admits(full_at, now):
+            return limit.allowance(full_at, now, is_granted=False)
+        if len(self._full_at) >= _SWEEP_AT:
+            self._full_at = {key: at for key, at in self._full_at.items() if at > now}
+        full_at = self._full_at[account_id, bucket] = limit.after(full_at, now)
+        return limit.allowance(full_at, now, is_granted=True)

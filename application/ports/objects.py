@@ -1,0 +1,63 @@
+"""Ports to object storage: the objects, and the rules of the store itself."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ObjectStore(Protocol):
+    """Keeps finished JPEGs under names that hold no personal data."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Durable when it returns, nothing half-written when it fails. Raises: Overloaded."""
+        ...
+
+    async def get(self, name: str) -> bytes | None:
+        """None when there is no such object. Raises: Overloaded."""
+        ...
+
+    async def delete(self, names: Iterable[str]) -> frozenset[str]:
+        """Delete what is there; what is not there counts as deleted. Never raises for an outage.
+
+        Returns: the names that may still be there and have to be tried again.
+        """
+        ...
+
+    def names(self, after: str = "") -> AsyncIterator[str]:
+        """All object names in the order of their bytes, from the first one greater than `after`. Raises: Overloaded."""
+        ...
+
+    async def sweep(self) -> None:
+        """Discard what puts of killed processes left unfinished. Raises: Overloaded."""
+        ...
+
+    async def check(self) -> None:
+        """Raises: Overloaded when objects cannot be written now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFinding:
+    """One thing that was looked at. `fix` says what to run when it is not as it should be."""
+
+    check: str
+    is_ok: bool
+    fix: str = ""
+
+
+class StorageRules(Protocol):
+    """The settings of the store itself, beside its objects."""
+
+    async def check(self) -> tuple[StorageFinding, ...]:
+        """Look at everything that could keep what we promised to erase, or keep us from working.
+
+        Never raises for an outage: that is a finding too.
+        """
+        ...
+
+    async def setup(self, *, dry_run: bool) -> tuple[str, ...]:
+        """Set the rules by which photos go even if nobody deletes them; leave everybody else's rules alone.
+
+        Returns: what was changed (or would be), a line each; empty when all was in place. Raises: Overloaded.
+        """
+        ...

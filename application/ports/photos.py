@@ -1,0 +1,106 @@
+"""Ports of the pixel work: decode a stranger's photo, find the people in it, encode the picture that is kept.
+
+The synchronous ports run inside a sandboxed worker process; `PhotoProcessor` is what the rest of the service sees.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.geometry import Box, Size
+from domain.person import PersonReport, SeenPerson
+from domain.photo import PhotoWarning, SourceFormat
+from domain.photo_quality import Appearance
+
+
+@dataclass(frozen=True, slots=True)
+class RgbPixels:
+    """An upright 8-bit sRGB picture: `data` holds height x width x 3 bytes, row by row, without padding."""
+
+    size: Size
+    data: bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPhoto:
+    """A finished picture: `jpeg` is baseline, 8-bit, sRGB and free of metadata; `size` is its size in pixels."""
+
+    jpeg: bytes
+    size: Size
+    warnings: tuple[PhotoWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPhoto:
+    """What becomes of an uploaded photo: the picture to keep and all that is reported about it."""
+
+    jpeg: bytes
+    size: Size
+    source_format: SourceFormat
+    source_size: Size
+    crop: Box | None
+    person: PersonReport | None
+    warnings: tuple[PhotoWarning, ...]
+
+
+class OpenPhoto(Protocol):
+    """One photo whose headers were read and found acceptable; its pixels are decoded when first asked for."""
+
+    @property
+    def source_format(self) -> SourceFormat: ...
+
+    @property
+    def upright_size(self) -> Size:
+        """Size in pixels after EXIF orientation (JPEG, PNG, WebP) or irot/imir (HEIC) was applied."""
+        ...
+
+    def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
+        """A look at the upright photo, or at a window of it, scaled down to `longest_edge` at most; never up.
+
+        Good enough for a detector: fast resampling. Raises: InvalidImage.
+        """
+        ...
+
+    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
+        """The picture to keep: upright, cut to `window`, `longest_edge` at most, never scaled up, sRGB, baseline JPEG.
+
+        Raises: InvalidImage: truncated or corrupt pixel data.
+        """
+        ...
+
+
+class PhotoDecoder(Protocol):
+    """Reads strangers' files; only ever called inside a sandboxed worker."""
+
+    def open(self, photo: bytes | memoryview) -> OpenPhoto:
+        """Read the headers of a stranger's file with bounded time and memory.
+
+        Raises: UnsupportedImageFormat; InvalidImage; ImageTooLarge, decided before any pixel is decoded.
+        """
+        ...
+
+
+class PersonDetector(Protocol):
+    """Finds people; only ever called inside a sandboxed worker, one photo at a time."""
+
+    def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
+        """Everybody that can be told apart, in no particular order; boxes and landmarks in upright-source pixels.
+
+        Printed, drawn and mannequin people may be among them. Raises: InvalidImage.
+        """
+        ...
+
+
+class PhotoMeter(Protocol):
+    """Measures light and sharpness; only ever called inside a sandboxed worker."""
+
+    def measure(self, photo: OpenPhoto, region: Box | None) -> Appearance:
+        """How a region of the upright source, or all of it, looks. Raises: InvalidImage."""
+        ...
+
+
+class PhotoProcessor(Protocol):
+    """The whole way from an uploaded file to the picture that is kept, somewhere safe from what the file may do."""
+
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+        """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded when the fault is ours."""
+        ...

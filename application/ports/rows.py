@@ -1,0 +1,327 @@
+"""Ports to the database: repositories of rows, and the unit of work that makes their changes one transaction."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Protocol
+
+from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.customer import Customer
+from domain.erasure import ErasureRecord, Tombstone
+from domain.generation import Failure, Generation, GenerationId, LeaseId
+from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
+from domain.product import Product
+from domain.retention import RetentionPolicy
+
+
+class PublishOutcome(Enum):
+    """How a reserved image fared when its photo was ready."""
+
+    PUBLISHED = auto()
+    ERASED = auto()
+    LAPSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageToDelete:
+    """An image in state `deleting`: its object goes first, then its row."""
+
+    image_id: ImageId
+    object_name: str
+    is_in_flight: bool = False
+    """Its upload may still be running; the row stays until the upload or its lease is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """What a comparison with the bucket has to know of a row."""
+
+    image_id: ImageId
+    is_stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerTraces:
+    """How many rows still name a customer, and how many of them hold an idempotency record."""
+
+    images: int
+    idempotency_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueBatch:
+    """What one look for overdue images took on."""
+
+    images: tuple[ImageToDelete, ...]
+    expired: int
+    interrupted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """`oldest`: how long the longest overdue image has been so."""
+
+    images: int = 0
+    oldest: timedelta = timedelta()
+
+
+class ImageRepository(Protocol):
+    """Rows of images. Each transition is one conditional update inside the caller's transaction."""
+
+    async def reserve(self, image: UploadedImage) -> None:
+        """Insert in state `pending`. Raises: IdempotencyKeyInUse when another request holds the same key."""
+        ...
+
+    async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
+        """pending -> stored."""
+        ...
+
+    async def reinstate(self, image: UploadedImage, retry_at: datetime) -> None:
+        """A row in state `deleting` for bytes that arrived after their row was removed; nothing if there is a row.
+
+        It names no customer: whatever took the row away may have been an erasure.
+        """
+        ...
+
+    async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        """In whatever state; None when unknown or another account's."""
+        ...
+
+    async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
+        """As `find`; what is found does not change until the transaction ends."""
+        ...
+
+    async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None: ...
+
+    async def release_idempotency_key(self, image_id: ImageId) -> None:
+        """The image stays, its key is free for another request."""
+        ...
+
+    async def mark_deleting(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> ImageToDelete | None:
+        """stored or deleting -> deleting, for the caller to finish; a purger takes over at `retry_at`.
+
+        None when there is nothing to delete; an upload in flight is not there yet.
+        """
+        ...
+
+    async def mark_upload_deleting(self, image_id: ImageId, retry_at: datetime) -> None:
+        """pending or deleting -> deleting: the upload itself gives up; a purger takes over at `retry_at`."""
+        ...
+
+    async def mark_customer_deleting(
+        self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
+    ) -> tuple[ImageToDelete, ...]:
+        """Everything of one customer, in every state -> deleting. Uploads in flight keep their lease."""
+        ...
+
+    async def mark_known_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
+        """Those of the images that exist -> deleting, whosever they are."""
+        ...
+
+    async def mark_stored_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
+        """Those of the images that are stored -> deleting, whosever they are."""
+        ...
+
+    async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
+        """Take on at most `limit` images that are expired, interrupted or to be tried again, oldest first.
+
+        No two callers get the same image before `retry_at`.
+        """
+        ...
+
+    async def remove(self, image_ids: Iterable[ImageId]) -> None:
+        """deleting or pending -> gone. A stored image is never removed this way."""
+        ...
+
+    async def traces_of(self, customer: Customer) -> CustomerTraces:
+        """In any state."""
+        ...
+
+    async def count(self) -> int:
+        """Rows in any state."""
+        ...
+
+    async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
+        """Object names of those that have a row, in any state."""
+        ...
+
+    async def count_live(self, account_id: AccountId) -> int:
+        """Images that are stored or on their way. Until this transaction ends, no other counts in the same account."""
+        ...
+
+    async def overdue(self, now: datetime) -> Overdue:
+        """Images past their expiry that are still there."""
+        ...
+
+    async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
+        """Rows of one retention class in the order of their ids' bytes, from the first greater than `image_id`."""
+        ...
+
+
+class AccountRepository(Protocol):
+    """Accounts and what is kept of their API keys."""
+
+    async def add(self, account: Account) -> None:
+        """Raises: AccountExists when the name is taken."""
+        ...
+
+    async def save(self, account: Account) -> None:
+        """Keep changed settings of an account: its retention, its limits, whether it is active; nothing else."""
+        ...
+
+    async def find(self, account_id: AccountId) -> Account | None: ...
+
+    async def find_by_name(self, name: str) -> Account | None: ...
+
+    async def list(self) -> tuple[Account, ...]: ...
+
+    async def add_key(self, key: ApiKey) -> None: ...
+
+    async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None: ...
+
+    async def list_keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]: ...
+
+    async def save_key(self, key: ApiKey) -> None:
+        """Keep a changed `revoked_at`."""
+        ...
+
+
+class ErasureRepository(Protocol):
+    """Tombstones, which pass, and audit records, which stay."""
+
+    async def serialize(self, customer: Customer) -> None:
+        """Until this transaction ends, let no other reserve or erase for the same customer."""
+        ...
+
+    async def advance_epoch(self, account_id: AccountId) -> int:
+        """Count one more erasure in the account and return the new epoch."""
+        ...
+
+    async def add_tombstone(self, tombstone: Tombstone) -> None: ...
+
+    async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
+        """Whether an erasure of this customer was committed after `epoch`."""
+        ...
+
+    async def marked_until(self, customer: Customer) -> datetime | None:
+        """When the customer's last tombstone is over; None when there is none."""
+        ...
+
+    async def sweep(self, now: datetime) -> int:
+        """Forget tombstones that are over, and ids of images that are gone and in no backup any more."""
+        ...
+
+    async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None: ...
+
+    async def knows_record(self, erasure_id: ErasureId) -> bool: ...
+
+    async def complete_records(self, now: datetime) -> int:
+        """Put `completed_at` on the open records of which no image is left."""
+        ...
+
+    async def count_open(self) -> int:
+        """Erasures of which images are left."""
+        ...
+
+    async def list_records(
+        self, account_id: AccountId | None, limit: int, older_than: ErasureRecord | None = None
+    ) -> tuple[ErasureRecord, ...]:
+        """Newest first; from the first one older than `older_than`."""
+        ...
+
+    async def images_of(self, erasure_id: ErasureId) -> tuple[ImageId, ...]:
+        """Ids of the images that an erasure took, in order, as long as they are remembered."""
+        ...
+
+
+class ProductRepository(Protocol):
+    """Products by the ids that merchants gave them."""
+
+    async def save(self, product: Product) -> None:
+        """Insert, or replace the one with the same id."""
+        ...
+
+    async def find(self, account_id: AccountId, external_id: str) -> Product | None: ...
+
+    async def sweep(self, now: datetime) -> int:
+        """Forget products that are over; their pictures expire by themselves."""
+        ...
+
+
+class GenerationRepository(Protocol):
+    """Generations as a queue. A change by someone whose lease was taken over does nothing."""
+
+    async def add(self, generation: Generation) -> None: ...
+
+    async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None: ...
+
+    async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
+        """The one that has waited longest -> PROCESSING, with one more attempt; never the same to two callers.
+
+        Also takes over one whose lease has ended. None when there is nothing to do.
+        """
+        ...
+
+    async def is_held(self, generation: Generation) -> bool:
+        """Whether its lease is still the caller's; if so, it stays so until the transaction ends."""
+        ...
+
+    async def try_again(self, generation: Generation, now: datetime, due_at: datetime) -> bool:
+        """-> PENDING, not to be claimed before `due_at`."""
+        ...
+
+    async def complete(self, generation: Generation, result: ImageId, now: datetime) -> bool:
+        """-> COMPLETED; the row forgets its inputs."""
+        ...
+
+    async def fail(self, generation: Generation, failure: Failure, now: datetime) -> bool:
+        """-> FAILED; the row forgets its inputs."""
+        ...
+
+    async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
+        """All that wait or run for a customer -> FAILED, whoever holds their leases."""
+        ...
+
+    async def sweep(self, now: datetime) -> int:
+        """Forget generations that ended long ago."""
+        ...
+
+
+class Repositories(Protocol):
+    """What one transaction sees."""
+
+    @property
+    def images(self) -> ImageRepository: ...
+
+    @property
+    def accounts(self) -> AccountRepository: ...
+
+    @property
+    def erasures(self) -> ErasureRepository: ...
+
+    @property
+    def products(self) -> ProductRepository: ...
+
+    @property
+    def generations(self) -> GenerationRepository: ...
+
+
+class UnitOfWork(Protocol):
+    """Transactions: committed when the block ends, rolled back when it raises.
+
+    Raises: Overloaded when the database cannot be reached or is locked for too long.
+    """
+
+    def begin(self) -> AbstractAsyncContextManager[Repositories]:
+        """For writing."""
+        ...
+
+    def read(self) -> AbstractAsyncContextManager[Repositories]:
+        """For reading only."""
+        ...
+
+    async def check(self) -> None:
+        """Raises: Overloaded when the database is not there or its schema is not the one this code needs."""
+        ...

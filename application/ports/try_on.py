@@ -1,0 +1,50 @@
+"""Ports of trying on: engines that dress a person, and strangers' URLs."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from domain.geometry import Size
+
+
+@dataclass(frozen=True, slots=True)
+class TryOnPicture:
+    """A person wearing a garment: a JPEG as the engine made it, with its marks of origin, and its size in pixels."""
+
+    jpeg: bytes
+    size: Size
+
+
+class TryOnEngine(Protocol):
+    """Dresses a person in a garment."""
+
+    @property
+    def name(self) -> str:
+        """How the engine is called in answers: `preview`, `vertex` or `http`."""
+        ...
+
+    async def render(self, person_jpeg: bytes, garment_jpeg: bytes) -> TryOnPicture:
+        """Args: both as the service keeps them: baseline JPEG, sRGB, upright, longest edge at most 2000 pixels.
+
+        Raises: EngineUnavailable, Overloaded: another try can help; any other DomainError is final.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Raises: Overloaded when the operator has to do something before the engine can work."""
+        ...
+
+    async def close(self) -> None:
+        """End what the engine has started."""
+        ...
+
+
+class UrlNotFetched(Exception):
+    """Whatever the reason was: it could tell a stranger what is in our network."""
+
+
+class PhotoFetcher(Protocol):
+    """Reads strangers' URLs without reaching anything that is not public."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The file behind a URL. Raises: UrlNotFetched."""
+        ...

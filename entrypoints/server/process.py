@@ -1,0 +1,84 @@
+"""The server process: Granian around the Litestar application, and the metrics of all its children."""
+
+import os
+import signal
+import threading
+from typing import Any, Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.mp import MPServer
+
+from entrypoints.http.draining import DRAIN_SIGNAL
+from entrypoints.server.logging import configure_logging, server_logging
+from entrypoints.server.metrics_folder import metrics_folder
+from entrypoints.server.metrics_server import serve_metrics
+from entrypoints.wiring.settings import Settings, load_settings
+
+SHUTDOWN_SECONDS: Final = 25
+"""What an upload in flight may still take after the drain; together Kubernetes' default grace period of 30 s."""
+
+
+class Supervisor(MPServer):
+    """Granian, but after SIGTERM it first lets readiness fail, and goes on serving for a while."""
+
+    seconds_to_drain = 0
+
+    def interrupt(self) -> None:
+        """What Granian itself does when it is told to stop."""
+        self.interrupt_signal = True
+        self.main_loop_interrupt.set()
+
+    def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
+        is_term = args[:1] == (signal.SIGTERM,)
+        if not is_term or not self.seconds_to_drain:
+            self.interrupt()
+            return
+        seconds, self.seconds_to_drain = self.seconds_to_drain, 0  # a second SIGTERM means it
+        for worker in self.wrks:
+            os.kill(worker.inner.pid, DRAIN_SIGNAL)
+        stop = threading.Timer(seconds, self.interrupt)
+        stop.daemon = True
+        stop.start()
+
+
+APPLICATION = "entrypoints.http.asgi:from_environment"
+
+
+def main(application: str = APPLICATION) -> None:
+    """Serve until told to stop. On SIGTERM uploads in flight are finished, new connections refused.
+
+    Args: application: `module:function`, called in each server process.
+    """
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_level)
+    with metrics_folder():
+        if settings.metrics_port is not None:
+            serve_metrics(settings.metrics_host, settings.metrics_port)
+        _supervisor(settings, application).serve()
+
+
+def _supervisor(settings: Settings, application: str) -> Supervisor:
+    signal.signal(DRAIN_SIGNAL, signal.SIG_IGN)  # inherited: a child that does not listen yet must not die of it
+    supervisor = Supervisor(
+        application,
+        factory=True,
+        interface=Interfaces.ASGI,
+        address=settings.host,
+        port=settings.port,
+        workers=settings.server_processes,
+        # What stands in front speaks HTTP/1.1, and only there is the time for a request's headers limited.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.header_timeout_seconds),
+        websockets=False,
+        log_access=False,
+        log_dictconfig=server_logging(settings.log_level),
+        respawn_failed_workers=True,
+        workers_kill_timeout=SHUTDOWN_SECONDS,
+    )
+    supervisor.seconds_to_drain = settings.seconds_to_drain
+    return supervisor
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What a server does to be watched: every few seconds it sets the gauges that nobody counts."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from adapters.sandbox.worker_pool import WorkerPool
+from adapters.telemetry import metrics
+from application.check_readiness import CheckReadiness
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock
+from domain.errors import Overloaded
+from entrypoints.http.admission import Admission
+
+log = structlog.get_logger()
+
+EVERY_SECONDS: Final = 5.0
+ROUNDS_PER_LOOK: Final = 6
+"""The database and the readiness of the parts: every half minute."""
+
+
+class Watch:
+    """Of one server process."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        photo_workers: WorkerPool,
+        check_readiness: CheckReadiness,
+        work: UnitOfWork,
+        clock: Clock,
+    ) -> None:
+        self._admission = admission
+        self._photo_workers = photo_workers
+        self._check_readiness = check_readiness
+        self._work = work
+        self._clock = clock
+        self._restarts = 0
+        self._failing: frozenset[str] = frozenset()
+
+    async def keep(self) -> None:
+        """Never ends, whatever happens."""
+        while True:
+            await self.look_around()
+            for _ in range(ROUNDS_PER_LOOK):
+                self.look_inside()
+                await asyncio.sleep(EVERY_SECONDS)
+
+    def look_inside(self) -> None:
+        """At this process."""
+        workers = self._photo_workers
+        metrics.UPLOADS_IN_HAND.set(self._admission.in_hand)
+        metrics.UPLOAD_SLOTS.set(self._admission.max_uploads)
+        metrics.PHOTOS_QUEUED.set(workers.queued)
+        metrics.PHOTO_WORKERS_BUSY.set(workers.busy)
+        metrics.PHOTO_WORKERS_ALIVE.set(workers.workers_alive)
+        metrics.PHOTO_WORKERS_WANTED.set(workers.workers)
+        metrics.PHOTO_WORKER_RESTARTS.inc(workers.restarts - self._restarts)
+        self._restarts = workers.restarts
+
+    async def look_around(self) -> None:
+        """At what all processes share."""
+        failing = await self._check_readiness.execute()
+        for part in self._check_readiness.probes:
+            metrics.PART_READY.labels(part).set(part not in failing)
+        if failing != self._failing:
+            log.warning("readiness_changed", failing=sorted(failing))
+            self._failing = failing
+        try:
+            async with self._work.read() as repositories:
+                overdue = await repositories.images.overdue(self._clock.now())
+                open_erasures = await repositories.erasures.count_open()
+        except Overloaded:
+            return  # `tryon_part_ready` says so, and old figures are better than invented ones
+        metrics.EXPIRED_IMAGES.set(overdue.images)
+        metrics.OLDEST_EXPIRED_SECONDS.set(overdue.oldest.total_seconds())
+        metrics.OPEN_ERASURES.set(open_erasures)

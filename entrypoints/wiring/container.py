@@ -1,0 +1,191 @@
+"""Which adapter fills which port: the only place where adapters are named."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from dependency_injector import providers
+from dependency_injector.containers import DeclarativeContainer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.rate_limit.database import SqlRateLimiter
+from adapters.rate_limit.in_process import InMemoryRateLimiter
+from adapters.sandbox.started_on_demand import StartedOnDemand
+from adapters.sql.database_clock import DatabaseClock
+from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.system import SystemClock, SystemRandomSource
+from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
+from adapters.url_fetching.url_fetcher import UrlFetcher
+from application.authenticate import Authenticate
+from application.check_readiness import CheckReadiness, RecentAnswer
+from application.delete_image import DeleteImage
+from application.erase_customer import EraseCustomer
+from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
+from application.limit_rate import LimitRate
+from application.manage_accounts import ChangeAccount, CreateAccount, CreateKey, ListAccounts, RevokeKey
+from application.ports.system import Clock, RateLimiter
+from application.preview_link import OpenPreview, PreviewLinks
+from application.purge import FinishDeletion, PurgeOverdue
+from application.read_generation import ReadGeneration
+from application.read_image import ReadImage
+from application.reconcile import Reconcile
+from application.resolve_image import OpenImage, ResolveImage
+from application.run_generation import RunNextGeneration
+from application.start_try_on import CopyPicture, StartTryOn
+from application.store_picture import StorePicture
+from application.upload_photo import UploadPhoto
+from domain.account import digest_of_key
+from entrypoints.wiring.photo_processing import build_processor
+from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.storage import Storage
+from entrypoints.wiring.try_on_engine import build_engine
+
+
+def _seconds(number: int) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def _days(number: int) -> timedelta:
+    return timedelta(days=number)
+
+
+def _dev_key_digest(settings: Settings) -> bytes | None:
+    return digest_of_key(settings.dev_api_key) if settings.dev_api_key else None
+
+
+def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: Clock) -> RateLimiter:
+    """One process of one machine can count by itself; several have to agree, by way of what they share."""
+    if settings.serves_alone:
+        return InMemoryRateLimiter(clock)
+    return SqlRateLimiter(engine(), clock)
+
+
+class Container(DeclarativeContainer):
+    """A test overrides a port by keyword: `Container(settings=…, work=…, clock=…)`."""
+
+    settings = providers.Dependency(instance_of=Settings)
+
+    clock = providers.Singleton(SystemClock)
+    random = providers.Singleton(SystemRandomSource)
+    engine = providers.Singleton(
+        create_engine,
+        settings.provided.resolved_database_url,
+        pool_size=settings.provided.database_pool_size,
+        statement_seconds=settings.provided.database_statement_seconds,
+    )
+    migrator = providers.Singleton(
+        Migrator,
+        providers.Singleton(
+            create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
+        ),
+    )
+    work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
+    database_clock = providers.Singleton(DatabaseClock, engine)
+    rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
+    storage = providers.Singleton(Storage, settings)
+    objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage))
+    link_signer = providers.Singleton(Storage.link_signer, storage)
+    link_reader = providers.Singleton(Storage.link_reader, storage)
+    hmac_links = providers.Singleton(Storage.own_links, storage)
+    storage_rules = providers.Singleton(Storage.rules, storage)
+    photo_workers = providers.Singleton(build_processor, settings)
+    processor = providers.Singleton(NotedPhotoProcessor, photo_workers)
+
+    links = providers.Factory(
+        PreviewLinks,
+        signer=link_signer,
+        clock=clock,
+        lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds),
+    )
+    resolve_image = providers.Factory(ResolveImage, work=work, clock=clock)
+    open_image = providers.Factory(OpenImage, resolve=resolve_image, objects=objects)
+    open_preview = providers.Factory(OpenPreview, verifier=hmac_links, open_image=open_image, clock=clock)
+    read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
+    finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
+    delete_image = providers.Factory(DeleteImage, work=work, finish=finish_deletion, clock=clock)
+    backup_retention = providers.Callable(_days, settings.provided.backup_retention_days)
+    erase_customer = providers.Factory(
+        EraseCustomer,
+        work=work,
+        finish=finish_deletion,
+        clock=clock,
+        random=random,
+        backup_retention=backup_retention,
+    )
+    verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
+    list_erasures = providers.Factory(ListErasures, work=work)
+    replay_erasure = providers.Factory(
+        ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention
+    )
+    reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
+    purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
+    upload_photo = providers.Factory(
+        UploadPhoto,
+        processor=processor,
+        objects=objects,
+        work=work,
+        finish=finish_deletion,
+        links=links,
+        clock=clock,
+        random=random,
+    )
+    store_picture = providers.Factory(StorePicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
+    fetcher = providers.Singleton(
+        UrlFetcher,
+        max_bytes=settings.provided.max_file_bytes,
+        seconds=settings.provided.fetch_timeout_seconds,
+        allow_http=settings.provided.fetch_http,
+    )
+    start_try_on = providers.Factory(
+        StartTryOn,
+        upload_photo=upload_photo,
+        resolve_image=resolve_image,
+        copy_picture=providers.Factory(
+            CopyPicture, store_picture=store_picture, objects=objects, clock=clock, random=random
+        ),
+        delete_image=delete_image,
+        fetcher=fetcher,
+        links=link_reader,
+        work=work,
+        clock=clock,
+        random=random,
+    )
+    read_generation = providers.Factory(
+        ReadGeneration,
+        work=work,
+        links=providers.Factory(
+            PreviewLinks,
+            signer=link_signer,
+            clock=clock,
+            lifetime=providers.Callable(_seconds, settings.provided.result_url_ttl_seconds),
+        ),
+        clock=clock,
+    )
+    try_on_engine = providers.Singleton(build_engine, settings, providers.Singleton(StartedOnDemand, photo_workers))
+    run_next_generation = providers.Factory(
+        RunNextGeneration,
+        engine=try_on_engine,
+        open_image=open_image,
+        store_picture=store_picture,
+        work=work,
+        clock=clock,
+        random=random,
+        engine_time=providers.Callable(_seconds, settings.provided.engine_timeout_seconds),
+    )
+    authenticate = providers.Factory(
+        Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)
+    )
+    limit_rate = providers.Factory(
+        LimitRate, limiter=rate_limiter, requests_per_minute=settings.provided.rate_limit_per_minute
+    )
+    create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
+    change_account = providers.Factory(ChangeAccount, work=work)
+    create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
+    revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
+    list_accounts = providers.Factory(ListAccounts, work=work)
+    storage_probe = providers.Singleton(RecentAnswer, objects.provided.check)
+    check_readiness = providers.Factory(
+        CheckReadiness,
+        probes=providers.Dict(database=work.provided.check, storage=storage_probe, workers=processor.provided.check),
+    )
+    check_engine = providers.Factory(CheckReadiness, probes=providers.Dict(engine=try_on_engine.provided.check))

@@ -1,0 +1,65 @@
+"""Which storage the settings name. What only a bucket needs is imported only for a bucket: it takes half a second."""
+
+from typing import TYPE_CHECKING
+
+from adapters.object_storage.folder import FolderObjectStore
+from adapters.object_storage.hmac_links import HmacLinks
+from application.ports.links import LinkReader, LinkSigner
+from application.ports.objects import ObjectStore, StorageRules
+from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.signing_key import signing_key
+
+if TYPE_CHECKING:
+    from adapters.object_storage.gcs_bucket import GcsBucket
+    from adapters.object_storage.gcs_links import GcsLinks
+
+PREVIEWS_PATH = "/tryon/v1/previews"
+
+
+class Storage:
+    """The storage adapters of one process; those of a bucket share its threads and connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bucket = None if settings.keeps_files else _bucket(settings)
+
+    def objects(self) -> ObjectStore:
+        if self._bucket is None:
+            return FolderObjectStore(self._settings.storage_folder)
+        from adapters.object_storage.gcs import GcsObjectStore  # noqa: PLC0415 - see above
+
+        return GcsObjectStore(self._bucket)
+
+    def link_signer(self) -> LinkSigner:
+        return self._links()
+
+    def link_reader(self) -> LinkReader:
+        return self._links()
+
+    def own_links(self) -> HmacLinks:
+        """Links to our own preview route."""
+        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, signing_key(self._settings))
+
+    def _links(self) -> "HmacLinks | GcsLinks":
+        if self._bucket is None or self._settings.serves_previews:
+            return self.own_links()
+        from adapters.object_storage.gcs_links import GcsLinks  # noqa: PLC0415 - see above
+
+        return GcsLinks(self._bucket)
+
+    def rules(self) -> StorageRules | None:
+        """None for a folder, which has none: what is deleted there is gone."""
+        if self._bucket is None:
+            return None
+        from adapters.object_storage.gcs import GcsObjectStore  # noqa: PLC0415 - see above
+        from adapters.object_storage.gcs_links import GcsLinks  # noqa: PLC0415 - see above
+        from adapters.object_storage.gcs_rules import GcsStorageRules  # noqa: PLC0415 - see above
+
+        links = None if self._settings.serves_previews else GcsLinks(self._bucket)
+        return GcsStorageRules(self._bucket, GcsObjectStore(self._bucket), links)
+
+
+def _bucket(settings: Settings) -> "GcsBucket":
+    from adapters.object_storage.gcs_bucket import GcsBucket  # noqa: PLC0415 - see above
+
+    return GcsBucket(str(settings.storage_url))

@@ -1,0 +1,36 @@
+"""Whether requests are traced: the standard OTEL_* variables decide."""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from entrypoints.wiring.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    from adapters.telemetry.traces import Traces
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+NAMED_BY = ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
+ADVICE = "Traces are configured (OTEL_*) but OpenTelemetry is not installed. Run: pip install 'tryon-images[otel]'"
+
+
+def is_traced(environ: Mapping[str, str]) -> bool:
+    """An endpoint for spans is named, or the exporter is, and nobody switched it off."""
+    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return not is_off and (environ.get("OTEL_TRACES_EXPORTER") == "otlp" or any(map(environ.get, ENDPOINTS)))
+
+
+def check_tracing(environ: Mapping[str, str]) -> None:
+    """Raises: ConfigurationError when traces are wanted and cannot be had."""
+    if is_traced(environ) and importlib.util.find_spec("opentelemetry.sdk") is None:
+        raise ConfigurationError([ADVICE])
+
+
+def traces_from_environment(environ: Mapping[str, str]) -> "Traces | None":
+    """None when they are off; the OpenTelemetry packages are imported only when they are on."""
+    check_tracing(environ)
+    if not is_traced(environ):
+        return None
+    from adapters.telemetry.traces import Traces  # noqa: PLC0415 - half a second, and an optional dependency
+
+    return Traces(None if any(map(environ.get, NAMED_BY)) else "tryon-images")
