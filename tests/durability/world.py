@@ -4,17 +4,23 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer, ErasureOutcome
+from application.erasure_audit import AuditEntry, ReplayErasure
 from application.ports.objects import ObjectStore
 from application.ports.photos import PreparedPhoto
 from application.ports.rows import UnitOfWork
 from application.ports.system import RandomSource
+from application.ports.try_on import TryOnEngine, TryOnPicture
 from application.preview_link import LinkedImage, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue, PurgeReport
 from application.reconcile import Comparison, Reconcile
 from application.resolve_image import OpenImage, ResolveImage
+from application.run_generation import GenerationOutcome, RunNextGeneration
+from application.start_try_on import CopyPicture, FileSource, StartedTryOn, StartTryOn, StoredSource, TryOnCommand
+from application.store_picture import StorePicture
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account
 from domain.customer import Customer
@@ -24,6 +30,7 @@ from domain.retention import RetentionPolicy
 from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 
+LINKS = HmacLinks("http://photos.test", b"k" * 32)
 RECOVERY_STEPS = (timedelta(minutes=2), UploadedImage.PENDING_LEASE, UploadedImage.PENDING_LEASE)
 """What a purger waits for: a deletion that was not finished, a dead upload, an upload that gave up just then."""
 
@@ -42,6 +49,21 @@ class PhotoAsItIs:
             person=None,
             warnings=(),
         )
+
+
+class PersonAsTheyAre(TryOnEngine):
+    """Every result is the person's own picture."""
+
+    name = "as-they-are"
+
+    async def render(self, person_jpeg: bytes, garment_jpeg: bytes) -> TryOnPicture:
+        return TryOnPicture(person_jpeg, a_stored_photo().size)
+
+    async def check(self) -> None:
+        """Always there."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
 
 
 @dataclass
@@ -65,23 +87,47 @@ class World:
     ) -> LinkedImage:
         """The whole request: it begins when the account is looked up, if it did not begin before."""
         account = account or await self.account()
-        work, objects, finish = self._ports(plan)
-        links = PreviewLinks(
-            self._faulty(HmacLinks("http://photos.test", b"k" * 32), plan), self.clock, timedelta(minutes=15)
-        )
-        upload_photo = UploadPhoto(
-            processor=self._faulty(PhotoAsItIs(), plan),
-            objects=objects,
-            work=work,
-            finish=finish,
-            links=links,
-            clock=self.clock,
-            random=self.random,
-        )
         retention = RetentionPolicy(keep_for_days)
-        return await upload_photo.execute(
+        return await self._upload_photo(plan).execute(
             UploadCommand(account=account, photo=photo, customer=customer, retention=retention, idempotency_key=key)
         )
+
+    async def try_on(
+        self,
+        person: ImageId,
+        garments: tuple[StoredSource | FileSource, ...],
+        plan: Plan | None = None,
+        *,
+        account: Account | None = None,
+        customer: Customer | None = None,
+        product_id: str | None = "shirt",
+        keep_for_days: int = 7,
+    ) -> StartedTryOn:
+        """The request; what it asks for is done by `work_off`."""
+        account = account or await self.account()
+        command = TryOnCommand(
+            account=account,
+            person=StoredSource(person),
+            garments=garments,
+            product_id=product_id,
+            customer=customer,
+            retention=RetentionPolicy(keep_for_days),
+        )
+        return await self._start_try_on(plan).execute(command)
+
+    async def work_off(self, plan: Plan | None = None) -> GenerationOutcome | None:
+        """One generation, if one waits."""
+        work, objects, finish = self._ports(plan)
+        run_next = RunNextGeneration(
+            engine=self._faulty(PersonAsTheyAre(), plan),
+            open_image=OpenImage(ResolveImage(work, self.clock), objects),
+            store_picture=StorePicture(objects, work, finish, self.clock),
+            work=work,
+            clock=self.clock,
+            random=self.random,
+            engine_time=timedelta(minutes=1),
+        )
+        return await run_next.execute()
 
     async def account(self) -> Account:
         """As it is when a request begins."""
@@ -98,6 +144,10 @@ class World:
         work, _, finish = self._ports(plan)
         erase_customer = EraseCustomer(work, finish, self.clock, self.random, timedelta(days=30))
         return await erase_customer.execute(customer)
+
+    async def replay(self, entry: AuditEntry, plan: Plan | None = None) -> int:
+        work, _, finish = self._ports(plan)
+        return await ReplayErasure(work, finish, self.clock, timedelta(days=30)).execute(entry)
 
     async def purge(self, plan: Plan | None = None) -> PurgeReport:
         work, objects, finish = self._ports(plan)
@@ -136,6 +186,33 @@ class World:
         assert [image.image_id for image in rows.values() if not image.is_readable(self.clock.now())] == []
         assert names == {image.object_name for image in rows.values()}
         return set(rows)
+
+    def _upload_photo(self, plan: Plan | None) -> UploadPhoto:
+        work, objects, finish = self._ports(plan)
+        return UploadPhoto(
+            processor=self._faulty(PhotoAsItIs(), plan),
+            objects=objects,
+            work=work,
+            finish=finish,
+            links=PreviewLinks(self._faulty(LINKS, plan), self.clock, timedelta(minutes=15)),
+            clock=self.clock,
+            random=self.random,
+        )
+
+    def _start_try_on(self, plan: Plan | None) -> StartTryOn:
+        work, objects, finish = self._ports(plan)
+        store_picture = StorePicture(objects, work, finish, self.clock)
+        return StartTryOn(
+            upload_photo=self._upload_photo(plan),
+            resolve_image=ResolveImage(work, self.clock),
+            copy_picture=CopyPicture(store_picture, objects, self.clock, self.random),
+            delete_image=DeleteImage(work, finish, self.clock),
+            fetcher=InMemoryPhotoFetcher({}),
+            links=LINKS,
+            work=work,
+            clock=self.clock,
+            random=self.random,
+        )
 
     def _ports(self, plan: Plan | None) -> tuple[Any, Any, FinishDeletion]:
         work: Any = FaultyUnitOfWork(self.work, plan) if plan else self.work
