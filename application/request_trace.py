@@ -5,8 +5,9 @@ Times are nanoseconds of the monotonic clock, which all processes of a machine s
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
 StageName = Literal["read", "queue", "decode", "detect", "encode", "encode", "store", "database"]
@@ -97,3 +98,35 @@ def note(**facts: Fact) -> None:
 def current_request_id() -> str | None:
     """The name of the request of which a trace is kept now."""
     return kept.request_id if (kept := _trace.get()) is not None else None
+
+
+CLIENT_LEFT_STATUS = 499
+"""Nobody waited for the answer; nginx' number for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedRequest:
+    """One request, when it is over. Nothing in it is as the client wrote it, but for `traceparent`, which is parsed
+    strictly.
+
+    `route` is a template, `operation` the route's `operation_id`, `code` that of the error it was answered with. Times
+    are nanoseconds of the monotonic clock.
+    """
+
+    method: str
+    route: str
+    operation: str | None
+    status: int
+    code: str | None
+    started_ns: int
+    ended_ns: int
+    traceparent: str | None
+    trace: RequestTrace
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_ns - self.started_ns) / 1e9
+
+
+Observer = Callable[[ObservedRequest], None]
+"""Is told of every request: metrics, traces, the log."""

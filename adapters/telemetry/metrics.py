@@ -11,8 +11,7 @@ from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
-from adapters.telemetry.observed_request import ObservedRequest
-from application.request_trace import StageName
+from application.request_trace import ObservedRequest, StageName
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's own variable; it has to be set before this module is imported."""

@@ -15,6 +15,7 @@ from domain.errors import DomainError
 from entrypoints.cli.console import EXIT_FAILED, as_json, fail, settings_or_fail
 from entrypoints.wiring.photo_processing import (
     SandboxUnavailable,
+    draw_overlay,
     missing_models,
     missing_system_libraries,
     offline_preparer,
@@ -95,8 +96,6 @@ def _crop(preparer: Any, path: Path, output: Path, *, overlay: bool) -> dict[str
         "warnings": [warning.code for warning in prepared.warnings],
     }
     if overlay:
-        from adapters.vision.overlay import draw_overlay  # noqa: PLC0415 - only once OpenCV is loaded anyway
-
         drawn = target.with_name(f"{target.stem}-overlay.jpg")
         drawn.write_bytes(draw_overlay(explained))
         report["overlay"] = str(drawn)

@@ -15,7 +15,7 @@ from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import as_json, show
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries, sandbox_problem
 from entrypoints.wiring.settings import ConfigurationError, Settings, load_settings
-from entrypoints.wiring.tracing import check_tracing
+from entrypoints.wiring.telemetry import check_tracing
 
 MIN_FREE_BYTES = 1024**3
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=1)

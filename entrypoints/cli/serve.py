@@ -12,7 +12,7 @@ from domain.retention import RetentionPolicy
 from entrypoints.cli.console import EXIT_CONFIGURATION, fail, run, settings_or_fail
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries
 from entrypoints.wiring.settings import ConfigurationError
-from entrypoints.wiring.tracing import check_tracing
+from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container

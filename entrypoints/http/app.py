@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from adapters.telemetry import metrics as metrics_of
 from entrypoints.http import customers, health, images, metrics, previews, try_on
 from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
@@ -21,11 +20,8 @@ from entrypoints.server.background import generating, purging
 from entrypoints.server.watching import Watch
 from entrypoints.wiring.container import Container
 
-if TYPE_CHECKING:
-    from adapters.telemetry.traces import Traces
 
-
-def create_app(container: Container, traces: "Traces | None" = None) -> Litestar:
+def create_app(container: Container) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
     service = Service.of(container)
@@ -53,17 +49,16 @@ def create_app(container: Container, traces: "Traces | None" = None) -> Litestar
         route_handlers=[api, *link_routes, health.live, health.ready, *metrics_routes, *pages],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={Exception: to_error_response},
-        lifespan=[_running(container, service, traces)],
+        lifespan=[_running(container, service)],
         openapi_config=openapi_config(),
         request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
         logging_config=None,
     )
-    observers = [metrics_of.observe, line_writer(), *([traces.record] if traces else [])]
-    app.asgi_handler = ObservedRequests(app.asgi_handler, observers)
+    app.asgi_handler = ObservedRequests(app.asgi_handler, [*container.telemetry().observers, line_writer()])
     return app
 
 
-def _running(container: Container, service: Service, traces: "Traces | None") -> Callable[[Litestar], Any]:
+def _running(container: Container, service: Service) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         processor = container.processor()
@@ -89,7 +84,6 @@ def _running(container: Container, service: Service, traces: "Traces | None") ->
             await container.try_on_engine().close()
             await processor.close()
             await container.engine().dispose()
-            if traces is not None:
-                await asyncio.to_thread(traces.close)
+            await asyncio.to_thread(container.telemetry().close)
 
     return lifespan

@@ -23,7 +23,8 @@ def from_environment() -> "Litestar":
     from entrypoints.http.app import create_app  # noqa: PLC0415
     from entrypoints.server.logging import configure_structlog  # noqa: PLC0415
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - see above
-    from entrypoints.wiring.tracing import traces_from_environment  # noqa: PLC0415
+    from entrypoints.wiring.telemetry import traces_from_environment  # noqa: PLC0415
 
     configure_structlog(settings.log_level)
-    return create_app(Container(settings=settings, photo_workers=photo_workers), traces_from_environment(os.environ))
+    traces = traces_from_environment(os.environ)
+    return create_app(Container(settings=settings, photo_workers=photo_workers, traces=traces))

@@ -3,12 +3,13 @@
 import asyncio
 
 from litestar import Response, get
+from litestar.di import NamedDependency
 
-from adapters.telemetry.metrics import exposition
+from entrypoints.http.service import Service
 from entrypoints.server.metrics_server import MEDIA_TYPE
 
 
 @get("/metrics", operation_id="metrics", include_in_schema=False)
-async def metrics() -> Response[bytes]:
+async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
     """In Prometheus' text format; see `Settings.serves_metrics` for when this route is there."""
-    return Response(await asyncio.to_thread(exposition), media_type=MEDIA_TYPE)
+    return Response(await asyncio.to_thread(service.metrics), media_type=MEDIA_TYPE)

@@ -4,20 +4,18 @@ Route templates, never raw paths.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
-from adapters.telemetry.observed_request import CLIENT_LEFT_STATUS, ObservedRequest
-from application.request_trace import RequestTrace
+from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
 from entrypoints.http.api_key import rate_headers
 from entrypoints.http.errors import CLIENT_LEFT_CODE
 from entrypoints.http.request_id import HEADER, request_id
 
-Observer = Callable[[ObservedRequest], None]
 NO_ROUTE: Final = "unmatched"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

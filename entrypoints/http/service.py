@@ -1,5 +1,6 @@
 """What the routes call, made once with the application."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,6 +36,7 @@ class Service:
     read_generation: ReadGeneration
     check_engine: CheckReadiness
     check_readiness: CheckReadiness
+    metrics: Callable[[], bytes]
 
     @classmethod
     def of(cls, container: Container) -> Self:
@@ -53,4 +55,5 @@ class Service:
             read_generation=container.read_generation(),
             check_engine=container.check_engine(),
             check_readiness=container.check_readiness(),
+            metrics=container.telemetry().metrics,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
@@ -38,6 +39,7 @@ from domain.account import digest_of_key
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.storage import Storage
+from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
 
 
@@ -80,6 +82,8 @@ class Container(DeclarativeContainer):
         ),
     )
     work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
+    traces: providers.Object[Any] = providers.Object(None)
+    telemetry = providers.Singleton(Telemetry, traces)
     database_clock = providers.Singleton(DatabaseClock, engine)
     rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)

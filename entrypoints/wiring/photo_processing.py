@@ -12,7 +12,7 @@ from adapters.sandbox.syscall_filter import SandboxUnavailable
 from adapters.sandbox.worker_pool import WorkerLimits, WorkerPool
 from adapters.vision.models import ModelInstallationFailed, install, missing
 from adapters.vision.system_libraries import missing_library_advice
-from application.prepare_photo import PreparePhoto
+from application.prepare_photo import ExplainedPhoto, PreparePhoto
 from entrypoints.server.cores import own_cores, usable_cores
 from entrypoints.wiring.settings import Settings
 
@@ -86,6 +86,13 @@ def build_processor(settings: Settings) -> WorkerPool:
 def offline_preparer(settings: Settings) -> PreparePhoto:
     """The very same pipeline in this process, for an operator's own photos."""
     return preparer_factory(settings)()
+
+
+def draw_overlay(explained: ExplainedPhoto) -> bytes:
+    """A JPEG of the photo with what was seen in it and the chosen window."""
+    from adapters.vision.overlay import draw_overlay as draw  # noqa: PLC0415 - only once OpenCV is loaded anyway
+
+    return draw(explained)
 
 
 def without_network(settings: Settings) -> None:

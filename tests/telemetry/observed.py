@@ -57,12 +57,11 @@ def observed_service(data_dir: Path, **settings: Any) -> Iterator[Observed]:
         objects=MeasuredObjectStore(InMemoryObjectStore()),
         work=MeasuredUnitOfWork(InMemoryUnitOfWork()),
         processor=NotedPhotoProcessor(an_in_process_processor()),
+        traces=Traces("tryon-images", exporter),
     )
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
-    with everything_logged_to(log):
-        app = create_app(container, Traces("tryon-images", exporter))
-        with TestClient(app, base_url="http://photos.test") as client:
-            yield Observed(client, container, key, log, exporter)
+    with everything_logged_to(log), TestClient(create_app(container), base_url="http://photos.test") as client:
+        yield Observed(client, container, key, log, exporter)
 
 
 @contextmanager

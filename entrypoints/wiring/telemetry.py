@@ -1,9 +1,12 @@
-"""Whether requests are traced: the standard OTEL_* variables decide."""
+"""Telemetry: metrics always, traces where the standard OTEL_* variables ask for them."""
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adapters.telemetry.metrics import exposition, observe
+from application.request_trace import Observer
 from entrypoints.wiring.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,3 +37,23 @@ def traces_from_environment(environ: Mapping[str, str]) -> "Traces | None":
     from adapters.telemetry.traces import Traces  # noqa: PLC0415 - half a second, and an optional dependency
 
     return Traces(None if any(map(environ.get, NAMED_BY)) else "tryon-images")
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Who is told of every request, and where the figures are read."""
+
+    traces: "Traces | None"
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        return (observe, self.traces.record) if self.traces else (observe,)
+
+    def metrics(self) -> bytes:
+        """In Prometheus' text format."""
+        return exposition()
+
+    def close(self) -> None:
+        """Send the traces that are left; blocks."""
+        if self.traces is not None:
+            self.traces.close()
