@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
-StageName = Literal["read", "queue", "decode", "detect", "encode", "encode", "store", "database"]
+StageName = Literal["read", "queue", "decode", "detect", "encode", "store", "database"]
 Fact = str | int
 
 

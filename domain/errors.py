@@ -46,9 +46,17 @@ class Overloaded(DomainError):
 
     code = "OVERLOADED"
 
-    def __init__(self, message: str = "The service is busy. Try again shortly.", retry_after_seconds: int = 5) -> None:
+    def __init__(
+        self,
+        message: str = "The service is busy. Try again shortly.",
+        retry_after_seconds: int = 5,
+        *,
+        cause: str = "unknown",
+    ) -> None:
+        """`cause`: one word for metrics and operators (`timeout`, `refused`, `unreachable` ...); no client sees it."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.cause = cause
 
 
 class FileTooLarge(DomainError):
