@@ -11,9 +11,8 @@ from application.resolve_image import OpenImage
 from application.store_picture import StorePicture
 from domain.errors import (
     DomainError,
+    EngineRefused,
     EngineUnavailable,
-    GarmentNotSeparable,
-    GarmentNotSupported,
     GenerationFailed,
     ImageNotFound,
     Overloaded,
@@ -88,7 +87,9 @@ class RunNextGeneration:
         return GenerationOutcome(generation.generation_id, GenerationStatus.COMPLETED, generation.attempts, None)
 
     async def _render(self, generation: Generation, inputs: Inputs) -> TryOnPicture:
-        """The engine gets one picture of the garment; if it can make nothing of it, it gets the next one."""
+        """The engine gets one picture of the garment; if it refuses that one, it gets the next one."""
+        if inputs.is_mock:
+            return await self._unchanged(inputs.person, generation)
         person = await self.open_image.execute(inputs.person, generation.account_id)
         refusal: DomainError = ImageNotFound()
         try:
@@ -99,11 +100,17 @@ class RunNextGeneration:
                         continue
                     try:
                         return await self.engine.render(person, garment)
-                    except (GarmentNotSeparable, GarmentNotSupported) as error:
+                    except EngineRefused as error:
                         refusal = error
         except TimeoutError:
             raise EngineUnavailable from None
         raise refusal
+
+    async def _unchanged(self, person: ImageId, generation: Generation) -> TryOnPicture:
+        image = await self.open_image.resolve.execute(person, generation.account_id)
+        if image.photo is None:
+            raise ImageNotFound
+        return TryOnPicture(await self.open_image.execute(person, generation.account_id), image.photo.size)
 
     async def _garment(self, image_id: ImageId, generation: Generation) -> bytes | None:
         try:

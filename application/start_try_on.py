@@ -62,13 +62,14 @@ PhotoSource = StoredSource | UrlSource | FileSource
 class TryOnCommand:
     """One try-on. `account` is as it was when the request began; garments are pictures of one product, best first.
 
-    No garments: the product is one that was sent before. No `product_id`: one is made.
+    No garments: the product is one that was sent before. No `product_id`: one is made. A mock asks no engine.
     """
 
     account: Account
     person: PhotoSource
     garments: tuple[PhotoSource, ...]
     product_id: str | None
+    is_mock: bool = False
     customer: Customer | None = None
     retention: RetentionPolicy | None = None
 
@@ -220,7 +221,7 @@ class StartTryOn:
             updated_at=now,
             inputs=Inputs(
                 person=person.image_id,
-                garments=product.images,
+                garments=() if command.is_mock else product.images,
                 customer=customer,
                 retention=command.retention or command.account.default_retention,
             ),

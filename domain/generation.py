@@ -35,13 +35,18 @@ class GenerationStatus(StrEnum):
 class Inputs:
     """What a generation works on; forgotten when it ends, so that the row which stays is anonymous.
 
-    `garments` are pictures of the same garment, the preferred one first.
+    `garments` are pictures of the same garment, the preferred one first. None: a mock, answered with the person's
+    picture unchanged.
     """
 
     person: ImageId
     garments: tuple[ImageId, ...]
     customer: Customer | None
     retention: RetentionPolicy
+
+    @property
+    def is_mock(self) -> bool:
+        return not self.garments
 
 
 @dataclass(frozen=True, slots=True)

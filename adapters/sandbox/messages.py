@@ -72,12 +72,6 @@ class TooLarge(msgspec.Struct, frozen=True, tag=True):
     limit: int
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Another error that the caller can understand."""
-
-    code: str
-
-
 class OutOfMemory(msgspec.Struct, frozen=True, tag=True):
     """The worker's memory limit was reached."""
 
@@ -90,7 +84,7 @@ class Broken(msgspec.Struct, frozen=True, tag=True):
 
 
 FromForkServer = Ready | Failed | Started | Ended
-Reply = Ready | Failed | Prepared | Unsupported | Invalid | TooLarge | Refused | OutOfMemory | Broken
+Reply = Ready | Failed | Prepared | Unsupported | Invalid | TooLarge | OutOfMemory | Broken
 
 fork_server_messages: Final = msgspec.msgpack.Decoder(FromForkServer)
 replies: Final = msgspec.msgpack.Decoder(Reply)

@@ -22,7 +22,6 @@ from adapters.sandbox.messages import (
     OutOfMemory,
     Prepared,
     Ready,
-    Refused,
     Reply,
     TooLarge,
     Unsupported,
@@ -30,7 +29,7 @@ from adapters.sandbox.messages import (
 )
 from application.ports.photos import PreparedPhoto
 from application.request_trace import RequestTrace, Stage
-from domain.errors import DomainError, ImageTooLarge, InvalidImage, UnsupportedImageFormat
+from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 
 
 class PhotoPreparer(Protocol):
@@ -114,8 +113,6 @@ def _answer(connection: socket.socket, size_bytes: int, preparer: PhotoPreparer,
         reply = Invalid(str(error))
     except ImageTooLarge as error:
         reply = TooLarge(error.pixels, error.limit)
-    except DomainError as error:
-        reply = Refused(error.code)
     except MemoryError:
         reply = OutOfMemory()
     except Exception as error:  # a library's own error, or our bug: the server logs it and replaces this worker

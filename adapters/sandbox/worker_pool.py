@@ -6,7 +6,7 @@ lock that a dead process holds, and a worker never sees a photo that was not mea
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -27,7 +27,6 @@ from adapters.sandbox.messages import (
     Invalid,
     OutOfMemory,
     Prepared,
-    Refused,
     Reply,
     TooLarge,
     Unsupported,
@@ -35,7 +34,7 @@ from adapters.sandbox.messages import (
 from adapters.sandbox.worker import PhotoPreparerFactory, Workplace
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.request_trace import StageSpan, record
-from domain.errors import DomainError, ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
+from domain.errors import ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
 
 log = structlog.get_logger()
 
@@ -91,8 +90,7 @@ class WorkerPool(PhotoProcessor):
 
     At most `max_queued` photos wait while all workers are busy. `readable_paths` (the models) is all of the file system
     that a worker may read besides code. Without a seccomp filter the pool does not start unless `allow_unsandboxed`.
-    `refusals`, by their codes, is what the work may raise besides the errors of a photo. `cores`, one for each worker,
-    are where they stay; without it the kernel moves them about.
+    `cores`, one for each worker, are where they stay; without it the kernel moves them about.
     """
 
     factory: PhotoPreparerFactory
@@ -101,7 +99,6 @@ class WorkerPool(PhotoProcessor):
     readable_paths: tuple[str, ...] = ()
     allow_unsandboxed: bool = False
     limits: WorkerLimits = field(default_factory=WorkerLimits)
-    refusals: Mapping[str, Callable[[], DomainError]] = field(default_factory=dict)
     cores: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
@@ -304,8 +301,6 @@ class WorkerPool(PhotoProcessor):
                 job.fail(InvalidImage(message))
             case TooLarge(pixels, limit):
                 job.fail(ImageTooLarge(pixels, limit))
-            case Refused(code) if code in self.refusals:
-                job.fail(self.refusals[code]())
             case OutOfMemory():
                 return self._after_death(worker, job, InvalidImage(_TOO_HUNGRY))
             case Broken(error, where):

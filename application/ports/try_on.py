@@ -19,7 +19,7 @@ class TryOnEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """How the engine is called in answers: `preview`, `vertex` or `http`."""
+        """How the engine is called in answers: `sandbox`, `vertex` or `http`."""
         ...
 
     async def render(self, person_jpeg: bytes, garment_jpeg: bytes) -> TryOnPicture:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from litestar.openapi.spec import Example
 
-from domain.errors import PersonNotFacing
+from domain.errors import EngineRefused
 from domain.person import Framing
 from domain.photo import SourceFormat, WarningCode
 from entrypoints.http.schemas import (
@@ -98,7 +98,7 @@ def _generation(status: str, **parts: object) -> GenerationBody:
     whole: dict[str, object] = {
         "generation_id": GENERATION_ID,
         "status": status,
-        "engine": "preview",
+        "engine": "http",
         "created_at": _UPLOADED_AT,
         "updated_at": _UPLOADED_AT + timedelta(seconds=3),
     }
@@ -118,7 +118,7 @@ GENERATIONS: Final = {
     ),
     "failed": _example(
         "Refused by the engine",
-        _generation("FAILED", error_code=PersonNotFacing.code, error_message=str(PersonNotFacing())),
+        _generation("FAILED", error_code=EngineRefused.code, error_message=str(EngineRefused())),
     ),
 }
 LIVE: Final = {"live": _example("The event loop turns", LivenessBody(status="live"))}

@@ -270,7 +270,7 @@ class GetGenerationOperation(DocumentedOperation):
     text = (
         "`status` is `PENDING`, `PROCESSING`, `COMPLETED` or `FAILED`. A completed one has `resultImageUrl`, for as "
         "long as its picture is kept; a failed one has `errorCode` and, for people, `errorMessage`. With "
-        "`engine: preview` the picture is a quick two-dimensional drawing, and says so."
+        "`engine: sandbox` the picture is a card of the two that were sent: no model is connected."
     )
     inputs = (_GENERATION_ID,)
     successes: ClassVar = {"200": _json("How far it is.", "GenerationBody", examples.GENERATIONS)}

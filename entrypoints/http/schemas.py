@@ -138,7 +138,7 @@ class StartedTryOnBody(Body, frozen=True, kw_only=True):
 
 
 class GenerationBody(Body, frozen=True, kw_only=True):
-    """How far a try-on is. `engine` says who made, or tries to make, the result: a `preview` is a drawing."""
+    """How far a try-on is. `engine` says who makes the result; `sandbox` only shows the two pictures on a card."""
 
     generation_id: str
     status: str

@@ -29,6 +29,7 @@ from entrypoints.http.form_parts import malformed_body
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
+MOCK_TITLE: Final = "mock"
 MAX_DATA_BYTES: Final = 256 * 1024
 MAX_ID_CHARS: Final = 100
 MAX_URL_CHARS: Final = 2048
@@ -56,6 +57,7 @@ def to_command(data: bytes | bytearray, files: Files, account: Account) -> TryOn
     request = _Request(_decode(data))
     person = request.person()
     product_id, garments, has_product = request.product()
+    is_mock = request.is_mock()
     customer_id, days = request.customer_id(), request.days()
     request.expect_texts_and_flags()
     if request.problems:
@@ -69,6 +71,7 @@ def to_command(data: bytes | bytearray, files: Files, account: Account) -> TryOn
         person=_with_file(person, files),
         garments=tuple(_with_file(garment, files) for garment in garments),
         product_id=product_id,
+        is_mock=is_mock,
         customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
         retention=RetentionPolicy(days) if days is not None else None,
     )
@@ -133,6 +136,11 @@ class _Request:
         for name in ("title", "description"):
             self._expect(product, name, str, path, "a string")
         return product_id, tuple(source for source in sources if source is not None), True
+
+    def is_mock(self) -> bool:
+        """Whether the product is the one that any engine answers with the person's picture unchanged."""
+        found = self._the_product()
+        return found is not None and found[0].get("title") == MOCK_TITLE
 
     def customer_id(self) -> str | None:
         """The end user, under the new name or the old one."""

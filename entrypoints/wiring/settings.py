@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_unsandboxed: bool = False
 
     # Try-on: who renders, and what it needs.
-    engine: Literal["preview", "vertex", "http"] = "preview"
+    engine: Literal["sandbox", "vertex", "http"] = "sandbox"
     engine_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
     engine_timeout_seconds: Positive = 120
     vertex_project: Annotated[str, Meta(min_length=1)] | None = None

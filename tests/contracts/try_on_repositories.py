@@ -39,7 +39,7 @@ async def given(work: UnitOfWork, *generations: Generation) -> None:
 
 async def claim(work: UnitOfWork, lease: str = "lea_1", now: datetime = NOON) -> Generation | None:
     async with work.begin() as repositories:
-        return await repositories.generations.claim(LeaseId(lease), "preview", now, now + timedelta(minutes=3))
+        return await repositories.generations.claim(LeaseId(lease), "sandbox", now, now + timedelta(minutes=3))
 
 
 async def claimed(work: UnitOfWork, lease: str = "lea_1", now: datetime = NOON) -> Generation:
@@ -96,7 +96,7 @@ class TryOnRepositoriesContract:
         await given(work, a_generation("gen_first", created_at=early))
         first = await claimed(work, "lea_1")
         assert (first.generation_id, first.status, first.attempts) == ("gen_first", GenerationStatus.PROCESSING, 1)
-        assert (first.lease, first.engine, first.updated_at) == ("lea_1", "preview", NOON)
+        assert (first.lease, first.engine, first.updated_at) == ("lea_1", "sandbox", NOON)
         assert {(await claimed(work, "lea_2")).generation_id, (await claimed(work, "lea_3")).generation_id} == {
             "gen_late",
             "gen_early",
@@ -161,7 +161,7 @@ class TryOnRepositoriesContract:
     async def test_ended_generations_are_forgotten_after_a_month_and_waiting_ones_never(self, work: UnitOfWork) -> None:
         await given(work, a_generation("gen_1"))
         async with work.begin() as repositories:
-            generation = await repositories.generations.claim(LeaseId("lea_1"), "preview", NOON, LEASE_ENDS)
+            generation = await repositories.generations.claim(LeaseId("lea_1"), "sandbox", NOON, LEASE_ENDS)
             assert generation is not None
             await repositories.generations.complete(generation, ImageId("img_1"), NOON)
         await given(work, a_generation("gen_2"))

@@ -18,7 +18,7 @@ from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from application.ports.photos import PreparedPhoto
 from domain.customer import Customer
-from domain.errors import ContentFiltered, DomainError, EngineUnavailable, GarmentNotSeparable
+from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable
 from domain.generation import LeaseId
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
@@ -338,12 +338,21 @@ def test_new_images_replace_those_of_a_product_with_the_same_id(shop: Shop) -> N
     assert first != second == third
 
 
-def test_a_garment_that_one_picture_does_not_show_well_is_looked_for_in_the_next(shop: Shop) -> None:
+def test_an_engine_that_refuses_one_picture_of_a_garment_gets_the_next(shop: Shop) -> None:
     shop.fetcher.web["https://shop.test/flat.jpg"] = a_jpeg(200, 500)
-    shop.engine.interruptions = [fail_with(GarmentNotSeparable())]
+    shop.engine.interruptions = [fail_with(EngineRefused())]
     product = {"imageUrls": [SHIRT_URL, "https://shop.test/flat.jpg"]}
     assert shop.outcome(shop.try_on({"products": [product], "person": {"url": ANN_URL}}))["status"] == "COMPLETED"
     assert len(set(shop.engine.garments)) == 2
+
+
+def test_a_product_called_mock_is_answered_with_the_persons_picture_and_asks_no_engine(shop: Shop) -> None:
+    product = {"title": "mock", "imageUrls": [SHIRT_URL]}
+    done = shop.outcome(shop.try_on({"products": [product], "person": {"url": ANN_URL}}))
+    assert done["status"] == "COMPLETED"
+    assert shop.engine.garments == []
+    pictures = [shop.run(shop.objects.get(name)) for name in shop.stored()]
+    assert sorted(pictures.count(picture) for picture in pictures) == [1, 2, 2]  # garment, person, result
 
 
 # Refusals

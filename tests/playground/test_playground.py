@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.sync_api import FileChooser, Page, Route, expect
 
-from domain.errors import PersonNotFacing
+from domain.errors import EngineRefused
 from tests.photos import astronaut, heic, jpeg
 from tests.playground.conftest import PATIENCE_MS, Playground, Stage, opened, the_photo
 
@@ -276,7 +276,7 @@ def test_trying_a_garment_on(playground: Playground) -> None:
     expect(page.locator("#try-on-status")).to_have_text("The picture is there.")
     assert natural_size(page, "try-on-picture") == [800, 1000]
     expect(page.get_by_text("Made by the engine “in-memory”.")).to_be_visible()
-    expect(page.get_by_text("honest 2-D preview")).to_be_hidden()
+    expect(page.get_by_text("No model is connected")).to_be_hidden()
     link = page.get_by_role("link", name="Open the try-on").get_attribute("href")
     assert page.request.get(str(link)).status == 200
     kept = page.request.get(
@@ -288,19 +288,19 @@ def test_trying_a_garment_on(playground: Playground) -> None:
     expect(page.locator("#try-on-result")).to_be_hidden()
 
 
-def test_a_preview_is_called_one(playground: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(playground.engine, "name", "preview")
+def test_a_card_of_the_sandbox_is_called_one(playground: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playground.engine, "name", "sandbox")
     playground.unlock()
     playground.choose(the_photo())
     playground.image_id()
     playground.try_on(A_SHIRT)
-    expect(playground.page.get_by_text("Made by the engine “preview”.")).to_be_visible()
-    expect(playground.page.get_by_text("honest 2-D preview")).to_be_visible()
+    expect(playground.page.get_by_text("Made by the engine “sandbox”.")).to_be_visible()
+    expect(playground.page.get_by_text("No model is connected")).to_be_visible()
 
 
 def test_a_try_on_that_fails_says_why_and_can_be_started_anew(playground: Playground) -> None:
     async def refuse() -> None:
-        raise PersonNotFacing
+        raise EngineRefused
 
     page = playground.page
     playground.unlock()
@@ -309,9 +309,9 @@ def test_a_try_on_that_fails_says_why_and_can_be_started_anew(playground: Playgr
     playground.engine.interruptions.append(refuse)
     playground.try_on(A_SHIRT)
     told = page.locator("#try-on").get_by_role("alert")
-    expect(told).to_contain_text("The person does not face the camera")
-    expect(told).to_contain_text("Use a photo taken from the front.")
-    expect(told).to_contain_text("PERSON_NOT_FACING")
+    expect(told).to_contain_text("The engine did not accept these pictures")
+    expect(told).to_contain_text("Use other ones.")
+    expect(told).to_contain_text("ENGINE_REFUSED")
     page.get_by_role("button", name="Try it on").click()
     expect(told).to_be_empty()
     expect(page.get_by_role("img", name="in the garment")).to_be_visible()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from application.ports.photos import PreparedPhoto
-from domain.errors import ImageTooLarge, InvalidImage, PersonNotFacing, UnsupportedImageFormat
+from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import Box, Size
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, SourceFormat, WarningCode
@@ -53,18 +53,6 @@ class Shrinking:
     def execute(self, photo: bytes | memoryview, *, crop: bool) -> PreparedPhoto:
         sum(photo[::4096])
         return a_prepared_photo(bytes(500_000))
-
-
-class Dawdling:
-    """Takes its time, whatever it is given."""
-
-    def execute(self, photo: bytes | memoryview, *, crop: bool) -> PreparedPhoto:
-        time.sleep(60)
-        return a_prepared_photo(b"at last")
-
-
-def dawdling() -> Dawdling:
-    return Dawdling()
 
 
 def obedient() -> Obedient:
@@ -154,7 +142,6 @@ def refuse(_: Obedient, argument: str) -> bytes:
         "unsupported": UnsupportedImageFormat(),
         "invalid": InvalidImage("The photo ends in the middle."),
         "large": ImageTooLarge(100_000_000, 64_000_000),
-        "other": PersonNotFacing(),
         "bug": KeyError("a secret in the photo"),
     }[argument]
 

@@ -107,11 +107,11 @@ async def purge(repositories: SqlRepositories) -> None:
 
 
 async def work_on_a_generation(repositories: SqlRepositories) -> None:
-    claimed = await repositories.generations.claim(LeaseId("lea_new"), "preview", LATER, LATER + timedelta(minutes=3))
+    claimed = await repositories.generations.claim(LeaseId("lea_new"), "sandbox", LATER, LATER + timedelta(minutes=3))
     assert claimed is not None
     assert await repositories.generations.is_held(claimed)
     assert await repositories.generations.try_again(claimed, LATER, LATER)
-    again = await repositories.generations.claim(LeaseId("lea_two"), "preview", LATER, LATER + timedelta(minutes=3))
+    again = await repositories.generations.claim(LeaseId("lea_two"), "sandbox", LATER, LATER + timedelta(minutes=3))
     assert again is not None
     assert await repositories.generations.complete(again, SOME[0], LATER)
 

@@ -23,11 +23,6 @@ const WORDS = {
 
 /** Why a try-on ended without a picture. The service says itself what to do about it. */
 const FAILURES = {
-  PERSON_NOT_FOUND: "Nobody to dress was found in the photo",
-  PERSON_NOT_FACING: "The person does not face the camera",
-  TORSO_NOT_VISIBLE: "The upper body cannot be seen well enough",
-  GARMENT_NOT_SEPARABLE: "The garment cannot be told from its background",
-  GARMENT_NOT_SUPPORTED: "This is nothing that the preview can put on",
   CONTENT_FILTERED: "The engine kept the picture back",
   ENGINE_REFUSED: "The engine did not accept these pictures",
   ENGINE_MISCONFIGURED: "The engine is not set up correctly",

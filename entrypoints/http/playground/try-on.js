@@ -135,7 +135,7 @@ function showPicture({ resultImageUrl, engine }) {
   picture.src = resultImageUrl;
   element("try-on-open").href = resultImageUrl;
   element("try-on-engine").textContent = `Made by the engine “${engine}”.`;
-  element("try-on-preview-note").hidden = engine !== "preview";
+  element("try-on-sandbox-note").hidden = engine !== "sandbox";
   outcome.hidden = false;
 }
 
