@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.keep_picture import KeepPicture
 from application.ports.rows import Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
 from application.resolve_image import OpenImage
-from application.store_picture import StorePicture
 from domain.errors import (
     DomainError,
     EngineRefused,
@@ -38,7 +38,7 @@ class RunNextGeneration:
 
     engine: TryOnEngine
     open_image: OpenImage
-    store_picture: StorePicture
+    keep_picture: KeepPicture
     work: UnitOfWork
     clock: Clock
     random: RandomSource
@@ -75,8 +75,7 @@ class RunNextGeneration:
             if self.clock.now() >= generation.created_at + Generation.DEADLINE:
                 return await self._fail(generation, EngineUnavailable())
             picture = await self._render(generation, inputs)
-            if not await self._keep(generation, inputs, picture):
-                raise ImageNotFound
+            await self._keep(generation, inputs, picture)
         except (EngineUnavailable, Overloaded) as error:
             return await self._try_again(generation, error)
         except DomainError as error:
@@ -118,8 +117,8 @@ class RunNextGeneration:
         except ImageNotFound:
             return None
 
-    async def _keep(self, generation: Generation, inputs: Inputs, picture: TryOnPicture) -> bool:
-        """False when the person's image is gone, or the lease is."""
+    async def _keep(self, generation: Generation, inputs: Inputs, picture: TryOnPicture) -> None:
+        """Raises: ImageNotFound: the person's image is gone, or the lease is; CustomerErased; Overloaded."""
         image = UploadedImage(
             image_id=self.random.image_id(),
             account_id=generation.account_id,
@@ -137,17 +136,18 @@ class RunNextGeneration:
             warnings=(),
         )
 
-        async def is_wanted(repositories: Repositories) -> bool:
+        async def expect_wanted(repositories: Repositories) -> None:
             person = await repositories.images.hold(inputs.person, generation.account_id)
-            if person is None or not person.is_readable(self.clock.now()):
-                return False
-            return await repositories.generations.is_held(generation)
+            is_there = person is not None and person.is_readable(self.clock.now())
+            if not (is_there and await repositories.generations.is_held(generation)):
+                raise ImageNotFound
 
-        async def complete(repositories: Repositories) -> bool:
-            wanted = await is_wanted(repositories)
-            return wanted and await repositories.generations.complete(generation, image.image_id, self.clock.now())
+        async def complete(repositories: Repositories) -> None:
+            await expect_wanted(repositories)
+            await repositories.generations.complete(generation, image.image_id, self.clock.now())
 
-        return await self.store_picture.execute(image, photo, picture.jpeg, allowed=is_wanted, settle=complete)
+        await self.keep_picture.reserve(image, expect_wanted)
+        await self.keep_picture.execute(image, photo, picture.jpeg, complete)
 
     async def _try_again(self, generation: Generation, error: DomainError) -> GenerationOutcome:
         now = self.clock.now()

@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from application.delete_image import DeleteImage
+from application.keep_picture import KeepPicture
 from application.ports.links import LinkReader
 from application.ports.objects import ObjectStore
 from application.ports.rows import Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import PhotoFetcher, UrlNotFetched
 from application.resolve_image import ResolveImage
-from application.store_picture import StorePicture
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account, AccountId
 from domain.customer import Customer
@@ -250,7 +250,7 @@ async def _expect_not_erased(repositories: Repositories, customer: Customer | No
 class CopyPicture:
     """Keep a product's picture for longer, as an object of its own: objects never change their retention."""
 
-    store_picture: StorePicture
+    keep_picture: KeepPicture
     objects: ObjectStore
     clock: Clock
     random: RandomSource
@@ -268,10 +268,11 @@ class CopyPicture:
             created_at=self.clock.now().replace(microsecond=0),
         )
 
-        async def is_there(repositories: Repositories) -> bool:
+        async def expect_there(repositories: Repositories) -> None:
             held = await repositories.images.hold(image.image_id, image.account_id)
-            return held is not None and held.is_readable(self.clock.now())
+            if held is None or not held.is_readable(self.clock.now()):
+                raise ImageNotFound
 
-        if not await self.store_picture.execute(copy, image.photo, jpeg, allowed=is_there, settle=is_there):
-            raise ImageNotFound
+        await self.keep_picture.reserve(copy, expect_there)
+        await self.keep_picture.execute(copy, image.photo, jpeg, expect_there)
         return copy

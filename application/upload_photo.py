@@ -1,19 +1,17 @@
-"""Upload a photo: reserve a row, prepare the picture, store the object, publish the row."""
+"""Upload a photo: admit it, prepare its picture, keep that."""
 
 import asyncio
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from application.ports.objects import ObjectStore
+from application.keep_picture import KeepPicture
 from application.ports.photos import PhotoProcessor, PreparedPhoto
-from application.ports.rows import ImageToDelete, PublishOutcome, Repositories, UnitOfWork
+from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
 from application.preview_link import LinkedImage, PreviewLinks
-from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import Account
 from domain.customer import Customer
-from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded, QuotaExceeded
+from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, QuotaExceeded
 from domain.image import IdempotencyRecord, ImageState, StoredPhoto, UploadedImage
 from domain.photo import PhotoWarning
 from domain.retention import RetentionPolicy
@@ -44,12 +42,10 @@ class UploadCommand:
 
 @dataclass(frozen=True, slots=True)
 class UploadPhoto:
-    """Whatever fails, no object is left without a row and no row without a way to its end."""
+    """A photo that is kept was prepared, has a link, and nobody asked for its erasure meanwhile."""
 
     processor: PhotoProcessor
-    objects: ObjectStore
-    work: UnitOfWork
-    finish: FinishDeletion
+    keep_picture: KeepPicture
     links: PreviewLinks
     clock: Clock
     random: RandomSource
@@ -59,11 +55,14 @@ class UploadPhoto:
         IdempotencyKeyInUse; QuotaExceeded; Overloaded.
         """
         image = self._image(command)
-        replayed = await self._reserve(image, command)
+        replayed = await self.keep_picture.reserve(
+            image, lambda repositories: self._expect_admitted(image, command.account, repositories)
+        )
         if replayed is not None:
             return await self.links.link(replayed)
-        prepared = await self._prepare(image, command)
-        return await self._keep(image, prepared, command.warnings)
+        photo, jpeg, linked = await self._prepare(image, command)
+        await self.keep_picture.execute(image, photo, jpeg)
+        return linked
 
     def _image(self, command: UploadCommand) -> UploadedImage:
         return UploadedImage(
@@ -75,17 +74,15 @@ class UploadPhoto:
             idempotency=command.idempotency_record(),
         )
 
-    async def _reserve(self, image: UploadedImage, command: UploadCommand) -> UploadedImage | None:
-        """Commit a pending row before any byte exists; or return the image that the same request made earlier."""
-        async with self.work.begin() as repositories:
-            if image.customer is not None:
-                await repositories.erasures.serialize(image.customer)
-                if await repositories.erasures.is_erased_since(image.customer, command.account.erasure_epoch):
-                    raise CustomerErased
-            replayed = await self._replay(image, repositories)
-            if replayed is None:
-                await self._expect_room(command.account, repositories)
-                await repositories.images.reserve(image)
+    async def _expect_admitted(
+        self, image: UploadedImage, account: Account, repositories: Repositories
+    ) -> UploadedImage | None:
+        """Returns: the image that the same request made earlier."""
+        if image.customer and await repositories.erasures.is_erased_since(image.customer, account.erasure_epoch):
+            raise CustomerErased
+        replayed = await self._replay(image, repositories)
+        if replayed is None:
+            await self._expect_room(account, repositories)
         return replayed
 
     async def _expect_room(self, account: Account, repositories: Repositories) -> None:
@@ -101,9 +98,7 @@ class UploadPhoto:
         if earlier is None or earlier.idempotency is None:
             return None
         if earlier.state is ImageState.PENDING and now >= earlier.created_at + UploadedImage.PENDING_LEASE:
-            await repositories.images.mark_upload_deleting(
-                earlier.image_id, now
-            )  # it died; were it alive, we would store twice
+            await repositories.images.abandon(earlier, now)  # it died; were it alive, we would store twice
             return None
         if now >= earlier.created_at + IdempotencyRecord.LIFETIME or earlier.is_over(now):
             await repositories.images.release_idempotency_key(earlier.image_id)
@@ -114,60 +109,24 @@ class UploadPhoto:
             raise IdempotencyKeyInUse
         return earlier
 
-    async def _prepare(self, image: UploadedImage, command: UploadCommand) -> PreparedPhoto:
+    async def _prepare(self, image: UploadedImage, command: UploadCommand) -> tuple[StoredPhoto, bytes, LinkedImage]:
+        """The link comes before the image is published: a photo that nobody was told of must not be kept."""
         try:
-            return await self.processor.prepare(command.photo, crop=command.crop)
+            prepared = await self.processor.prepare(command.photo, crop=command.crop)
+            photo = _facts(prepared, command.warnings)
+            return photo, prepared.jpeg, await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
         except BaseException:
-            await asyncio.shield(self._forget(image))
+            await asyncio.shield(self.keep_picture.forget(image))
             raise
 
-    async def _forget(self, image: UploadedImage) -> None:
-        """The row alone: no object was ever written for it."""
-        with suppress(Overloaded):  # the caller hears of the first failure; the lease ends the row
-            async with self.work.begin() as repositories:
-                await repositories.images.remove([image.image_id])
 
-    async def _keep(
-        self, image: UploadedImage, prepared: PreparedPhoto, warnings: tuple[PhotoWarning, ...]
-    ) -> LinkedImage:
-        photo = StoredPhoto(
-            size=prepared.size,
-            size_bytes=len(prepared.jpeg),
-            source_format=prepared.source_format,
-            source_size=prepared.source_size,
-            crop=prepared.crop,
-            person=prepared.person,
-            warnings=prepared.warnings + warnings,
-        )
-        try:
-            await self.objects.put(image.object_name, prepared.jpeg)
-            # Before the image is published: a photo that nobody was told of must not be kept.
-            linked = await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
-            outcome = await self._publish(image, photo)
-        except BaseException:
-            await asyncio.shield(self._give_up(image))
-            raise
-        if outcome is not PublishOutcome.PUBLISHED:
-            await asyncio.shield(self._undo(image))
-            raise CustomerErased if outcome is PublishOutcome.ERASED else Overloaded
-        return linked
-
-    async def _publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
-        async with self.work.begin() as repositories:
-            outcome = await repositories.images.publish(image, photo)
-            if outcome is PublishOutcome.LAPSED:  # this upload outlived its lease: a purger may have ended the row
-                await repositories.images.reinstate(image, self.clock.now() + TAKE_OVER_AFTER)
-        return outcome
-
-    async def _give_up(self, image: UploadedImage) -> None:
-        """What failed may still happen: the put may arrive, and the purger looks for the object once it cannot any
-        more; the commit may have gone through, and then the image is stored and stays.
-        """
-        with suppress(Overloaded):  # as above
-            async with self.work.begin() as repositories:
-                retry_at = self.clock.now() + UploadedImage.PENDING_LEASE
-                await repositories.images.mark_upload_deleting(image.image_id, retry_at)
-
-    async def _undo(self, image: UploadedImage) -> None:
-        with suppress(Overloaded):  # the row is `deleting`: a purger does what is left to do
-            await self.finish.execute((ImageToDelete(image.image_id, image.object_name),))
+def _facts(prepared: PreparedPhoto, warnings: tuple[PhotoWarning, ...]) -> StoredPhoto:
+    return StoredPhoto(
+        size=prepared.size,
+        size_bytes=len(prepared.jpeg),
+        source_format=prepared.source_format,
+        source_size=prepared.source_size,
+        crop=prepared.crop,
+        person=prepared.person,
+        warnings=prepared.warnings + warnings,
+    )

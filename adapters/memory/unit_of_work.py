@@ -108,9 +108,10 @@ class InMemoryImageRepository:
         self._rows[image.image_id] = ImageRow(stored, image.expires_at)
         return PublishOutcome.PUBLISHED
 
-    async def reinstate(self, image: UploadedImage, retry_at: datetime) -> None:
-        marked = replace(image, state=ImageState.DELETING, customer=None, idempotency=None)
-        self._rows.setdefault(image.image_id, ImageRow(marked, retry_at))
+    async def abandon(self, image: UploadedImage, retry_at: datetime) -> ImageToDelete | None:
+        unnamed = replace(image, customer=None)
+        row = self._rows.get(image.image_id) or ImageRow(unnamed, retry_at)
+        return self._mark_deleting(row, retry_at) if row.image.photo is None else None
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         row = self._rows.get(image_id)
@@ -135,11 +136,6 @@ class InMemoryImageRepository:
         if row is None or row.image.account_id != account_id or row.image.photo is None:
             return None
         return self._mark_deleting(row, retry_at)
-
-    async def mark_upload_deleting(self, image_id: ImageId, retry_at: datetime) -> None:
-        row = self._rows.get(image_id)
-        if row and row.image.photo is None:
-            self._mark_deleting(row, retry_at)
 
     async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime

@@ -87,10 +87,13 @@ class SqlImageRepository:
         erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
         return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
 
-    async def reinstate(self, image: UploadedImage, retry_at: datetime) -> None:
+    async def abandon(self, image: UploadedImage, retry_at: datetime) -> ImageToDelete | None:
+        marked = await self._mark_deleting([images.c.id == image.image_id, images.c.photo.is_(None)], retry_at)
+        if marked:
+            return marked[0]
         if await self._connection.scalar(select(images.c.id).where(images.c.id == image.image_id)):
-            return  # nobody but the image's own upload, which is asking, ever inserts its row
-        await self._connection.execute(
+            return None
+        await self._connection.execute(  # nobody but the image's own upload, which is asking, ever inserts its row
             insert(images).values(
                 id=image.image_id,
                 account_id=image.account_id,
@@ -100,6 +103,7 @@ class SqlImageRepository:
                 due_at=retry_at,
             )
         )
+        return ImageToDelete(image.image_id, image.object_name)
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         row = await FIND.row(self._connection, image=image_id, account=account_id)
@@ -124,9 +128,6 @@ class SqlImageRepository:
             [images.c.id == image_id, images.c.account_id == account_id, images.c.photo.is_not(None)], retry_at
         )
         return marked[0] if marked else None
-
-    async def mark_upload_deleting(self, image_id: ImageId, retry_at: datetime) -> None:
-        await self._mark_deleting([images.c.id == image_id, images.c.photo.is_(None)], retry_at)
 
     async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime

@@ -78,10 +78,11 @@ class ImageRepository(Protocol):
         """pending -> stored."""
         ...
 
-    async def reinstate(self, image: UploadedImage, retry_at: datetime) -> None:
-        """A row in state `deleting` for bytes that arrived after their row was removed; nothing if there is a row.
+    async def abandon(self, image: UploadedImage, retry_at: datetime) -> ImageToDelete | None:
+        """pending or deleting -> deleting: the upload itself gives up; a purger takes over at `retry_at`.
 
-        It names no customer: whatever took the row away may have been an erasure.
+        A row that is gone is made again, for bytes that arrived after it was removed. It names no customer: what
+        removed it may have been an erasure. None when the image was published after all: it stays as it is.
         """
         ...
 
@@ -104,10 +105,6 @@ class ImageRepository(Protocol):
 
         None when there is nothing to delete; an upload in flight is not there yet.
         """
-        ...
-
-    async def mark_upload_deleting(self, image_id: ImageId, retry_at: datetime) -> None:
-        """pending or deleting -> deleting: the upload itself gives up; a purger takes over at `retry_at`."""
         ...
 
     async def mark_customer_deleting(

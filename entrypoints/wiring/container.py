@@ -22,6 +22,7 @@ from application.check_readiness import CheckReadiness, RecentAnswer
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
+from application.keep_picture import KeepPicture
 from application.limit_rate import LimitRate
 from application.manage_accounts import ChangeAccount, CreateAccount, CreateKey, ListAccounts, RevokeKey
 from application.ports.system import Clock, RateLimiter
@@ -33,7 +34,6 @@ from application.reconcile import Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import RunNextGeneration
 from application.start_try_on import CopyPicture, StartTryOn
-from application.store_picture import StorePicture
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.wiring.photo_processing import build_processor
@@ -123,17 +123,15 @@ class Container(DeclarativeContainer):
     )
     reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
     purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
+    keep_picture = providers.Factory(KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
     upload_photo = providers.Factory(
         UploadPhoto,
         processor=processor,
-        objects=objects,
-        work=work,
-        finish=finish_deletion,
+        keep_picture=keep_picture,
         links=links,
         clock=clock,
         random=random,
     )
-    store_picture = providers.Factory(StorePicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
     fetcher = providers.Singleton(
         UrlFetcher,
         max_bytes=settings.provided.max_file_bytes,
@@ -145,7 +143,7 @@ class Container(DeclarativeContainer):
         upload_photo=upload_photo,
         resolve_image=resolve_image,
         copy_picture=providers.Factory(
-            CopyPicture, store_picture=store_picture, objects=objects, clock=clock, random=random
+            CopyPicture, keep_picture=keep_picture, objects=objects, clock=clock, random=random
         ),
         delete_image=delete_image,
         fetcher=fetcher,
@@ -170,7 +168,7 @@ class Container(DeclarativeContainer):
         RunNextGeneration,
         engine=try_on_engine,
         open_image=open_image,
-        store_picture=store_picture,
+        keep_picture=keep_picture,
         work=work,
         clock=clock,
         random=random,

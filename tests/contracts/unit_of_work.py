@@ -217,7 +217,7 @@ class UnitOfWorkContract:
         image = an_image(customer=a_customer(), idempotency=RECORD)
         async with work.begin() as repositories:
             assert await repositories.images.publish(image, a_stored_photo()) is PublishOutcome.LAPSED
-            await repositories.images.reinstate(image, SOON)
+            assert await repositories.images.abandon(image, SOON) == ImageToDelete(image.image_id, image.object_name)
         assert await state_of(work, image) is ImageState.DELETING
         async with work.begin() as repositories:
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
@@ -225,10 +225,10 @@ class UnitOfWorkContract:
             assert (await repositories.images.mark_due_deleting(NOON, SOON, 10)).images == ()
             assert ids((await repositories.images.mark_due_deleting(SOON, SOON, 10)).images) == ["img_1"]
 
-    async def test_a_row_that_is_there_is_not_readmitted(self, work: UnitOfWork) -> None:
+    async def test_an_image_that_was_published_after_all_is_not_abandoned(self, work: UnitOfWork) -> None:
         image = await given_stored(work, an_image())
         async with work.begin() as repositories:
-            await repositories.images.reinstate(image, SOON)
+            assert await repositories.images.abandon(image, SOON) is None
         assert await state_of(work, image) is ImageState.STORED
 
     async def test_more_images_than_a_statement_has_parameters_are_doomed_and_removed(self, work: UnitOfWork) -> None:

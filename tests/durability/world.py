@@ -9,6 +9,7 @@ from adapters.object_storage.hmac_links import HmacLinks
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.erasure_audit import AuditEntry, ReplayErasure
+from application.keep_picture import KeepPicture
 from application.ports.objects import ObjectStore
 from application.ports.photos import PreparedPhoto
 from application.ports.rows import UnitOfWork
@@ -20,7 +21,6 @@ from application.reconcile import Comparison, Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import GenerationOutcome, RunNextGeneration
 from application.start_try_on import CopyPicture, FileSource, StartedTryOn, StartTryOn, StoredSource, TryOnCommand
-from application.store_picture import StorePicture
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account
 from domain.customer import Customer
@@ -121,7 +121,7 @@ class World:
         run_next = RunNextGeneration(
             engine=self._faulty(PersonAsTheyAre(), plan),
             open_image=OpenImage(ResolveImage(work, self.clock), objects),
-            store_picture=StorePicture(objects, work, finish, self.clock),
+            keep_picture=KeepPicture(objects, work, finish, self.clock),
             work=work,
             clock=self.clock,
             random=self.random,
@@ -191,9 +191,7 @@ class World:
         work, objects, finish = self._ports(plan)
         return UploadPhoto(
             processor=self._faulty(PhotoAsItIs(), plan),
-            objects=objects,
-            work=work,
-            finish=finish,
+            keep_picture=KeepPicture(objects, work, finish, self.clock),
             links=PreviewLinks(self._faulty(LINKS, plan), self.clock, timedelta(minutes=15)),
             clock=self.clock,
             random=self.random,
@@ -201,11 +199,11 @@ class World:
 
     def _start_try_on(self, plan: Plan | None) -> StartTryOn:
         work, objects, finish = self._ports(plan)
-        store_picture = StorePicture(objects, work, finish, self.clock)
+        keep_picture = KeepPicture(objects, work, finish, self.clock)
         return StartTryOn(
             upload_photo=self._upload_photo(plan),
             resolve_image=ResolveImage(work, self.clock),
-            copy_picture=CopyPicture(store_picture, objects, self.clock, self.random),
+            copy_picture=CopyPicture(keep_picture, objects, self.clock, self.random),
             delete_image=DeleteImage(work, finish, self.clock),
             fetcher=InMemoryPhotoFetcher({}),
             links=LINKS,

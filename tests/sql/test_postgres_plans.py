@@ -81,7 +81,7 @@ async def upload(repositories: SqlRepositories) -> None:
 
 async def erase(repositories: SqlRepositories) -> None:
     await repositories.images.mark_deleting(SOME[0], ACME, LATER)
-    await repositories.images.mark_upload_deleting(SOME[1], LATER)
+    await repositories.images.abandon(an_image(SOME[1]), LATER)
     await repositories.erasures.serialize(SOMEBODY)
     await repositories.erasures.advance_epoch(AccountId("acc_7"))
     await repositories.generations.fail_customer(SOMEBODY, GONE, NOON)

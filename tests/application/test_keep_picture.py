@@ -7,10 +7,10 @@ import pytest
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.erase_customer import EraseCustomer
+from application.keep_picture import KeepPicture
 from application.ports.rows import Repositories
 from application.purge import FinishDeletion, PurgeOverdue
-from application.store_picture import StorePicture
-from domain.errors import Overloaded
+from domain.errors import CustomerErased, ImageNotFound, Overloaded
 from domain.image import UploadedImage
 from tests.builders import (
     CountingRandom,
@@ -43,18 +43,20 @@ class World:
     def __init__(self, work: InMemoryUnitOfWork) -> None:
         self.work, self.objects, self.clock = work, InterruptedStore(), MovableClock()
         finish = FinishDeletion(self.objects, work, self.clock)
-        self.store_picture = StorePicture(self.objects, work, finish, self.clock)
+        self.keep_picture = KeepPicture(self.objects, work, finish, self.clock)
         self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), self.clock.time - self.clock.time)
         self.purge = PurgeOverdue(work, finish, self.objects, self.clock)
 
-    async def store(self, image: UploadedImage, *, settles: bool = True) -> bool:
-        async def allowed(_: Repositories) -> bool:
-            return True
+    async def store(self, image: UploadedImage, *, settles: bool = True) -> None:
+        async def admit(_: Repositories) -> None:
+            """Whoever asks."""
 
-        async def settle(_: Repositories) -> bool:
-            return settles
+        async def settle(_: Repositories) -> None:
+            if not settles:
+                raise ImageNotFound
 
-        return await self.store_picture.execute(image, a_stored_photo(), JPEG, allowed=allowed, settle=settle)
+        await self.keep_picture.reserve(image, admit)
+        await self.keep_picture.execute(image, a_stored_photo(), JPEG, settle)
 
     async def left(self) -> tuple[list[str], bool]:
         """Objects, and whether the picture can be read."""
@@ -70,18 +72,20 @@ async def world() -> World:
 
 
 async def test_a_picture_that_is_wanted_is_kept(world: World) -> None:
-    assert await world.store(an_image())
+    await world.store(an_image())
     assert await world.left() == (["ttl-7d/img_1.jpg"], True)
 
 
 async def test_a_picture_that_is_not_wanted_any_more_when_its_bytes_are_there_leaves_nothing(world: World) -> None:
-    assert not await world.store(an_image(), settles=False)
+    with pytest.raises(ImageNotFound):
+        await world.store(an_image(), settles=False)
     assert await world.left() == ([], False)
 
 
 async def test_an_erasure_between_the_bytes_and_the_row_leaves_nothing(world: World) -> None:
     world.objects.interruption = lambda: world.erase.execute(a_customer())
-    assert not await world.store(an_image(customer=a_customer()))
+    with pytest.raises(CustomerErased):
+        await world.store(an_image(customer=a_customer()))
     assert await world.left() == ([], False)
 
 
