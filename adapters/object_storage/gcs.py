@@ -8,10 +8,11 @@ from functools import partial
 from typing import Final
 
 import google_crc32c
+import requests
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.storage import Blob, Bucket
 
-from adapters.object_storage.gcs_bucket import ATTEMPT, OUT_OF_REACH, RETRY, RETRY_CREATE, GcsBucket
+from adapters.object_storage.gcs_bucket import ATTEMPT, RETRY, RETRY_CREATE, Cause, GcsBucket
 from domain.errors import Overloaded
 
 BATCH = 100
@@ -19,6 +20,8 @@ BATCH = 100
 PAGE = 1000
 NO_CACHE: Final = "private, no-store"
 """A cache that kept the picture would keep it longer than we promised."""
+NO_BATCHES: Final = frozenset({Cause.NOT_FOUND, Cause.NOT_IMPLEMENTED})
+"""What servers that only resemble Google's say of the batch endpoint (404, 405, 501)."""
 PROBES: Final = "probes/"
 """Where readiness is tried; has a lifecycle rule of its own for what a killed process leaves."""
 
@@ -28,6 +31,7 @@ class GcsObjectStore:
 
     def __init__(self, bucket: GcsBucket) -> None:
         self._bucket = bucket
+        self._takes_batches = True
 
     async def put(self, name: str, data: bytes) -> None:
         await self._bucket.call(partial(_create, self._bucket.full_name(name), data))
@@ -54,15 +58,31 @@ class GcsObjectStore:
     async def check(self) -> None:
         probe = f"{PROBES}{secrets.token_hex(8)}"
         await self.put(probe, b"")
-        if await self.delete([probe]):
-            raise Overloaded(OUT_OF_REACH)
+        await self._bucket.call(partial(_delete_one, self._bucket.full_name(probe)))
 
     async def _delete(self, names: list[str]) -> frozenset[str]:
+        """By a batch; one by one where there are no batches, or where the batch's answer says too little."""
+        if not self._takes_batches:
+            return await self._delete_singly(names)
         try:
-            statuses = await self._bucket.call(partial(_delete, [self._bucket.full_name(name) for name in names]))
-        except Overloaded:
-            return frozenset(names)
-        return frozenset(name for name, is_gone in zip(names, statuses, strict=True) if not is_gone)
+            are_gone = await self._bucket.call(partial(_delete_batch, [self._bucket.full_name(name) for name in names]))
+        except Overloaded as outage:
+            self._takes_batches = outage.cause not in NO_BATCHES
+            if self._takes_batches and outage.cause != Cause.UNREADABLE:
+                return frozenset(names)
+            return await self._delete_singly(names)
+        return frozenset(name for name, is_gone in zip(names, are_gone, strict=True) if not is_gone)
+
+    async def _delete_singly(self, names: list[str]) -> frozenset[str]:
+        async def is_left(name: str) -> bool:
+            try:
+                await self._bucket.call(partial(_delete_one, self._bucket.full_name(name)))
+            except Overloaded:
+                return True
+            return False
+
+        are_left = await asyncio.gather(*map(is_left, names))
+        return frozenset(name for name, left in zip(names, are_left, strict=True) if left)
 
 
 def _create(name: str, data: bytes, bucket: Bucket) -> None:
@@ -88,32 +108,42 @@ def _read(name: str, bucket: Bucket) -> bytes | None:
     try:
         data: bytes = bucket.blob(name).download_as_bytes(checksum="crc32c", timeout=ATTEMPT, retry=RETRY)
     except NotFound as error:
-        if is_about_the_bucket(error.message):
-            raise
+        _expect_bucket(bucket, str(error.message))
         return None
     return data
 
 
-def _delete(names: list[str], bucket: Bucket) -> list[bool]:
-    """Returns: for each name, whether nothing is there any more."""
+def _delete_one(name: str, bucket: Bucket) -> None:
+    try:
+        bucket.blob(name).delete(timeout=ATTEMPT, retry=RETRY)  # deleting twice is the same as deleting once
+    except NotFound as error:
+        _expect_bucket(bucket, str(error.message))
 
-    def send() -> list[bool]:
+
+def _delete_batch(names: list[str], bucket: Bucket) -> list[bool]:
+    """Returns: for each name, whether nothing is there any more. Raises: ValueError: the answer says too little."""
+
+    def send() -> list[requests.Response]:
         with bucket.client.batch(raise_exception=False) as batch:
             for name in names:
                 bucket.blob(name).delete(timeout=ATTEMPT, retry=None)
         # The library's documentation reads the answers from here too: it offers no other way.
-        return [
-            answer.ok or (answer.status_code == 404 and not is_about_the_bucket(answer.text))
-            for answer in batch._responses
-        ]
+        return list(batch._responses)
 
-    answers: list[bool] = RETRY(send)()  # deleting twice is the same as deleting once
-    return answers
+    answers = RETRY(send)()
+    for absent in (answer for answer in answers if answer.status_code == 404):
+        _expect_bucket(bucket, absent.text)
+    return [answer.ok or answer.status_code == 404 for answer in answers]
 
 
-def is_about_the_bucket(message: str) -> bool:
-    """A mistyped bucket answers 404 as well; taking that for "the object is gone" would forget living photos."""
-    return "bucket does not exist" in message
+def _expect_bucket(bucket: Bucket, not_found: str) -> None:
+    """Raises: NotFound when it is the bucket that is not there.
+
+    A mistyped bucket answers 404 as well; taking that for "the object is gone" would forget living photos. Google says
+    which of the two it is, other servers have texts of their own.
+    """
+    if "No such object" not in not_found:
+        next(iter(bucket.list_blobs(max_results=1, fields="items(name)", timeout=ATTEMPT, retry=RETRY)), None)
 
 
 def _pages(prefix: str, after: str, bucket: Bucket) -> Iterator[list[str]]:

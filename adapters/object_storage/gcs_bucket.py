@@ -5,17 +5,20 @@ Importing this takes half a second of CPU and 45 MB: only what is configured for
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property, partial
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import google.auth
+import requests
 import urllib3.exceptions
-from google.api_core.exceptions import GoogleAPIError
+from google.api_core import exceptions
+from google.api_core.exceptions import GoogleAPIError, RetryError
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud.storage import Bucket, Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -41,6 +44,8 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 """For signing through IAM too; what the account may do is decided by its roles."""
 OUT_OF_REACH = "Storage is not reachable. Try again shortly."
 """All that a client hears. The cause, with names of buckets and accounts in it, is for the operator: `gcs_rules`."""
+UNREADABLE_ANSWERS = (ValueError, LookupError, TypeError, AttributeError)
+"""What Google's parsers raise when a server that only resembles Google's, or a proxy, answers something else."""
 FAILURES = (
     GoogleAPIError,
     GoogleAuthError,
@@ -48,7 +53,46 @@ FAILURES = (
     DataCorruption,
     urllib3.exceptions.HTTPError,
     OSError,  # requests' own exceptions among them
+    *UNREADABLE_ANSWERS,
 )
+
+
+class Cause(StrEnum):
+    """Why the bucket could not be used, in a word: a metric's label, and where an operator begins to look."""
+
+    CREDENTIALS = "credentials"
+    REFUSED = "refused"
+    NOT_FOUND = "not_found"
+    NOT_IMPLEMENTED = "not_implemented"
+    CHANGED = "changed"
+    BUSY = "busy"
+    SERVER_ERROR = "server_error"
+    DAMAGED = "damaged"
+    TIMEOUT = "timeout"
+    UNREADABLE = "unreadable_answer"
+    UNREACHABLE = "unreachable"
+
+
+_CAUSES: Final[Sequence[tuple[tuple[type[Exception], ...], Cause]]] = (
+    ((TransportError,), Cause.UNREACHABLE),
+    ((GoogleAuthError,), Cause.CREDENTIALS),
+    ((exceptions.Forbidden, exceptions.Unauthorized), Cause.REFUSED),
+    ((exceptions.NotFound,), Cause.NOT_FOUND),
+    ((exceptions.MethodNotAllowed, exceptions.MethodNotImplemented), Cause.NOT_IMPLEMENTED),
+    ((exceptions.PreconditionFailed,), Cause.CHANGED),
+    ((exceptions.TooManyRequests,), Cause.BUSY),
+    ((GoogleAPIError,), Cause.SERVER_ERROR),
+    ((DataCorruption,), Cause.DAMAGED),
+    ((TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError), Cause.TIMEOUT),
+    ((InvalidResponse, *UNREADABLE_ANSWERS), Cause.UNREADABLE),
+)
+"""The first that fits; what is left is a network."""
+
+
+def _outage(error: BaseException) -> Overloaded:
+    """What a client hears of `error`; the operator finds `error` itself as its `__cause__`."""
+    cause = next((cause for kinds, cause in _CAUSES if isinstance(error, kinds)), Cause.UNREACHABLE)
+    return Overloaded(OUT_OF_REACH, cause=cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +138,14 @@ class GcsBucket:
             async with asyncio.timeout(self._deadline_seconds):
                 return await running
         except TimeoutError as error:
-            raise Overloaded(OUT_OF_REACH) from error
+            raise _outage(error) from error
 
     def _call(self, work: Callable[[Bucket], T]) -> T:
         try:
             return work(self.client.bucket(self.address.bucket))
         except FAILURES as error:
-            raise Overloaded(OUT_OF_REACH) from error
+            ended_by = error.cause if isinstance(error, RetryError) and error.cause else error
+            raise _outage(ended_by) from ended_by
 
     @cached_property
     def credentials(self) -> Credentials:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from threading import Lock
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import requests
 from google.auth.credentials import Credentials, Signing
@@ -41,8 +41,8 @@ class GcsLinks:
         The signature is not looked at: whoever names an image has to own it anyway, and its id says as much as the
         link does.
         """
-        path, _, query = url.partition("?")
-        given = parse_qs(query)
+        quoted, _, query = url.partition("?")
+        path, given = unquote(quoted), parse_qs(query)
         name = path.removeprefix(f"{ENDPOINT}/{self._bucket.address.bucket}/{self._bucket.address.prefix}")
         try:
             begin = datetime.strptime(given["X-Goog-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -8,13 +8,22 @@ from google.auth.exceptions import DefaultCredentialsError, TransportError
 from google.cloud.storage import Bucket
 
 from adapters.object_storage.gcs import PROBES, GcsObjectStore
-from adapters.object_storage.gcs_bucket import ATTEMPT, RETRY, GcsBucket
+from adapters.object_storage.gcs_bucket import ATTEMPT, RETRY, Cause, GcsBucket
 from adapters.object_storage.gcs_links import CannotSign, GcsLinks
 from application.ports.objects import StorageFinding
 from domain.errors import Overloaded
 from domain.retention import RetentionPolicy
 
 Rule = dict[str, Any]
+CORS: Final[Rule] = {
+    "origin": ["*"],
+    "method": ["GET", "HEAD"],
+    "responseHeader": ["Content-Type", "Content-Length"],
+    "maxAgeSeconds": 3600,
+}
+"""A signed link is a capability: a page may draw, read and share what it was given a link to."""
+MINIMUM_AGES: Final = frozenset({"NEARLINE", "COLDLINE", "ARCHIVE"})
+"""Storage classes that are billed for 30 to 365 days, whenever the photo goes (Cloud Storage, "Storage classes")."""
 PERMISSIONS: Final = frozenset(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 GRACE_DAYS: Final = 1
 """A rule acts on whole days, and a photo must not go before its last second: the purger is the one that is exact."""
@@ -37,7 +46,7 @@ class GcsStorageRules:
             findings += await self._bucket.call(lambda bucket: list(self._examine(bucket)))
         except Overloaded as error:
             findings.append(StorageFinding("bucket: settings", is_ok=False, fix=self._advice(error, "bucketViewer")))
-        return tuple(findings)
+        return (*findings, await self._permissions())
 
     async def setup(self, *, dry_run: bool) -> tuple[str, ...]:
         try:
@@ -52,12 +61,18 @@ class GcsStorageRules:
         ours = {prefix for rule in wanted for prefix in _prefixes(rule)}
         outdated = [rule for rule in there if rule not in wanted and ours.issuperset(_prefixes(rule) or {""})]
         missing = [rule for rule in wanted if rule not in there]
-        if (missing or outdated) and not dry_run:
+        needs_cors = self._links is not None and not _lets_pages_read(bucket)
+        if missing or outdated:
             bucket.lifecycle_rules = [rule for rule in there if rule not in outdated] + missing
+        if needs_cors:
+            bucket.cors = [*bucket.cors, CORS]
+        if (missing or outdated or needs_cors) and not dry_run:
             # Somebody else's rules, set in this instant, are not lost: the condition then fails.
             bucket.patch(if_metageneration_match=bucket.metageneration, timeout=ATTEMPT, retry=RETRY)
-        return tuple(
-            [f"remove: {_in_words(rule)}" for rule in outdated] + [f"add: {_in_words(rule)}" for rule in missing]
+        return (
+            *(f"remove: {_in_words(rule)}" for rule in outdated),
+            *(f"add: {_in_words(rule)}" for rule in missing),
+            *(["add: let any page read what it has a signed link to (CORS)"] if needs_cors else []),
         )
 
     def _examine(self, bucket: Bucket) -> Iterator[StorageFinding]:
@@ -89,15 +104,38 @@ class GcsStorageRules:
             bool(access.uniform_bucket_level_access_enabled),
             f"{update} --uniform-bucket-level-access",
         )
-        rules = [dict(rule) for rule in bucket.lifecycle_rules]
+        yield _finding(
+            "no access log",
+            bucket.get_logging() is None,
+            f"{update} --clear-log-bucket --clear-log-object-prefix: it keeps the names of objects that are gone",
+        )
+        yield _finding(
+            "no minimum age",
+            bucket.storage_class not in MINIMUM_AGES,
+            f"{update} --default-storage-class=STANDARD: {bucket.storage_class} bills a month or more for a day",
+        )
+        yield from self._examine_rules([dict(rule) for rule in bucket.lifecycle_rules], update)
+        if self._links is not None:
+            yield _finding("pages may read links", _lets_pages_read(bucket), "tryon-images storage setup")
+
+    def _examine_rules(self, rules: list[Rule], update: str) -> Iterator[StorageFinding]:
         wanted = wanted_rules(self._bucket.address.prefix)
         yield _finding("lifecycle rules", all(rule in rules for rule in wanted), "tryon-images storage setup")
-        early = [rule for rule in rules if _acts_early(rule, wanted)]
+        early = [_in_words(rule) for rule in rules if _may_act_early(rule, self._bucket.address.prefix)]
         yield _finding(
-            "no rule deletes photos early", not early, f"{update} --lifecycle-file=FILE without the early rule"
+            "no rule acts on living photos",
+            not early,
+            f"{update} --lifecycle-file=FILE without: {'; '.join(early)}",
         )
-        allowed = bucket.test_iam_permissions(sorted(PERMISSIONS), timeout=ATTEMPT, retry=RETRY)
-        yield _finding("permissions", PERMISSIONS.issubset(allowed), self._grant("objectUser"))
+
+    async def _permissions(self) -> StorageFinding:
+        try:
+            allowed = await self._bucket.call(
+                lambda bucket: bucket.test_iam_permissions(sorted(PERMISSIONS), timeout=ATTEMPT, retry=RETRY)
+            )
+        except Overloaded as error:
+            return StorageFinding("bucket: permissions", is_ok=False, fix=self._advice(error, "objectUser"))
+        return _finding("permissions", PERMISSIONS.issubset(allowed), self._grant("objectUser"))
 
     async def _probe(self, check: str, probe: Callable[[], Any]) -> StorageFinding:
         try:
@@ -128,7 +166,7 @@ class GcsStorageRules:
             case PreconditionFailed():
                 advice = "Somebody else has just changed the bucket's settings. Run the command again."
             case cause:
-                advice = f"It could not be reached ({type(cause).__name__}). Try again."
+                advice = _in_other_cases(error.cause, type(cause).__name__)
         return advice
 
     def _grant(self, role: str) -> str:
@@ -159,21 +197,51 @@ def _prefixes(rule: Rule) -> set[str]:
     return set(rule["condition"].get("matchesPrefix", ()))
 
 
-def _acts_early(rule: Rule, wanted: list[Rule]) -> bool:
-    """Whether it deletes living photos before their own rule does."""
+def _may_act_early(rule: Rule, prefix: str) -> bool:
+    """Whether it may delete a photo, or bill it for a month, before the photo's own time is over.
+
+    All conditions of a rule have to hold, so one age that is late enough makes it late, whatever else it asks for. Any
+    other condition may hold for a photo of today: a date, a storage class, a suffix, a number of versions.
+    """
     condition = rule["condition"]
-    if rule["action"]["type"] != "Delete" or "age" not in condition or condition.get("isLive") is False:
+    if not _takes_photos(rule["action"]) or condition.get("isLive") is False:
         return False
+    age = condition.get("age", 0)
     prefixes = _prefixes(rule) or {""}
     return any(
-        condition["age"] < ours["condition"]["age"]
-        and (ours_prefix.startswith(prefix) or prefix.startswith(ours_prefix))
-        for ours in wanted
-        for ours_prefix in _prefixes(ours)
-        for prefix in prefixes
+        age <= days and any(ours.startswith(given) or given.startswith(ours) for given in prefixes)
+        for days in RetentionPolicy.ALL_DAYS
+        for ours in [f"{prefix}ttl-{days}d/"]
     )
 
 
+def _takes_photos(action: Rule) -> bool:
+    return action["type"] == "Delete" or action.get("storageClass") in MINIMUM_AGES
+
+
+def _lets_pages_read(bucket: Bucket) -> bool:
+    return any(
+        "*" in entry.get("origin", ()) and {"GET", "HEAD"} <= set(entry.get("method", ())) for entry in bucket.cors
+    )
+
+
+def _in_other_cases(cause: str, error: str) -> str:
+    match cause:
+        case Cause.UNREADABLE | Cause.NOT_IMPLEMENTED:
+            return (
+                f"The answer is not Google's ({error}). Is STORAGE_EMULATOR_HOST set, or a proxy in between? "
+                "An emulator shows no settings and proves nothing."
+            )
+        case Cause.TIMEOUT:
+            return f"It did not answer in time ({error}). Try again; is a firewall in between?"
+        case Cause.UNREACHABLE:
+            return f"Nobody answers there ({error}). Check the network, DNS, and STORAGE_EMULATOR_HOST."
+    return f"It could not be used: {cause} ({error}). Try again."
+
+
 def _in_words(rule: Rule) -> str:
-    prefixes = ", ".join(sorted(_prefixes(rule)))
-    return f"{rule['action']['type'].lower()} {prefixes or 'everything'} after {rule['condition'].get('age')} days"
+    """`delete shop/ when age=3, createdBefore=2026-01-01`."""
+    conditions = {name: value for name, value in rule["condition"].items() if name != "matchesPrefix"}
+    verb = {"Delete": "delete", "SetStorageClass": "change the class of"}.get(rule["action"]["type"], "touch")
+    shown = ", ".join(f"{name}={value}" for name, value in conditions.items()) or "any"
+    return f"{verb} {', '.join(sorted(_prefixes(rule))) or 'everything'} when {shown}"

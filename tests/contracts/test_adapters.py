@@ -18,7 +18,7 @@ from tests.builders import ACME, OTHER, a_database_with_accounts, an_account
 from tests.contracts.object_store import ObjectStoreContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
 from tests.object_storage.bucket_server import BUCKET, bucket_server
-from tests.object_storage.emulator import storage_emulator
+from tests.object_storage.emulator import fake_gcs_server
 
 
 class TestInMemoryUnitOfWork(UnitOfWorkContract):
@@ -65,21 +65,22 @@ class TestFolderObjectStore(ObjectStoreContract):
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    with storage_emulator("photos") as url:
+def fake_gcs() -> Iterator[str]:
+    with fake_gcs_server("photos") as url:
         yield url
 
 
-class TestGcsObjectStoreOnAnEmulator(ObjectStoreContract):
-    @pytest.fixture(params=["", "shop/"])
-    def store(self, emulator: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GcsObjectStore:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
+class TestGcsObjectStoreOnFakeGcsServer(ObjectStoreContract):
+    @pytest.fixture(params=["", "my shop/"])
+    def store(self, fake_gcs: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GcsObjectStore:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake_gcs)
         return GcsObjectStore(GcsBucket(f"gs://photos/{request.param}{secrets.token_hex(4)}"))
 
 
 class TestGcsObjectStoreOnABucketThatKeepsConditions(ObjectStoreContract):
-    @pytest.fixture
-    def store(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsObjectStore]:
-        with bucket_server() as (_state, url):
+    @pytest.fixture(params=[None, (501, b"Not implemented")], ids=["batches", "single deletes"])
+    def store(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsObjectStore]:
+        with bucket_server() as (state, url):
+            state.batch_answer = request.param
             monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
             yield GcsObjectStore(GcsBucket(f"gs://{BUCKET}"))

@@ -1,6 +1,7 @@
 """A bucket that speaks Google's documented JSON API over HTTP, keeps its conditions, and fails when it is told to.
 
-The emulators ignore `ifGenerationMatch`, so nothing that depends on it could be shown on them.
+It answers as Google's storage-testbench does, which is no package: single deletes only when told so, 412 to a create
+that had landed, 503 with and without a body, stalls, broken streams.
 """
 
 import base64
@@ -37,6 +38,35 @@ def forbidden(_operation: Callable[[], Answer]) -> Answer:
     return 403, {"error": {"code": 403, "message": "caller does not have storage.objects.create access"}}
 
 
+def unavailable_without_a_word(_operation: Callable[[], Answer]) -> Answer:
+    return 503, b""
+
+
+def broken_off(operation: Callable[[], Answer]) -> Answer:
+    """The stream ends in the middle of the answer."""
+    status, content = operation()
+    return status, Broken(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def stalled(released: threading.Event) -> Fault:
+    """Nothing comes until `released` is set."""
+
+    def stall(operation: Callable[[], Answer]) -> Answer:
+        released.wait(20)
+        return operation()
+
+    return stall
+
+
+def says(status: int, content: Any) -> Fault:
+    """Like a proxy, or a server of another kind: whatever was asked for."""
+    return lambda _operation: (status, content)
+
+
+class Broken(bytes):
+    """Half of it is sent."""
+
+
 def flipped(operation: Callable[[], Answer]) -> Answer:
     status, content = operation()
     return status, bytes([content[0] ^ 1]) + content[1:]
@@ -54,6 +84,9 @@ class BucketState:
     sizes: list[int] = field(default_factory=list)
     """How many deletions came in each batch."""
     exists: bool = True
+    batch_answer: Answer | None = None
+    """What a server that knows no batches says of them; storage-testbench: 501, fake-gcs-server: no parts."""
+    settings: dict[str, Any] = field(default_factory=lambda: {"name": BUCKET, "metageneration": "1"})
     lock: Any = field(default_factory=threading.RLock)
 
     def fault_for(self, request: str) -> Fault | None:
@@ -76,18 +109,28 @@ class BucketState:
 
     def _operation(self, method: str, path: str, query: dict[str, list[str]], headers: Any, body: bytes) -> Answer:
         if path == "/batch/storage/v1":
-            return 200, self._batch(headers, body)
-        if not self.exists:
+            return self.batch_answer or (200, self._batch(headers, body))
+        if not self.exists or not re.match(f"/(upload/|download/)?storage/v1/b/{BUCKET}(/|$)", path):
             return 404, {"error": {"code": 404, "message": "The specified bucket does not exist."}}
-        match method, path:
-            case "POST", _:
-                return self._create(query, headers, body)
-            case "GET", "/storage/v1/b/photos/o":
-                return self._list(query)
-        return self._on_object(method, path)
+        if method == "POST":
+            return self._create(query, headers, body)
+        return self._on_object(method, path) if "/o/" in path else self._on_bucket(method, path, query, body)
+
+    def _on_bucket(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> Answer:
+        if path.endswith("/o"):
+            return self._list(query)
+        if path.endswith("/iam/testPermissions"):
+            return 200, {"permissions": query["permissions"]}
+        return self._set(query, json.loads(body)) if method == "PATCH" else (200, self.settings)
+
+    def _set(self, query: dict[str, list[str]], fields: dict[str, Any]) -> Answer:
+        if query.get("ifMetagenerationMatch", [self.settings["metageneration"]]) != [self.settings["metageneration"]]:
+            return 412, {"error": {"code": 412, "message": "At least one pre-condition did not hold."}}
+        self.settings |= fields | {"metageneration": str(int(self.settings["metageneration"]) + 1)}
+        return 200, self.settings
 
     def _list(self, query: dict[str, list[str]]) -> Answer:
-        names = sorted(name for name in self.objects if name.startswith(query["prefix"][0]))
+        names = sorted(name for name in self.objects if name.startswith(query.get("prefix", [""])[0]))
         start = query.get("startOffset", [""])[0]
         return 200, {"items": [{"name": name} for name in names if name >= start]}
 
@@ -157,13 +200,15 @@ def bucket_server() -> Iterator[tuple[BucketState, str]]:
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             is_batch = self.path.startswith("/batch/")
-            self.send_header("content-type", "multipart/mixed; boundary=answers" if is_batch else "application/json")
+            is_parts = is_batch and status == 200
+            self.send_header("content-type", "multipart/mixed; boundary=answers" if is_parts else "application/json")
             if self.path.startswith("/download/") and status == 200:
                 name = unquote(urlsplit(self.path).path.partition("/o/")[2])
                 self.send_header("x-goog-hash", f"crc32c={_crc32c(state.objects[name])}")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data[: len(data) // 2] if isinstance(data, Broken) else data)
+            self.close_connection = self.close_connection or isinstance(data, Broken)
 
         do_GET = do_POST = do_DELETE = do_PATCH = answer  # noqa: N815 - the standard library's names
 

@@ -1,6 +1,7 @@
 """What the Google Cloud Storage adapter promises when the network, the service or the bucket does not play along."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +14,16 @@ from domain.errors import Overloaded
 from tests.object_storage.bucket_server import (
     BUCKET,
     BucketState,
+    Fault,
+    broken_off,
     bucket_server,
     flipped,
     forbidden,
+    says,
+    stalled,
     unavailable_after,
     unavailable_before,
+    unavailable_without_a_word,
 )
 
 NAME, FULL_NAME = "ttl-7d/img_1.jpg", "shop/ttl-7d/img_1.jpg"
@@ -144,20 +150,98 @@ async def test_deletions_whose_answer_got_lost_are_tried_again(store: GcsObjectS
     assert bucket.objects == {}
 
 
-async def test_a_service_that_hangs_is_overloaded_in_time_while_the_loop_turns(bucket: BucketState) -> None:
+NO_PARTS = b"\r\n--answers--\r\n"
+ONE_PART = b"--answers\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 X\r\n\r\n\r\n--answers--"
+OTHER_BATCHES = {
+    "404": (404, b"Not Found"),
+    "405": (405, b"<html>Method Not Allowed</html>"),
+    "501, as storage-testbench says": (501, b"Not implemented"),
+    "no parts, as fake-gcs-server says": (200, NO_PARTS),
+    "one part for all": (200, ONE_PART),
+    "a proxy's page": (200, b"<html>Welcome</html>"),
+    "not even text": (200, b"\xff\xfe\x00"),
+}
+
+
+@pytest.mark.parametrize("answer", OTHER_BATCHES.values(), ids=OTHER_BATCHES)
+async def test_where_batches_are_not_understood_objects_are_deleted_one_by_one(
+    store: GcsObjectStore, bucket: BucketState, answer: tuple[int, bytes]
+) -> None:
+    bucket.batch_answer = answer
+    bucket.objects = {FULL_NAME: JPEG, "shop/ttl-7d/img_2.jpg": JPEG, "shop/ttl-7d/img_3.jpg": JPEG}
+    assert await store.delete([NAME, "ttl-7d/img_2.jpg", "ttl-7d/img_absent.jpg"]) == frozenset()
+    assert list(bucket.objects) == ["shop/ttl-7d/img_3.jpg"]
+    bucket.faults.append((f"DELETE /storage/v1/b/{BUCKET}/o/shop%2Fttl-7d%2Fimg_3.jpg", forbidden))
+    assert await store.delete(["ttl-7d/img_3.jpg", "ttl-7d/img_4.jpg"]) == {"ttl-7d/img_3.jpg"}
+    assert bucket.requests.count(DELETIONS) == (1 if answer[0] != 200 else 2), "asked again only if it may help"
+
+
+CAUSES: dict[str, tuple[Fault, str]] = {
+    "a proxy's page": (says(200, b"<html>Welcome</html>"), "unreadable_answer"),
+    "another kind of JSON": (says(200, b"[1, 2]"), "unreadable_answer"),
+    "nothing at all": (says(200, b"null"), "unreadable_answer"),
+    "a refusal": (forbidden, "refused"),
+    "no such thing": (
+        says(404, {"error": {"code": 404, "message": "The specified bucket does not exist."}}),
+        "not_found",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "cause"), CAUSES.values(), ids=CAUSES)
+async def test_whatever_is_answered_is_an_outage_that_names_its_cause(
+    store: GcsObjectStore, bucket: BucketState, fault: Fault, cause: str
+) -> None:
+    bucket.objects[FULL_NAME] = JPEG
+    bucket.faults += [("GET /storage/v1/b/photos/o", fault)] * 2
+    with pytest.raises(Overloaded, match="Storage is not reachable") as listing:
+        _ = [name async for name in store.names()]
+    assert listing.value.cause == cause
+
+
+async def test_a_check_that_cannot_delete_says_why(store: GcsObjectStore, bucket: BucketState) -> None:
+    bucket.faults.append((f"DELETE /storage/v1/b/{BUCKET}/o/shop%2Fprobes", forbidden))
+    with pytest.raises(Overloaded) as outage:
+        await store.check()
+    assert outage.value.cause == "refused"
+
+
+@pytest.mark.parametrize(
+    "fault", [unavailable_without_a_word, broken_off], ids=["503 without a body", "a broken stream"]
+)
+@pytest.mark.parametrize("request_", [CREATE, "GET /download/", DELETIONS])
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket")  # Google's library closes no answer that it refuses
+async def test_a_hiccup_is_got_over(store: GcsObjectStore, bucket: BucketState, request_: str, fault: Fault) -> None:
+    bucket.faults.append((request_, fault))
+    await store.put(NAME, JPEG)
+    assert await store.get(NAME) == JPEG
+    assert await store.delete([NAME]) == frozenset()
+    assert bucket.objects == {}
+    assert bucket.faults == []
+    gc.collect()  # while the warning is ignored
+
+
+@pytest.mark.parametrize("request_", [CREATE, "GET /download/"])
+async def test_a_service_that_hangs_is_overloaded_in_time_while_the_loop_turns(
+    bucket: BucketState, request_: str
+) -> None:
     released = threading.Event()
-    bucket.faults.append((CREATE, lambda _operation: (200, {}) if released.wait(20) else (503, {})))
+    bucket.objects[FULL_NAME] = JPEG
+    bucket.faults.append((request_, stalled(released)))
+    store = a_hasty_store()
     started = time.monotonic()
     try:
-        upload = asyncio.create_task(a_hasty_store().put(NAME, JPEG))
+        work = store.put("ttl-7d/img_2.jpg", JPEG) if request_ == CREATE else store.get(NAME)
+        task = asyncio.ensure_future(work)
         turns = 0
-        while not upload.done():
+        while not task.done():
             await asyncio.sleep(0.01)
             turns += 1
-        with pytest.raises(Overloaded):
-            await upload
+        with pytest.raises(Overloaded) as outage:
+            await task
     finally:
         released.set()
+    assert outage.value.cause == "timeout"
     assert time.monotonic() - started < 5
     assert turns >= 10
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.object_storage.gcs import GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
 from adapters.sql.unit_of_work import create_engine
-from tests.object_storage.emulator import storage_emulator
+from tests.object_storage.emulator import fake_gcs_server
 from tests.replicas.server import API, Replica, serving, starting, wait_until_ready
 
 CUSTOMER = "gid://shopify/Customer/1"
@@ -66,7 +66,7 @@ async def eventually(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) 
 
 @pytest.fixture
 def bucket_host() -> Iterator[str]:
-    with storage_emulator("photos") as host:
+    with fake_gcs_server("photos") as host:
         yield host
 
 
