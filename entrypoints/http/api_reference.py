@@ -1,50 +1,69 @@
-"""The OpenAPI document and its page."""
+"""The OpenAPI document and its page: Swagger UI out of a wheel, so that the page asks nobody else for anything."""
 
+from functools import cache
 from importlib.metadata import version
-from typing import Final
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
 
-from litestar import MediaType
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme, Tag
+import msgspec
+from litestar import Response, Router, get
+from litestar.params import FromPath
 
-from entrypoints.http.reference_operations import CUSTOMERS, HEADERS, HEALTH, IMAGES, TRY_ONS
-from entrypoints.http.reference_page import reference_router
+from entrypoints.http.errors import AnyRequest
+from entrypoints.http.web_files import WebFile, WebFiles
+from entrypoints.wiring.settings import Settings
 
-API_KEY_SCHEME: Final = "x-api-key"
-DESCRIPTION: Final = """\
-Send a customer's photo, get the picture that any virtual try-on can use, and have it erased in time.
+DOCUMENT: Final = Path(__file__).parent / "openapi.yaml"
+OWN_FILES: Final = Path(__file__).parent / "reference_page_files"
+PAGE: Final = "page.html"
+JSON: Final = "openapi.json"
+PREVIEWS: Final = "/tryon/v1/previews/{imageId}"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI styles its elements in place and draws its icons from data URLs."""
 
-- JSON is camelCase. A field without a value is left out, never `null`. New fields may come: ignore what you don't know.
-- Times are RFC 3339 in UTC; sizes are pixels or bytes. Boxes are in pixels of the *upright source*: the photo as it was
-  uploaded, after its orientation was applied and before it was cut or scaled.
-- Every failure has the same shape: branch on its `code`. Every answer carries `x-request-id`.
-"""
+
+def reference_router(settings: Settings) -> Router:
+    """Where the document, the page and its files are."""
+    files = WebFiles.read([*OWN_FILES.iterdir(), *_swagger_ui()], POLICY)
+    document = msgspec.json.encode(served_document(settings))
+    files = WebFiles({**files.files, JSON: WebFile.of(document, "application/json")}, POLICY)
+
+    @get("/", media_type="text/html", sync_to_thread=False)
+    def page(request: AnyRequest) -> Response[bytes]:
+        return files.answer(request, PAGE)
+
+    @get("/openapi.json", media_type="application/json", sync_to_thread=False)
+    def openapi(request: AnyRequest) -> Response[bytes]:
+        return files.answer(request, JSON)
+
+    @get("/assets/{name:str}", sync_to_thread=False)
+    def asset(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        return files.answer(request, name)
+
+    return Router("/docs", route_handlers=[page, openapi, asset])
 
 
-def openapi_config() -> OpenAPIConfig:
-    """Served at /docs, without a CDN."""
-    return OpenAPIConfig(
-        title="tryon-images",
-        version=version("tryon-images"),
-        description=DESCRIPTION,
-        openapi_router=reference_router(),
-        tags=[
-            Tag(IMAGES, "Photos of customers, from upload to deletion."),
-            Tag(TRY_ONS, "From a photo and a product to a picture of both."),
-            Tag(CUSTOMERS, "The people in the photos, and their right to be forgotten."),
-            Tag(HEALTH, "For orchestrators."),
-        ],
-        components=Components(
-            headers=dict(HEADERS),
-            security_schemes={
-                API_KEY_SCHEME: SecurityScheme(
-                    type="apiKey",
-                    name="x-api-key",
-                    security_scheme_in="header",
-                    description="`gk_…`, one per merchant.",
-                )
-            },
-        ),
-        render_plugins=[JsonRenderPlugin(media_type=MediaType.JSON)],
-    )
+def served_document(settings: Settings) -> dict[str, Any]:
+    """`openapi.yaml` with what only a running service knows: its version, its address, whether it serves pictures."""
+    document = _document()
+    paths = {path: item for path, item in document["paths"].items() if path != PREVIEWS or settings.serves_previews}
+    info = document["info"] | {"version": version("tryon-images")}
+    return document | {"info": info, "servers": [{"url": settings.base_url}], "paths": paths}
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return msgspec.yaml.decode(DOCUMENT.read_bytes(), type=dict[str, Any])
+
+
+def _swagger_ui() -> tuple[Path, ...]:
+    """The wheel is made for another tool, which we neither install nor import: only two of its files are served."""
+    wheel = find_spec("mkdocs_swagger_ui_tag")
+    if wheel is None or wheel.origin is None:
+        raise FileNotFoundError("mkdocs-swagger-ui-tag is not installed")
+    folder = Path(wheel.origin).parent / "swagger-ui"
+    return folder / "stylesheets" / "swagger-ui.css", folder / "javascripts" / "swagger-ui-bundle.js"

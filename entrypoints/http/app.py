@@ -10,7 +10,7 @@ from litestar.di import Provide
 
 from entrypoints.http import customers, health, images, metrics, previews, try_on
 from entrypoints.http.api_key import key_check
-from entrypoints.http.api_reference import API_KEY_SCHEME, openapi_config
+from entrypoints.http.api_reference import reference_router
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
@@ -40,17 +40,24 @@ def create_app(container: Container) -> Litestar:
             ),
         ],
         middleware=[key_check(service.authenticate, container.limit_rate())],
-        security=[{API_KEY_SCHEME: []}],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [previews.read_preview] if settings.serves_previews else []
     metrics_routes = [metrics.metrics] if settings.serves_metrics else []
     app = Litestar(
-        route_handlers=[api, *link_routes, health.live, health.ready, *metrics_routes, *pages],
+        route_handlers=[
+            api,
+            *link_routes,
+            health.live,
+            health.ready,
+            *metrics_routes,
+            reference_router(settings),
+            *pages,
+        ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={Exception: to_error_response},
         lifespan=[_running(container, service)],
-        openapi_config=openapi_config(),
+        openapi_config=None,
         request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
         logging_config=None,
     )

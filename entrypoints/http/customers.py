@@ -7,8 +7,6 @@ from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
 from domain.errors import FieldProblem, ValidationFailed
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.raw_path import last_segment
-from entrypoints.http.reference_operations import EraseCustomerOperation
-from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.service import Service
 
 RETRY_AFTER_SECONDS = 60
@@ -17,9 +15,7 @@ RETRY_AFTER_SECONDS = 60
 @delete(
     "/customers/{customerId:path}",
     operation_id="eraseCustomer",
-    operation_class=EraseCustomerOperation,
     status_code=204,
-    responses=refusals("VALIDATION_FAILED", *WITH_KEY),
 )
 async def erase_customer(request: RequestWithKey, service: NamedDependency[Service]) -> Response[None]:
     """Erase one end user's images, results and records; idempotent. 202 while storage is down."""

@@ -8,18 +8,17 @@ from application.authenticate import Authenticate
 from domain.errors import InvalidApiKey, MissingApiKey, Overloaded
 from entrypoints.http.api_key import API_KEY_HEADER
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.reference_operations import LiveOperation, ReadyOperation
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 from entrypoints.http.service import Service
 
 
-@get("/health/live", operation_id="live", operation_class=LiveOperation, sync_to_thread=False)
+@get("/health/live", operation_id="live", sync_to_thread=False)
 def live() -> LivenessBody:
     """The event loop turns."""
     return LivenessBody(status="live")
 
 
-@get("/health/ready", operation_id="ready", operation_class=ReadyOperation)
+@get("/health/ready", operation_id="ready")
 async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Response[ReadinessBody]:
     """Database, schema, storage and photo workers are there, and the server is not about to stop.
 

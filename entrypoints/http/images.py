@@ -13,8 +13,6 @@ from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
 from domain.image import ImageId
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.reference_operations import DeleteImageOperation, GetImageOperation, UploadImageOperation
-from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import ImageBody
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import UploadForm, read_upload_form
@@ -26,21 +24,7 @@ IdInPath = Annotated[str, PathParameter(name="imageId")]
 @post(
     "/images/upload",
     operation_id="uploadImage",
-    operation_class=UploadImageOperation,
     status_code=201,
-    responses=refusals(
-        "VALIDATION_FAILED",
-        "FILE_REQUIRED",
-        "INVALID_IMAGE",
-        "IMAGE_TOO_LARGE",
-        "QUOTA_EXCEEDED",
-        "CUSTOMER_ERASED",
-        "IDEMPOTENCY_KEY_IN_USE",
-        "FILE_TOO_LARGE",
-        "UNSUPPORTED_IMAGE_FORMAT",
-        "IDEMPOTENCY_KEY_REUSED",
-        *WITH_KEY,
-    ),
 )
 async def upload_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
@@ -55,8 +39,6 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
 @get(
     "/images/{imageId:str}",
     operation_id="getImage",
-    operation_class=GetImageOperation,
-    responses=refusals("IMAGE_NOT_FOUND", *WITH_KEY),
 )
 async def read_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> ImageBody:
     """The same body as after the upload, with a fresh link."""
@@ -66,8 +48,6 @@ async def read_image(request: RequestWithKey, image_id: IdInPath, service: Named
 @delete(
     "/images/{imageId:str}",
     operation_id="deleteImage",
-    operation_class=DeleteImageOperation,
-    responses=refusals(*WITH_KEY),
 )
 async def delete_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> None:
     """Delete an image; idempotent."""

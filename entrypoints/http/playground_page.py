@@ -28,7 +28,7 @@ def playground_router(settings: Settings) -> Router:
     def asset(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
         return files.answer(request, name)
 
-    return Router("/", route_handlers=[page, asset], include_in_schema=False)
+    return Router("/", route_handlers=[page, asset])
 
 
 def _policy(settings: Settings) -> str:

@@ -9,8 +9,6 @@ from litestar.params import PathParameter, QueryParameter
 from domain.account import AccountId
 from domain.errors import ImageNotFound
 from domain.image import ImageId
-from entrypoints.http.reference_operations import GetPreviewOperation
-from entrypoints.http.reference_refusals import WITHOUT_KEY, refusals
 from entrypoints.http.service import Service
 
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
@@ -21,9 +19,7 @@ MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
 @get(
     "/tryon/v1/previews/{imageId:str}",
     operation_id="getPreview",
-    operation_class=GetPreviewOperation,
     media_type="image/jpeg",
-    responses=refusals("IMAGE_NOT_FOUND", *WITHOUT_KEY),
 )
 async def read_preview(
     image_id: Annotated[str, PathParameter(name="imageId")],

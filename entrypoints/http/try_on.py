@@ -13,8 +13,6 @@ from domain.errors import FileTooLarge, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
-from entrypoints.http.reference_operations import GetGenerationOperation, StartTryOnOperation
-from entrypoints.http.reference_refusals import WITH_KEY, refusals
 from entrypoints.http.schemas import GenerationBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
@@ -30,24 +28,7 @@ a garment in full size, or nine files as shops have them."""
 @post(
     "/try-on",
     operation_id="startTryOn",
-    operation_class=StartTryOnOperation,
     status_code=202,
-    responses=refusals(
-        "VALIDATION_FAILED",
-        "CUSTOMER_IMAGE_REQUIRED",
-        "PRODUCT_IMAGES_REQUIRED",
-        "MULTIPART_FILE_NOT_FOUND",
-        "CUSTOMER_IMAGE_FETCH_FAILED",
-        "PRODUCT_IMAGE_FETCH_FAILED",
-        "INVALID_IMAGE",
-        "IMAGE_TOO_LARGE",
-        "IMAGE_NOT_FOUND",
-        "PRODUCT_NOT_FOUND",
-        "CUSTOMER_ERASED",
-        "FILE_TOO_LARGE",
-        "UNSUPPORTED_IMAGE_FORMAT",
-        *WITH_KEY,
-    ),
 )
 async def start_try_on(request: RequestWithKey, service: NamedDependency[Service]) -> Response[StartedTryOnBody]:
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
@@ -66,8 +47,6 @@ async def start_try_on(request: RequestWithKey, service: NamedDependency[Service
 @get(
     "/generations/{generationId:str}",
     operation_id="getGeneration",
-    operation_class=GetGenerationOperation,
-    responses=refusals("GENERATION_NOT_FOUND", *WITH_KEY),
     opt={RATE_BUCKET: RateBucket.POLLS},
 )
 async def read_generation(

@@ -32,6 +32,10 @@ class WebFile:
     media_type: str
     etag: str
 
+    @classmethod
+    def of(cls, content: bytes, media_type: str) -> Self:
+        return cls(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
 
 @dataclass(frozen=True, slots=True)
 class WebFiles:
@@ -43,7 +47,7 @@ class WebFiles:
     @classmethod
     def read(cls, paths: Iterable[Path], policy: str) -> Self:
         """Raises: OSError when a file is not there: the installation is broken."""
-        return cls({path.name: _read(path) for path in paths}, policy)
+        return cls({path.name: WebFile.of(path.read_bytes(), MEDIA_TYPES[path.suffix]) for path in paths}, policy)
 
     def answer(self, request: AnyRequest, name: str) -> Response[bytes]:
         """The file, or 304 when the browser has it already. Raises: NotFoundException."""
@@ -54,8 +58,3 @@ class WebFiles:
         if request.headers.get("if-none-match") == file.etag:
             return Response(b"", status_code=304, headers=headers, media_type=file.media_type)
         return Response(file.content, headers=headers, media_type=file.media_type)
-
-
-def _read(path: Path) -> WebFile:
-    content = path.read_bytes()
-    return WebFile(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')

@@ -9,7 +9,9 @@ def test_the_reference_renders_every_operation_from_what_we_serve_alone(playgrou
     page, asked = playground.page, set[str]()
     page.on("request", lambda request: asked.add(request.url))
     page.goto("/docs")
-    expect(page.locator(".opblock")).to_have_count(9)
+    paths = page.request.get("/docs/openapi.json").json()["paths"].values()
+    operations = [method for path in paths for method in path if method != "parameters"]
+    expect(page.locator(".opblock")).to_have_count(len(operations))
     page.locator("#operations-Images-uploadImage .opblock-summary-control").click()
     expect(page.get_by_text("IDEMPOTENCY_KEY_REUSED").first).to_be_visible()
     elsewhere = [url for url in asked if not url.startswith(("data:", page.url.partition("/docs")[0]))]
