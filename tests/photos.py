@@ -196,6 +196,19 @@ def heic(image: Image.Image | Array | None = None, **options: Any) -> bytes:
     return encoded(astronaut() if image is None else image, "HEIF", **options)
 
 
+def deep_heic(samples: Array, depth: int, **options: Any) -> bytes:
+    """10 or 12 bits out of 16-bit samples."""
+    pillow_heif.options.SAVE_HDR_TO_12_BIT = depth == 12
+    height, width = samples.shape[:2]
+    mode = "RGB;16" if samples.ndim == 3 else "L;16"
+    if depth == 8:
+        mode, samples = "L", (samples >> 8).astype(np.uint8)
+    out = io.BytesIO()
+    options = {"quality": -1, "chroma": 444, **options}
+    pillow_heif.encode(mode, (width, height), np.ascontiguousarray(samples).tobytes(), out, **options)
+    return out.getvalue()
+
+
 def box(kind: bytes, *parts: bytes) -> bytes:
     body = b"".join(parts)
     return struct.pack(">I4s", 8 + len(body), kind) + body

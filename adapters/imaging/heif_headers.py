@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from adapters.imaging.color.code_points import ColorTag, tag_of_code_points
 from adapters.imaging.heif_boxes import Box, Fields, box, box_extent, full_box, read_boxes
-from adapters.imaging.scanned_photo import DISPLAY_P3, MAX_ICC_BYTES, ColorTag, Orientation, ScannedPhoto, nonempty_size
+from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size
 from domain.photo import SourceFormat
@@ -18,7 +19,6 @@ _ALPHA_KINDS: Final = (b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:sy
 _KEPT_PROPERTIES: Final = frozenset({b"hvcC", b"ispe", b"pixi", b"irot", b"imir", b"clap", b"auxC", b"colr"})
 _MAX_ITEMS: Final = 1000  # libheif's own default limit; iPhones have 40 to 60, 48-megapixel ones about 220
 _META_HEADER_BYTES: Final = 12  # a full box: size, kind, version and flags
-_P3_PRIMARIES, _SRGB_TRANSFER = 12, 13  # ITU-T H.273, tables 2 and 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
     items = _needed_items(meta)
     sizes = [_declared_size(meta, item) for item in items]
     profile, broken = _profile(meta)
+    tag = _color_tag(meta)
     return ScannedHeif(
         source_format=SourceFormat.HEIC,
         stored_size=_upright_size(meta, sizes[0]),
@@ -89,7 +90,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
         stream=_rebuild(meta, items, _payloads(meta, items, photo)),
         icc_profile=profile,
         profile_is_broken=broken,
-        color_tag=_color_tag(meta),
+        color_tag=tag if profile is None or (tag and tag.is_hdr) else None,
         largest_pixels=max(size.pixels for size in sizes),
     )
 
@@ -299,11 +300,10 @@ def _profile(meta: _Meta) -> tuple[bytes | None, bool]:
 
 
 def _color_tag(meta: _Meta) -> ColorTag | None:
-    """Display P3 when nclx says so; everything else without a profile counts as sRGB."""
+    """What nclx says; libheif applies its matrix, the third number, itself."""
     for kind, content in _color_boxes(meta):
         if kind == b"nclx" and len(content) >= 4:
-            primaries, transfer = int.from_bytes(content[:2], "big"), int.from_bytes(content[2:4], "big")
-            return DISPLAY_P3 if (primaries, transfer) == (_P3_PRIMARIES, _SRGB_TRANSFER) else None
+            return tag_of_code_points(int.from_bytes(content[:2], "big"), int.from_bytes(content[2:4], "big"))
     return None
 
 

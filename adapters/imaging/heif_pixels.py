@@ -3,8 +3,9 @@
 import numpy as np
 import pillow_heif
 
+from adapters.imaging.color.tone_mapping import in_8_bits
 from adapters.imaging.heif_headers import ScannedHeif
-from adapters.imaging.raster import Channels, Pixels, Raster, to_8_bit
+from adapters.imaging.raster import Channels, Pixels, Raster
 from domain.errors import InvalidImage
 
 # One picture, one thread: the worker processes share the cores among themselves, and what else a file holds besides
@@ -28,7 +29,7 @@ def decode_heif(photo: ScannedHeif) -> Raster:
     if (width, height) != (photo.upright_size.width, photo.upright_size.height):
         raise InvalidImage
     name, _, depth = mode.partition(";")
-    pixels = to_8_bit(samples, int(depth)) if depth else samples
+    pixels = in_8_bits(samples, int(depth or 8), photo.color_tag)
     return _as_raster(np.ascontiguousarray(pixels), name, premultiplied=premultiplied)
 
 

@@ -25,6 +25,8 @@ _MAX_SEGMENTS: Final = 4096
 # libjpeg writes 10 scans for a color picture and mozjpeg up to 14. Each costs a pass over all coefficients.
 _MAX_SCANS: Final = 50
 
+_LOWEST_COEFFICIENTS: Final = 6  # zigzag order: the first three diagonals of a block
+
 _MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
 _END_OF_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffing, fill byte nor restart
 
@@ -51,24 +53,35 @@ class _Frame:
     progressive: bool
     missing_bits: dict[int, list[int | None]]  # component -> for every coefficient the lowest bit seen, None before any
 
-    def note_scan(self, header: bytes) -> None:
+    def note_scan(self, header: bytes) -> bytes:
+        """Take note of a scan header. Returns: the same as the standard wants it.
+
+        The last three bytes of sequential files have one legal value each, and phones write others (T.81, B.2.3).
+        """
         count = header[0] if header else 0
         if not 1 <= count <= 4 or len(header) < 4 + 2 * count:
             raise InvalidImage
-        first, last, successive = header[1 + 2 * count : 4 + 2 * count]
-        for component in header[1 : 1 + 2 * count : 2]:
+        choices = header[: 1 + 2 * count]
+        spectral = header[1 + 2 * count : 4 + 2 * count] if self.progressive else b"\x00\x3f\x00"
+        first, last, successive = spectral
+        if first > last or last > 63:
+            raise InvalidImage
+        for component in choices[1::2]:
             if component not in self.missing_bits:
                 raise InvalidImage
-            if not self.progressive:
-                first, last, successive = 0, 63, 0
-            if first > last or last > 63:
-                raise InvalidImage
             self.missing_bits[component][first : last + 1] = [successive & 15] * (last + 1 - first)
+        return choices + spectral
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every coefficient came down to its last bit: a file cut between two scans is not."""
-        return all(bit == 0 for bits in self.missing_bits.values() for bit in bits)
+    def is_complete(self, *, had_end: bool) -> bool:
+        """Whether the scans brought the whole picture; a file that was cut between two of them is not complete.
+
+        What was begun has to come down to its last bit. A file with an end marker may leave out coefficients: that is
+        legal (T.81, G.1.1.1), and some encoders save fine color detail so. Luma without its lowest ones is a mosaic.
+        """
+        luma, *_ = self.missing_bits.values()
+        if not had_end or any(bit is None for bit in luma[:_LOWEST_COEFFICIENTS]):
+            return all(bit == 0 for bits in self.missing_bits.values() for bit in bits)
+        return all(bits[0] == 0 and not any(bits) for bits in self.missing_bits.values())
 
 
 @dataclass(slots=True)
@@ -78,7 +91,7 @@ class _Walk:
     kept: list[bytes | memoryview] = field(default_factory=list)
     frame: _Frame | None = None
     has_jfif: bool = False
-    adobe: bytes | None = None
+    adobe: bytes | None = None  # the body of its segment
     orientation: Orientation | None = None
     icc_chunks: dict[int, bytes] = field(default_factory=dict)
     icc_count: int | None = None
@@ -101,10 +114,10 @@ def scan_jpeg(photo: bytes) -> ScannedJpeg:
         at = _take_segment(walk, photo, found.start())
     else:
         raise InvalidImage
-    if walk.frame is None or not walk.frame.is_complete:
+    if walk.frame is None or not walk.frame.is_complete(had_end=found is not None):
         raise InvalidImage
     profile, broken = _join_profile(walk)
-    head = [b"\xff\xd8", _JFIF if walk.has_jfif else b"", walk.adobe or b""]
+    head = [b"\xff\xd8", _JFIF if walk.has_jfif else b"", _adobe_segment(walk.adobe, walk.frame)]
     return ScannedJpeg(
         source_format=SourceFormat.JPEG,
         stored_size=walk.frame.size,
@@ -157,10 +170,11 @@ def _take_scan(walk: _Walk, photo: bytes, at: int, end: int) -> int:
     walk.scans += 1
     if walk.frame is None or walk.scans > _MAX_SCANS:
         raise InvalidImage
-    walk.frame.note_scan(photo[at + 4 : end])
+    header = walk.frame.note_scan(photo[at + 4 : end])
     found = _END_OF_SCAN.search(photo, end)
     stop = len(photo) if found is None else found.start()
-    walk.kept.append(memoryview(photo)[at:stop])  # most of the file: it is copied once, when all is joined
+    walk.kept.append(struct.pack(">BBH", 0xFF, _SOS, 2 + len(header)) + header)
+    walk.kept.append(memoryview(photo)[end:stop])  # most of the file: it is copied once, when all is joined
     return stop
 
 
@@ -173,7 +187,18 @@ def _note_application_data(walk: _Walk, marker: int, body: bytes) -> None:
     elif marker == _APP2 and body.startswith(_ICC_PREAMBLE):
         _note_icc_chunk(walk, body[len(_ICC_PREAMBLE) :])
     elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12 and walk.adobe is None:
-        walk.adobe = b"\xff\xee\x00\x0e" + body[:12]
+        walk.adobe = body[:12]
+
+
+def _adobe_segment(adobe: bytes | None, frame: _Frame) -> bytes:
+    """The segment that tells the color transform: 0 (none), 1 (YCbCr) or, of four components, 2 (YCCK).
+
+    Other codes are taken as every decoder takes them, with a transform. Source: Adobe Technical Note 5116, section 18.
+    """
+    if adobe is None:
+        return b""
+    usual = {3: 1, 4: 2}.get(len(frame.missing_bits), 0)
+    return b"\xff\xee\x00\x0e" + adobe[:11] + bytes([adobe[11] and usual])
 
 
 def _note_icc_chunk(walk: _Walk, chunk: bytes) -> None:

@@ -8,7 +8,7 @@ import simplejpeg
 from PIL.JpegImagePlugin import JpegImageFile
 
 from adapters.imaging.jpeg_headers import ScannedJpeg
-from adapters.imaging.libturbojpeg import HARMLESS_COMPLAINT, decode_planes
+from adapters.imaging.libturbojpeg import decode_planes, is_about_headers
 from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster
 from domain.errors import InvalidImage
 
@@ -52,7 +52,7 @@ def _decode(photo: ScannedJpeg, colorspace: str, reduction: int) -> Pixels:
         pixels: Pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=True, **wish)
     except ValueError as error:
         complaint = str(error)
-        if HARMLESS_COMPLAINT in complaint:
+        if is_about_headers(complaint):
             pixels = simplejpeg.decode_jpeg(photo.stream, colorspace, strict=False, **wish)
         elif _UNNAMED_SUBSAMPLING in complaint and photo.had_end:
             pixels = _decode_by_pillow(photo.stream, photo.components)

@@ -24,8 +24,17 @@ _420: Final = 2
 # TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING, TJFLAG_NOREALLOC
 _ACCURATE, _STOP_ON_WARNING, _INTO_OUR_BUFFER = 4096, 8192, 1024
 _WARNING: Final = 0  # TJERR_WARNING
-HARMLESS_COMPLAINT: Final = "extraneous bytes before marker 0xd9"
-"""When it is the decoder's first complaint: it comes after the last scan, and no pixel was in doubt before it."""
+_ABOUT_HEADERS: Final = ("Inconsistent progression sequence", "extraneous bytes before marker 0xd9")
+"""The texts of libjpeg's warnings JWRN_BOGUS_PROGRESSION and, before the end marker, JWRN_EXTRANEOUS_DATA (jerror.h).
+
+No pixel is in doubt then. Other warnings about headers cannot come, because the stream's headers are our own; all that
+are left are about pixel data. The library only tells its first complaint.
+"""
+
+
+def is_about_headers(complaint: str) -> bool:
+    """Whether the decoder complains about something that every viewer overlooks."""
+    return any(text in complaint for text in _ABOUT_HEADERS)
 
 
 class JpegEncodingError(RuntimeError):
@@ -55,7 +64,7 @@ def decode_planes(stream: bytes, size: Size, reduction: int) -> PlanarRaster | N
         pointers = (ctypes.c_void_p * 3)(*(plane.ctypes.data for plane in planes))
         decompress = partial(library.tjDecompressToYUVPlanes, handle, stream, len(stream), pointers, across, None, down)
         failed = decompress(_ACCURATE | _STOP_ON_WARNING)
-        if failed and HARMLESS_COMPLAINT.encode() in library.tjGetErrorStr2(handle):
+        if failed and is_about_headers(library.tjGetErrorStr2(handle).decode(errors="replace")):
             failed = decompress(_ACCURATE) and library.tjGetErrorCode(handle) != _WARNING
         if failed:
             return None

@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from adapters.imaging.color_conversion import Conversion, conversion_to_srgb
+from adapters.imaging.color.conversion import Conversion, conversion_to_srgb
 from adapters.imaging.heif_headers import ScannedHeif, scan_heif
 from adapters.imaging.heif_pixels import decode_heif
 from adapters.imaging.jpeg_headers import ScannedJpeg, scan_jpeg

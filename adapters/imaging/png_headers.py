@@ -6,16 +6,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from adapters.imaging.color.code_points import ColorTag, Primaries, tag_of_code_points, tag_of_gamma
 from adapters.imaging.exif_orientation import read_orientation
-from adapters.imaging.scanned_photo import (
-    D65,
-    DISPLAY_P3,
-    MAX_ICC_BYTES,
-    ColorTag,
-    Orientation,
-    ScannedPhoto,
-    nonempty_size,
-)
+from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
 from domain.errors import InvalidImage
 from domain.geometry import Size
 from domain.photo import SourceFormat
@@ -207,16 +200,13 @@ def _inflate_profile(data: bytes) -> bytes | None:
 def _color_tag(walk: _Walk) -> ColorTag | None:
     """What cICP, or else gAMA and cHRM, say about colors; None for sRGB. Source: PNG specification, 4.3."""
     if walk.cicp is not None:
-        return DISPLAY_P3 if walk.cicp[0] == 12 else None
+        return tag_of_code_points(walk.cicp[0], walk.cicp[1])
     if walk.is_srgb or walk.gamma is None or not _MIN_GAMMA <= walk.gamma <= _MAX_GAMMA:
         return None
     is_usual = abs(walk.gamma - _USUAL_GAMMA) <= 1000
-    if walk.chromaticities is None:
-        tag = ColorTag(D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-    else:
-        x = [value / 100_000 for value in walk.chromaticities]
-        tag = ColorTag((x[0], x[1]), (x[2], x[3]), (x[4], x[5]), (x[6], x[7]))
-    return ColorTag(tag.white, tag.red, tag.green, tag.blue, None if is_usual else 100_000 / walk.gamma)
+    x = [value / 100_000 for value in walk.chromaticities or ()]
+    primaries = Primaries((x[0], x[1]), (x[2], x[3]), (x[4], x[5]), (x[6], x[7])) if x else None
+    return tag_of_gamma(primaries, None if is_usual else 100_000 / walk.gamma)
 
 
 def _scanned(walk: _Walk) -> ScannedPng:
@@ -234,8 +224,8 @@ def _scanned(walk: _Walk) -> ScannedPng:
         stored_size=layout.size,
         orientation=walk.orientation or Orientation.UPRIGHT,
         stream=b"\x89PNG\r\n\x1a\n" + b"".join(chunks),
-        icc_profile=walk.icc_profile,
-        profile_is_broken=walk.profile_is_broken and walk.icc_profile is None,
+        icc_profile=walk.icc_profile if walk.cicp is None else None,
+        profile_is_broken=walk.profile_is_broken and walk.icc_profile is None and walk.cicp is None,
         color_tag=_color_tag(walk),
         layout=layout,
         pixel_chunks=tuple(walk.pixel_chunks),

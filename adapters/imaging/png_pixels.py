@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from adapters.imaging.color.tone_mapping import in_8_bits
 from adapters.imaging.libpng import decode_8_bit
 from adapters.imaging.png_headers import ColorType, ScannedPng
 from adapters.imaging.raster import Channels, Pixels, Raster
@@ -123,7 +124,7 @@ def _interpret(photo: ScannedPng, samples: _Samples) -> Raster:
     if layout.color_type is ColorType.PALETTE:
         return _look_up(photo, samples.high)
     transparent = _is_color_key(photo, samples)
-    pixels = _stretched(samples.high, layout.depth) if samples.low is None else _rounded(samples.high, samples.low)
+    pixels = _levels(photo, samples)
     if layout.color_type is ColorType.GRAY_ALPHA:
         return _opaque_or_not(pixels[:, :, [0, 0, 0, 1]])
     if layout.color_type is ColorType.RGBA:
@@ -132,6 +133,15 @@ def _interpret(photo: ScannedPng, samples: _Samples) -> Raster:
         rgb = pixels if pixels.ndim == 3 else np.dstack([pixels] * 3)
         return Raster(np.dstack([rgb, np.where(transparent, 0, 255).astype(np.uint8)]), Channels.RGBA)
     return Raster(pixels, Channels.GRAY if layout.color_type is ColorType.GRAY else Channels.RGB)
+
+
+def _levels(photo: ScannedPng, samples: _Samples) -> Pixels:
+    if samples.low is None:
+        return in_8_bits(_stretched(samples.high, photo.layout.depth), 8, photo.color_tag)
+    if photo.color_tag is not None and photo.color_tag.is_steep:
+        whole = samples.high.astype(np.uint16) << 8 | samples.low
+        return in_8_bits(whole, 16, photo.color_tag)
+    return _rounded(samples.high, samples.low)
 
 
 def _rounded(high: Pixels, low: Pixels) -> Pixels:
@@ -171,7 +181,7 @@ def _look_up(photo: ScannedPng, indices: Pixels) -> Raster:
     colors = np.zeros((256, 4), np.uint8)  # an index without a color shows black, as in libpng
     colors[:, 3] = 255
     palette = np.frombuffer(photo.palette or b"", np.uint8).reshape(-1, 3)
-    colors[: len(palette), :3] = palette
+    colors[: len(palette), :3] = in_8_bits(palette[None], 8, photo.color_tag)[0]
     alpha = np.frombuffer(photo.transparency or b"", np.uint8)
     colors[: len(alpha), 3] = alpha
     if (colors[:, 3] == 255).all():

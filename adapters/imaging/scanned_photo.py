@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from adapters.imaging.color.code_points import ColorTag
 from domain.errors import InvalidImage
 from domain.geometry import Size
 from domain.photo import SourceFormat
@@ -29,28 +30,11 @@ class Orientation(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ColorTag:
-    """How a file without a usable ICC profile describes its colors: chromaticities (x, y) and a transfer function.
-
-    `gamma` None means the sRGB curve.
-    """
-
-    white: tuple[float, float]
-    red: tuple[float, float]
-    green: tuple[float, float]
-    blue: tuple[float, float]
-    gamma: float | None = None
-
-
-D65: Final = (0.3127, 0.3290)  # white of sRGB and Display P3
-DISPLAY_P3: Final = ColorTag(D65, red=(0.680, 0.320), green=(0.265, 0.690), blue=(0.150, 0.060))  # SMPTE EG 432-1
-
-
-@dataclass(frozen=True, slots=True)
 class ScannedPhoto:
     """A file found acceptable by its headers.
 
     `stream` is what the decoder gets: a file of the same family rebuilt from nothing but what the pixels need.
+    `color_tag` counts when there is no profile, or when it is HDR, which no profile describes.
     `profile_is_broken` says that an ICC profile was there but could not be put together.
     """
 

@@ -11,6 +11,7 @@ from domain.geometry import Box, Size
 from domain.photo import SourceFormat
 
 _MAX_CHUNKS: Final = 16_384  # an animation has one per frame; 10 MB of 600-byte frames
+_RIFF_HEADER_BYTES: Final = 8
 _VP8_START_CODE: Final = b"\x9d\x01\x2a"  # RFC 6386, 9.1
 _VP8L_SIGNATURE: Final = 0x2F  # RFC 9649, 3.1
 _ALPHA_FLAG: Final = 0x10  # RFC 9649, 2.7.1
@@ -76,8 +77,9 @@ def scan_webp(photo: bytes) -> ScannedWebp:
     if len(photo) < 20:
         raise InvalidImage
     riff_end = 8 + int.from_bytes(photo[4:8], "little")
-    if riff_end > len(photo):
+    if riff_end > len(photo) + _RIFF_HEADER_BYTES:
         raise InvalidImage
+    riff_end = min(riff_end, len(photo))  # of writers that count the header in; the chunks say if anything is missing
     walk = _Walk()
     for kind, data in _chunks(photo, 12, riff_end, _MAX_CHUNKS):
         _take_chunk(walk, kind, data)

@@ -1,12 +1,10 @@
 """Every way of storing pixels comes out with the right levels."""
 
-import io
 import zlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pillow_heif
 import pytest
 from PIL import Image
 
@@ -209,14 +207,14 @@ class TestHeic:
     def test_deep_colors_are_rounded_to_8_bits(self, depth: int) -> None:
         ramp = np.linspace(0, 65535, 256).round().astype(np.uint16)
         samples = np.broadcast_to(ramp[None, :, None], (64, 256, 3))
-        picture = looked_at(deep_heic(samples, depth))
+        picture = looked_at(photos.deep_heic(samples, depth))
         assert difference(picture[32, :, 1], np.arange(256)).max() <= 2
         assert difference(picture[32, :, 1], np.arange(256)).mean() < 0.7
 
     @pytest.mark.parametrize("depth", [8, 10, 12])
     def test_monochrome_keeps_its_levels(self, depth: int) -> None:
         ramp = np.linspace(0, 65535, 256).round().astype(np.uint16)
-        picture = looked_at(deep_heic(np.broadcast_to(ramp[None, :], (64, 256)), depth))
+        picture = looked_at(photos.deep_heic(np.broadcast_to(ramp[None, :], (64, 256)), depth))
         assert difference(picture[32, :, 1], np.arange(256)).max() <= 4
 
     def test_tiles_of_an_iphone_are_put_together(self) -> None:
@@ -249,18 +247,6 @@ class TestHeic:
         photo = photos.heif([photos.coded_item(PICTURE, clap)])
         assert opened(photo).upright_size == Size(40, 50)
         assert difference(looked_at(photo), RGB[25:75, 20:60]).mean() < 4
-
-
-def deep_heic(samples: npt.NDArray[Any], depth: int) -> bytes:
-    """10 or 12 bits out of 16-bit samples."""
-    pillow_heif.options.SAVE_HDR_TO_12_BIT = depth == 12
-    height, width = samples.shape[:2]
-    mode = "RGB;16" if samples.ndim == 3 else "L;16"
-    if depth == 8:
-        mode, samples = "L", (samples >> 8).astype(np.uint8)
-    out = io.BytesIO()
-    pillow_heif.encode(mode, (width, height), np.ascontiguousarray(samples).tobytes(), out, quality=-1, chroma=444)
-    return out.getvalue()
 
 
 def test_a_strip_keeps_at_least_one_pixel() -> None:

@@ -10,10 +10,10 @@ from PIL import Image
 from skimage import data
 
 from adapters.imaging import libturbojpeg
-from adapters.imaging.icc_profile import read_matrix_profile
+from adapters.imaging.color.icc_profile import read_matrix_profile
+from adapters.imaging.color.matrix_conversion import MatrixConversion
 from adapters.imaging.jpeg_output import encode_420, encode_jpeg
 from adapters.imaging.libturbojpeg import decode_planes
-from adapters.imaging.matrix_conversion import MatrixConversion
 from adapters.imaging.raster import PlanarRaster, halved
 from domain.geometry import Box, Size
 from tests import photos

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from adapters.imaging.scanned_photo import D65, ColorTag
+from adapters.imaging.color.code_points import SRGB_PRIMARIES, ColorTag, Primaries
 
 _HEADER_BYTES: Final = 128
 _MAX_TAGS: Final = 100  # a display profile has 10 to 20
@@ -18,7 +18,6 @@ _LEVELS: Final = np.arange(256) / 255.0
 # Bradford's cone responses (ICC.1:2022, annex E) and the profile connection space's white (7.2.16)
 _BRADFORD: Final = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50: Final = np.array([0.9642, 1.0, 0.8249])
-_SRGB_PRIMARIES: Final = ColorTag(D65, red=(0.64, 0.33), green=(0.30, 0.60), blue=(0.15, 0.06))  # IEC 61966-2-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +66,27 @@ def read_gray_curve(profile: bytes) -> npt.NDArray[np.float64] | None:
 
 
 def profile_of_tag(tag: ColorTag) -> MatrixProfile:
-    """The profile that chromaticities and a gamma describe. Raises: UnusableProfileError."""
-    curve = srgb_to_linear(_LEVELS) if tag.gamma is None else _LEVELS**tag.gamma
-    return MatrixProfile(np.array([curve] * 3), primaries_to_xyz(tag))
+    """The profile that means the same. Raises: UnusableProfileError."""
+    return MatrixProfile(np.array([tag.to_linear(_LEVELS)] * 3), primaries_to_xyz(tag.primaries))
 
 
-def primaries_to_xyz(tag: ColorTag) -> npt.NDArray[np.float64]:
+def primaries_to_xyz(primaries: Primaries) -> npt.NDArray[np.float64]:
     """Linear light to XYZ adapted to D50. Source: SMPTE RP 177. Raises: UnusableProfileError."""
-    points = [tag.red, tag.green, tag.blue, tag.white]
-    if any(y <= 0 or x < 0 or x > 1 or y > 1 for x, y in points):
+    points = np.array([primaries.red, primaries.green, primaries.blue, primaries.white])
+    if (points < 0).any() or (points > 1).any() or points[3, 1] == 0:
         raise UnusableProfileError
-    red, green, blue, white = (np.array([x / y, 1.0, (1 - x - y) / y]) for x, y in points)
-    primaries = np.array([red, green, blue]).T
-    if abs(np.linalg.det(primaries)) < 1e-6:
+    *colors, white = np.column_stack([points, 1 - points.sum(axis=1)]) / points[3, 1]
+    reach = np.array(colors).T
+    if abs(np.linalg.det(reach)) < 1e-6:
         raise UnusableProfileError
-    to_xyz = primaries * np.linalg.solve(primaries, white)
+    to_xyz = reach * np.linalg.solve(reach, white)
     adapted = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
     return np.asarray(np.linalg.inv(_BRADFORD) @ adapted @ _BRADFORD @ to_xyz)
 
 
-def srgb_to_linear(encoded: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """IEC 61966-2-1."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """IEC 61966-2-1."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
-
-
 def xyz_to_srgb() -> npt.NDArray[np.float64]:
     """XYZ at D50 to linear sRGB."""
-    return np.asarray(np.linalg.inv(primaries_to_xyz(_SRGB_PRIMARIES)))
+    return np.asarray(np.linalg.inv(primaries_to_xyz(SRGB_PRIMARIES)))
 
 
 def _read_tags(profile: bytes) -> dict[bytes, bytes]:

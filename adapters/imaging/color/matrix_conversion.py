@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from adapters.imaging.icc_profile import MatrixProfile, linear_to_srgb, xyz_to_srgb
+from adapters.imaging.color.code_points import linear_to_srgb
+from adapters.imaging.color.icc_profile import MatrixProfile, xyz_to_srgb
 from adapters.imaging.raster import Pixels, PlanarRaster, halved
 
 _ROWS_AT_ONCE: Final = 64  # 64 rows of 1,600 pixels as 16-bit numbers stay in a core's own cache

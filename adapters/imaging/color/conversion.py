@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-from adapters.imaging.icc_profile import (
+from adapters.imaging.color.code_points import linear_to_srgb
+from adapters.imaging.color.icc_profile import (
     UnusableProfileError,
-    linear_to_srgb,
     profile_color_space,
     profile_of_tag,
     read_gray_curve,
     read_matrix_profile,
 )
-from adapters.imaging.matrix_conversion import MatrixConversion
+from adapters.imaging.color.matrix_conversion import MatrixConversion
 from adapters.imaging.raster import Channels, Pixels, PlanarRaster
 from adapters.imaging.scanned_photo import ScannedPhoto
 from domain.photo import PhotoWarning, WarningCode
@@ -27,6 +27,10 @@ ToSrgb: TypeAlias = Callable[[Pixels], Pixels]
 _PROFILE_IGNORED: Final = PhotoWarning(
     WarningCode.COLOR_PROFILE_IGNORED,
     "The photo's color profile is damaged or does not fit it; colors were taken as sRGB.",
+)
+_TONE_MAPPED: Final = PhotoWarning(
+    WarningCode.HDR_TONE_MAPPED,
+    "The photo is HDR; its brightness was reduced to what an ordinary picture can hold.",
 )
 _SPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}
 
@@ -45,6 +49,8 @@ class Conversion:
 
 def conversion_to_srgb(photo: ScannedPhoto, channels: Channels) -> tuple[Conversion, tuple[PhotoWarning, ...]]:
     """How pixels of these channels (GRAY, RGB or CMYK) become RGB in sRGB, and what the customer should know."""
+    if photo.color_tag is not None and photo.color_tag.is_steep:  # then the decoder has converted all it had
+        return _without_profile(channels), ((_TONE_MAPPED,) if photo.color_tag.is_hdr else ())
     try:
         conversion = _described_conversion(photo, channels)
     except UnusableProfileError:

@@ -1,0 +1,77 @@
+"""From signals that reach beyond white, or that 8 bits cannot hold, to 8-bit sRGB: at full depth and pixel by pixel."""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from adapters.imaging.color.code_points import HDR_WHITE_NITS, ColorTag, Floats, linear_to_srgb, nits_to_pq, pq_to_nits
+from adapters.imaging.color.icc_profile import primaries_to_xyz, xyz_to_srgb
+from adapters.imaging.raster import Pixels, to_8_bit
+
+_ROWS_AT_ONCE: Final = 64
+_MEASURED_EDGE: Final = 512  # enough samples to find the brightest part of a picture
+_PEAK_PERCENTILE: Final = 99.9  # a few glints may clip
+_STEPS: Final = 4096
+
+
+def in_8_bits(samples: npt.NDArray[Any], depth: int, tag: ColorTag | None) -> Pixels:
+    """Samples of `depth` bits, gray or RGB with or without alpha behind it, as 8-bit levels; steep ones in sRGB."""
+    if tag is None or not tag.is_steep:
+        return to_8_bit(samples, depth) if depth > 8 else samples
+    apart = samples.reshape(*samples.shape[:2], -1)
+    channels = apart.shape[2]
+    count = 3 if channels >= 3 else 1
+    srgb = _in_srgb(np.broadcast_to(apart[..., :count], (*apart.shape[:2], 3)), depth, tag)
+    alpha = to_8_bit(apart[..., count:], depth)
+    return np.concatenate([srgb[..., :count], alpha], axis=2).reshape(samples.shape)
+
+
+def _in_srgb(samples: npt.NDArray[Any], depth: int, tag: ColorTag) -> Pixels:
+    """RGB samples (height x width x 3) as 8-bit sRGB.
+
+    Light up to the picture's own peak is brought under white by the curve of ITU-R BT.2390, 5.4, on the brightest of
+    the three channels, so that hues stay; a picture without anything beyond white keeps its levels.
+    """
+    to_linear = tag.to_linear(np.arange(1 << depth) / ((1 << depth) - 1)).astype(np.float32)
+    of_source = primaries_to_xyz(tag.primaries)
+    matrix = (xyz_to_srgb() @ of_source).T.astype(np.float32)
+    luminance = of_source[1].astype(np.float32)
+    gamma = tag.system_gamma
+
+    def light(part: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        linear: npt.NDArray[np.float32] = to_linear[part]
+        return linear * np.maximum(linear @ luminance, 1e-6)[..., None] ** (gamma - 1) if gamma != 1 else linear
+
+    step = max(1, max(samples.shape[:2]) // _MEASURED_EDGE)
+    peak = float(np.percentile(light(samples[::step, ::step]).max(axis=2), _PEAK_PERCENTILE))
+    gains = _gains(max(peak, 1.0))
+    srgb = np.empty(samples.shape, np.uint8)
+    for top in range(0, len(samples), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        linear = light(samples[rows])
+        brightest = np.minimum(linear.max(axis=2) / max(peak, 1.0), 1)
+        toned = linear * gains[(np.sqrt(brightest) * (_STEPS - 1)).astype(np.uint16)][..., None]
+        srgb[rows] = _ENCODED[(np.clip(toned @ matrix, 0, 1) * (len(_ENCODED) - 1) + 0.5).astype(np.uint16)]
+    return srgb
+
+
+def _gains(peak: float) -> npt.NDArray[np.float32]:
+    """What light is multiplied with, by the square root of its share of the peak."""
+    light = (np.arange(_STEPS) / (_STEPS - 1)) ** 2 * peak
+    return np.divide(_under_white(light, peak), light, out=np.ones(_STEPS), where=light > 0).astype(np.float32)
+
+
+def _under_white(light: Floats, peak: float) -> Floats:
+    """Light up to `peak` brought to 1 at most: a Hermite spline in PQ above a knee. Source: BT.2390, 5.4.1."""
+    if peak <= 1:
+        return light
+    top = nits_to_pq(np.array(peak * HDR_WHITE_NITS))
+    signal, white = nits_to_pq(light * HDR_WHITE_NITS) / top, nits_to_pq(np.array(HDR_WHITE_NITS)) / top
+    knee = 1.5 * white - 0.5
+    t = np.maximum(signal - knee, 0) / (1 - knee)
+    bent = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * white
+    return pq_to_nits(np.where(signal < knee, signal, bent) * top) / HDR_WHITE_NITS
+
+
+_ENCODED: Final = np.rint(linear_to_srgb(np.arange(65536) / 65535) * 255).astype(np.uint8)
