@@ -11,7 +11,7 @@ from application.ports.links import LinkReader
 from application.ports.objects import ObjectStore
 from application.ports.rows import Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
-from application.ports.try_on import PhotoFetcher, UrlNotFetched
+from application.ports.try_on import Fetch, PhotoFetcher, UrlNotFetched
 from application.resolve_image import ResolveImage
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account, AccountId
@@ -83,7 +83,14 @@ class StartedTryOn:
 
 
 class _Made(list[UploadedImage]):
-    """Images that this request stored; they go when it fails, since nobody would ever learn their ids."""
+    """Images that this request stored; they go when it fails, since nobody would ever learn their ids.
+
+    Whatever it fetches, it fetches with `fetch`.
+    """
+
+    def __init__(self, fetch: Fetch) -> None:
+        super().__init__()
+        self.fetch = fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ class StartTryOn:
         """Raises: ImageNotFound, ProductNotFound; CustomerImageFetchFailed, ProductImageFetchFailed; what is wrong with
         a photo, as an upload; ValidationFailed: the person's image is of another customer; CustomerErased; Overloaded.
         """
-        made = _Made()
+        made = _Made(self.fetcher.for_one_request())
         try:
             # What is there already comes first: nothing is fetched for a request that is refused anyway.
             stored_person = await self._stored(command.person, command)
@@ -124,7 +131,7 @@ class StartTryOn:
         return image
 
     async def _new(self, source: PhotoSource, command: TryOnCommand, made: _Made) -> UploadedImage:
-        photo = await self._photo(source, CustomerImageFetchFailed)
+        photo = await self._photo(source, made.fetch, CustomerImageFetchFailed)
         upload = UploadCommand(
             account=command.account, photo=photo, customer=command.customer, retention=command.retention
         )
@@ -141,7 +148,7 @@ class StartTryOn:
         for source in command.garments:
             image = await self._resolve(source, command.account.account_id, ProductImageFetchFailed)
             if image is None:
-                photo = await self._photo(source, ProductImageFetchFailed)
+                photo = await self._photo(source, made.fetch, ProductImageFetchFailed)
                 upload = UploadCommand(account=command.account, photo=photo, crop=False, retention=pictures)
                 image = (await self.upload_photo.execute(upload)).image
                 made.append(image)
@@ -199,14 +206,14 @@ class StartTryOn:
                 return None
 
     async def _photo(
-        self, source: PhotoSource, not_fetched: Callable[[str], DomainError]
+        self, source: PhotoSource, fetch: Fetch, not_fetched: Callable[[str], DomainError]
     ) -> bytes | bytearray | memoryview:
         match source:
             case FileSource(photo):
                 return photo
             case UrlSource(url, path):
                 try:
-                    return await self.fetcher.fetch(url)
+                    return await fetch(url)
                 except UrlNotFetched:
                     raise not_fetched(path) from None
             case StoredSource():

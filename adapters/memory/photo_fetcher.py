@@ -1,6 +1,6 @@
 """A web in a dictionary."""
 
-from application.ports.try_on import UrlNotFetched
+from application.ports.try_on import Fetch, UrlNotFetched
 
 
 class InMemoryPhotoFetcher:
@@ -10,7 +10,10 @@ class InMemoryPhotoFetcher:
         self.web = web
         self.fetched: list[str] = []
 
-    async def fetch(self, url: str) -> bytes:
+    def for_one_request(self) -> Fetch:
+        return self._fetch
+
+    async def _fetch(self, url: str) -> bytes:
         self.fetched.append(url)
         if url not in self.web:
             raise UrlNotFetched

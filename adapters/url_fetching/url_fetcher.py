@@ -1,17 +1,17 @@
 """Fetch photos by URL without becoming a stranger's way into our own network (SSRF)."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 import structlog
 
+from adapters.url_fetching.name_resolution import NameResolver
 from adapters.url_fetching.public_addresses import is_public
-from application.ports.try_on import PhotoFetcher, UrlNotFetched
+from application.ports.try_on import Fetch, PhotoFetcher, UrlNotFetched
 
 log = structlog.get_logger()
 
@@ -23,34 +23,49 @@ _MAX_ADDRESSES: Final = 3  # that are tried one after the other, when the first 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PORTS: Final = {"https": 443, "http": 80}
 _HEADERS: Final = {
-    "accept": "image/*",
+    "accept": "image/jpeg, image/png, image/webp;q=0.9, image/heic",
     "accept-encoding": "identity",
     "user-agent": "tryon-images",
     "connection": "close",
 }
-# A slow name server holds one of these threads, and none of those that storage works with.
-_resolving = ThreadPoolExecutor(max_workers=4, thread_name_prefix="resolve")
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """All addresses that the system knows for a host, or that its name spells out, IPv4 first."""
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(
-        _resolving, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    )
-    by_family = sorted(found, key=lambda entry: entry[0] != socket.AF_INET)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in by_family))
 
 
 class _Refused(Exception):
     """One of our own rules; the reason is for the log."""
 
 
+@dataclass(slots=True)
+class _OneRequest(Fetch):
+    """What one fetch takes of the time, the next ones lack."""
+
+    follow: Fetch
+    seconds_left: float
+
+    async def __call__(self, url: str) -> bytes:
+        """The file behind the URL. Raises: UrlNotFetched, which says nothing about why."""
+        now = asyncio.get_running_loop().time
+        begun = now()
+        try:
+            async with asyncio.timeout(self.seconds_left):
+                return await self.follow(url)
+        except _Refused as refusal:
+            reason = str(refusal)
+        except TimeoutError:
+            reason = "time"
+        # UnicodeError: a host that is no host name; ValueError: an address or port that is none.
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            reason = type(error).__name__
+        finally:
+            self.seconds_left -= now() - begun
+        log.info("url_not_fetched", reason=reason)
+        raise UrlNotFetched
+
+
 class UrlFetcher(PhotoFetcher):
     """Connects only to an address that it has looked at itself: what a name means later does not matter.
 
-    seconds: for everything together, redirects and the slowest of bodies included. Tests bring a resolver, an address
-    check, ports and a certificate authority of their own.
+    seconds: for all that one request fetches together, redirects and the slowest of bodies included. Tests bring a
+    resolver, an address check, ports and a certificate authority of their own.
     """
 
     def __init__(
@@ -59,7 +74,7 @@ class UrlFetcher(PhotoFetcher):
         max_bytes: int,
         seconds: float = 10,
         allow_http: bool = False,
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
         is_allowed: Callable[[str], bool] = is_public,
         ports: frozenset[int] = frozenset(_PORTS.values()),
         tls: ssl.SSLContext | None = None,
@@ -67,27 +82,16 @@ class UrlFetcher(PhotoFetcher):
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._schemes = {"https", "http"} if allow_http else {"https"}
-        self._resolve = resolver
+        self._resolve = resolver or NameResolver()
         self._is_allowed = is_allowed
         self._ports = ports
         self._tls = tls
 
-    async def fetch(self, url: str) -> bytes:
-        """The file behind the URL. Raises: UrlNotFetched, which says nothing about why."""
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await self._follow(url)
-        except _Refused as refusal:
-            reason = str(refusal)
-        except TimeoutError:
-            reason = "time"
-        # UnicodeError: a host that is no host name; ValueError: an address or port that is none.
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            reason = type(error).__name__
-        log.info("url_not_fetched", reason=reason)
-        raise UrlNotFetched
+    def for_one_request(self) -> Fetch:
+        return _OneRequest(self.follow, self._seconds)
 
-    async def _follow(self, url: str) -> bytes:
+    async def follow(self, url: str) -> bytes:
+        """The file behind the URL, whatever time it takes. Raises: anything that a connection or an answer may."""
         target = self._checked(httpx.URL(url))
         for _ in range(1 + MAX_REDIRECTS):
             answer = await self._get(target)

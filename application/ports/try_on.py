@@ -42,9 +42,15 @@ class UrlNotFetched(Exception):
     """Whatever the reason was: it could tell a stranger what is in our network."""
 
 
+class Fetch(Protocol):
+    """The file behind a URL. Raises: UrlNotFetched."""
+
+    async def __call__(self, url: str) -> bytes: ...
+
+
 class PhotoFetcher(Protocol):
     """Reads strangers' URLs without reaching anything that is not public."""
 
-    async def fetch(self, url: str) -> bytes:
-        """The file behind a URL. Raises: UrlNotFetched."""
+    def for_one_request(self) -> Fetch:
+        """For all URLs of one request, one after the other: they share the time that it may spend on fetching."""
         ...

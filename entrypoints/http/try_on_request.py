@@ -212,8 +212,10 @@ class _Request:
         return StoredSource(ImageId(value)) if key == "id" else _NamedFile(value, f"{path}.fileKey")
 
     def _url(self, value: Any, path: str) -> UrlSource | None:
-        if isinstance(value, str) and _is_web_url(value):
-            return UrlSource(value, path)
+        if isinstance(value, str):
+            url = f"https:{value}" if value.startswith("//") else value  # as shops' pages write it
+            if _is_web_url(url):
+                return UrlSource(url, path)
         self._note(path, f"must be an absolute https URL of at most {MAX_URL_CHARS:,} characters")
         return None
 

@@ -338,6 +338,12 @@ def test_new_images_replace_those_of_a_product_with_the_same_id(shop: Shop) -> N
     assert first != second == third
 
 
+def test_a_url_without_a_scheme_is_taken_as_https(shop: Shop) -> None:
+    product = {"imageUrls": [SHIRT_URL.removeprefix("https:")]}
+    assert shop.outcome(shop.try_on({"products": [product], "person": {"url": ANN_URL}}))["status"] == "COMPLETED"
+    assert SHIRT_URL in shop.fetcher.fetched
+
+
 def test_an_engine_that_refuses_one_picture_of_a_garment_gets_the_next(shop: Shop) -> None:
     shop.fetcher.web["https://shop.test/flat.jpg"] = a_jpeg(200, 500)
     shop.engine.interruptions = [fail_with(EngineRefused())]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from adapters.url_fetching.name_resolution import NameResolver
 from adapters.url_fetching.public_addresses import is_public
-from adapters.url_fetching.url_fetcher import UrlFetcher, resolve
+from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.ports.try_on import UrlNotFetched
 from tests.url_fetching.local_web import LOOPBACK, LocalWeb, answering
 from tests.url_fetching.test_public_addresses import REFUSED
@@ -55,19 +56,20 @@ def a_fetcher(web: LocalWeb, names: Names | None = None, **more: Any) -> UrlFetc
 
 async def refuses(fetcher: UrlFetcher, url: str) -> None:
     with pytest.raises(UrlNotFetched) as refusal:
-        await fetcher.fetch(url)
+        await fetcher.for_one_request()(url)
     assert str(refusal.value) == ""
     assert refusal.value.__cause__ is None
 
 
 async def test_a_photo_is_fetched_with_the_hosts_own_name_and_certificate(web: LocalWeb) -> None:
-    assert await a_fetcher(web).fetch(web.url("shop.test/photo.jpg")) == PHOTO
+    assert await a_fetcher(web).for_one_request()(web.url("shop.test/photo.jpg")) == PHOTO
     head = web.requests[0].lower()
     assert f"host: shop.test:{web.port}\r\n" in head
     assert web.server_names == ["shop.test"]
     assert "cookie" not in head
     assert "authorization" not in head
     assert "accept-encoding: identity\r\n" in head
+    assert "accept: image/jpeg, image/png, image/webp;q=0.9, image/heic\r\n" in head
 
 
 async def test_a_certificate_for_another_host_is_refused(web: LocalWeb) -> None:
@@ -93,7 +95,7 @@ async def test_a_name_with_one_forbidden_address_among_good_ones_is_refused(web:
     ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0"],
 )
 async def test_this_machine_is_refused_however_it_is_spelled(web: LocalWeb, host: str) -> None:
-    fetcher = a_fetcher(web, is_allowed=is_public, resolver=resolve)
+    fetcher = a_fetcher(web, is_allowed=is_public, resolver=NameResolver())
     await refuses(fetcher, f"https://{host}:{web.port}/photo.jpg")
     assert web.requests == []
 
@@ -128,7 +130,7 @@ async def test_a_name_that_changes_its_answer_gains_nothing(web: LocalWeb) -> No
     """DNS rebinding: the check sees a good address, a second look would see the metadata server."""
     names = Names(shop_test=[[LOOPBACK], ["169.254.169.254"]])
     fetcher = a_fetcher(web, names)
-    assert await fetcher.fetch(web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetcher.for_one_request()(web.url("shop.test/photo.jpg")) == PHOTO
     assert names.asked == ["shop.test"]
     await refuses(fetcher, web.url("shop.test/photo.jpg"))
     assert len(web.requests) == 1
@@ -137,11 +139,11 @@ async def test_a_name_that_changes_its_answer_gains_nothing(web: LocalWeb) -> No
 async def test_a_redirect_is_followed_to_a_place_that_is_checked_again(web: LocalWeb) -> None:
     web.pages["cdn.test/a"] = answering(b"", "302 Found", Location=web.url("shop.test/photo.jpg"))
     names = Names()
-    assert await a_fetcher(web, names).fetch(web.url("cdn.test/a")) == PHOTO
+    assert await a_fetcher(web, names).for_one_request()(web.url("cdn.test/a")) == PHOTO
     assert names.asked == ["cdn.test", "shop.test"]
     assert web.server_names == ["cdn.test", "shop.test"]
     web.pages["shop.test/b"] = answering(b"", "307 Temporary Redirect", Location="/photo.jpg", Set_Cookie="a=b")
-    assert await a_fetcher(web).fetch(web.url("shop.test/b")) == PHOTO
+    assert await a_fetcher(web).for_one_request()(web.url("shop.test/b")) == PHOTO
     assert "cookie" not in web.requests[-1].lower()
 
 
@@ -165,7 +167,7 @@ async def test_a_redirect_to_a_forbidden_place_is_refused(web: LocalWeb, locatio
     web.pages["cdn.test/a"] = answering(b"", "302 Found", Location=location.format(port=web.port))
 
     async def resolver(host: str, port: int) -> Sequence[str]:
-        return [LOOPBACK] if host.endswith(".test") else await resolve(host, port)
+        return [LOOPBACK] if host.endswith(".test") else await NameResolver()(host, port)
 
     await refuses(a_fetcher(web, resolver=resolver), web.url("cdn.test/a"))
     assert len(web.requests) == 1
@@ -175,13 +177,13 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not(web: LocalWeb) -
     for number in range(4):
         web.pages[f"shop.test/{number}"] = answering(b"", "301 Moved", Location=f"/{number + 1}")
     web.pages["shop.test/4"] = answering(PHOTO)
-    assert await a_fetcher(web).fetch(web.url("shop.test/1")) == PHOTO
+    assert await a_fetcher(web).for_one_request()(web.url("shop.test/1")) == PHOTO
     await refuses(a_fetcher(web), web.url("shop.test/0"))
 
 
 async def test_exactly_as_many_bytes_as_allowed_are_read_and_not_one_more(web: LocalWeb) -> None:
     web.pages["shop.test/photo.jpg"] = answering(bytes(1000))
-    assert len(await a_fetcher(web, max_bytes=1000).fetch(web.url("shop.test/photo.jpg"))) == 1000
+    assert len(await a_fetcher(web, max_bytes=1000).for_one_request()(web.url("shop.test/photo.jpg"))) == 1000
     await refuses(a_fetcher(web, max_bytes=999), web.url("shop.test/photo.jpg"))
 
 
@@ -216,6 +218,23 @@ async def test_a_server_that_drips_is_left_when_the_time_is_over(web: LocalWeb, 
     assert asyncio.get_running_loop().time() - started_at < 3
 
 
+async def test_all_urls_of_a_request_share_its_time(web: LocalWeb) -> None:
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        await answering(PHOTO)(writer)
+
+    web.pages["shop.test/slow.jpg"] = slow
+    fetcher = a_fetcher(web, seconds=0.8)
+    fetch = fetcher.for_one_request()
+    for _ in range(2):
+        assert await fetch(web.url("shop.test/slow.jpg")) == PHOTO
+    with pytest.raises(UrlNotFetched):
+        await fetch(web.url("shop.test/slow.jpg"))
+    with pytest.raises(UrlNotFetched):
+        await fetch(web.url("shop.test/photo.jpg"))  # it would be fast, but nothing is left
+    assert await fetcher.for_one_request()(web.url("shop.test/photo.jpg")) == PHOTO
+
+
 async def test_a_resolver_that_hangs_is_left_when_the_time_is_over(web: LocalWeb) -> None:
     async def hanging(_host: str, _port: int) -> Sequence[str]:
         return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # never comes
@@ -245,7 +264,7 @@ async def test_nonsense_instead_of_http(web: LocalWeb) -> None:
 async def test_an_address_that_does_not_answer_is_followed_by_the_next(web: LocalWeb) -> None:
     names = Names(shop_test=[["127.0.0.78", LOOPBACK]])
     fetcher = a_fetcher(web, names, is_allowed=lambda address: address.startswith("127."))
-    assert await fetcher.fetch(web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetcher.for_one_request()(web.url("shop.test/photo.jpg")) == PHOTO
 
 
 async def test_nobody_answers(web: LocalWeb) -> None:
@@ -254,12 +273,12 @@ async def test_nobody_answers(web: LocalWeb) -> None:
 
 
 async def test_a_name_that_nobody_knows_or_can_know(web: LocalWeb) -> None:
-    await refuses(a_fetcher(web, resolver=resolve), "https://does-not-exist.invalid/photo.jpg")
-    await refuses(a_fetcher(web, resolver=resolve), "https://" + "a" * 70 + ".test/photo.jpg")
+    await refuses(a_fetcher(web, resolver=NameResolver()), "https://does-not-exist.invalid/photo.jpg")
+    await refuses(a_fetcher(web, resolver=NameResolver()), "https://" + "a" * 70 + ".test/photo.jpg")
     await refuses(a_fetcher(web, Names(shop_test=[[]])), web.url("shop.test/photo.jpg"))
 
 
 async def test_proxies_of_the_environment_are_not_asked(web: LocalWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert await a_fetcher(web).fetch(web.url("shop.test/photo.jpg")) == PHOTO
+    assert await a_fetcher(web).for_one_request()(web.url("shop.test/photo.jpg")) == PHOTO
