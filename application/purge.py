@@ -101,5 +101,5 @@ class PurgeOverdue:
             total += done
             if done.removed == 0:
                 break
-        await self.objects.sweep()
+        await self.objects.sweep(self.clock.now())
         return total

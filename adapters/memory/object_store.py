@@ -1,6 +1,7 @@
 """Objects in a dictionary."""
 
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 
 
 class InMemoryObjectStore:
@@ -25,7 +26,7 @@ class InMemoryObjectStore:
             if name > after:
                 yield name
 
-    async def sweep(self) -> None:
+    async def sweep(self, now: datetime) -> None:
         """No process leaves anything unfinished in its own memory."""
 
     async def check(self) -> None:

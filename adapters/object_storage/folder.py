@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from domain.errors import Overloaded
 
 ABANDONED_AFTER = timedelta(minutes=10)
 """A file that is still unfinished by then was left by a process that was killed."""
+LOOKS_EVERY = timedelta(hours=1)
 INCOMING = "incoming"
 NAMES_AT_ONCE = 1000
 NAME = re.compile(r"[\w-]+/[\w-][\w.-]*", re.ASCII)
@@ -29,6 +30,7 @@ class FolderObjectStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / INCOMING
+        self._next_look = datetime.min.replace(tzinfo=UTC)
 
     async def put(self, name: str, data: bytes) -> None:
         writing = asyncio.ensure_future(asyncio.to_thread(self._put, self._path(name), data))
@@ -50,8 +52,11 @@ class FolderObjectStore:
             for name in page:
                 yield name
 
-    async def sweep(self) -> None:
-        await asyncio.to_thread(self._sweep)
+    async def sweep(self, now: datetime) -> None:
+        await asyncio.to_thread(self._sweep_incoming)
+        if now >= self._next_look:  # a look at a million files takes seconds
+            await asyncio.to_thread(self._sweep_outlived, now)
+            self._next_look = now + LOOKS_EVERY
 
     async def check(self) -> None:
         probe = f"{INCOMING}/probe-{secrets.token_hex(8)}"  # where `sweep` finds it, should this process be killed now
@@ -102,12 +107,22 @@ class FolderObjectStore:
                 left.update(inside)
         return frozenset(left)
 
-    def _sweep(self) -> None:
+    def _sweep_incoming(self) -> None:
+        self._unlink_older(self._incoming, time.time() - ABANDONED_AFTER.total_seconds())
+
+    def _sweep_outlived(self, now: datetime) -> None:
+        """By the age of the files alone, as lifecycle rules of a bucket do: whatever the database says."""
+        for folder in self._root.glob("ttl-*d"):
+            if days := re.fullmatch(r"ttl-(\d{1,4})d", folder.name):
+                self._unlink_older(folder, (now - timedelta(days=int(days[1]) + 1)).timestamp())
+
+    @staticmethod
+    def _unlink_older(folder: Path, oldest: float) -> None:
         try:
-            for part in self._incoming.iterdir() if self._incoming.exists() else ():
-                with suppress(FileNotFoundError):  # it was finished, and renamed, since it was listed
-                    if part.stat().st_mtime < time.time() - ABANDONED_AFTER.total_seconds():
-                        part.unlink()
+            for file in os.scandir(folder) if folder.exists() else ():
+                with suppress(FileNotFoundError):  # it was renamed or deleted since it was listed
+                    if file.stat(follow_symlinks=False).st_mtime < oldest:
+                        Path(file).unlink()
         except OSError as error:
             raise Overloaded(OUT_OF_REACH) from error
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -52,8 +53,8 @@ class GcsObjectStore:
                 if name > after:  # the API's own start is inclusive
                     yield name
 
-    async def sweep(self) -> None:
-        """An interrupted upload leaves nothing behind."""
+    async def sweep(self, now: datetime) -> None:
+        """An interrupted upload leaves nothing behind, and lifecycle rules delete what outlived its class."""
 
     async def check(self) -> None:
         probe = f"{PROBES}{secrets.token_hex(8)}"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol
 
@@ -33,8 +34,8 @@ class MeasuredObjectStore:
     def names(self, after: str = "") -> AsyncIterator[str]:
         return self._objects.names(after)
 
-    async def sweep(self) -> None:
-        await self._objects.sweep()
+    async def sweep(self, now: datetime) -> None:
+        await self._objects.sweep(now)
 
     async def check(self) -> None:
         await self._objects.check()

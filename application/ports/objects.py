@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -27,8 +28,12 @@ class ObjectStore(Protocol):
         """All object names in the order of their bytes, from the first one greater than `after`. Raises: Overloaded."""
         ...
 
-    async def sweep(self) -> None:
-        """Discard what puts of killed processes left unfinished. Raises: Overloaded."""
+    async def sweep(self, now: datetime) -> None:
+        """Discard what puts of killed processes left unfinished, and objects older than their class plus a day.
+
+        The second is a net of its own: it asks no database, as the lifecycle rules of a bucket do not. Raises:
+        Overloaded.
+        """
         ...
 
     async def check(self) -> None:

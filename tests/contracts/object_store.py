@@ -1,5 +1,7 @@
 """What every object store must do, written once."""
 
+from datetime import UTC, datetime
+
 from application.ports.objects import ObjectStore
 
 NAME, OTHER_NAME = "ttl-7d/img_1.jpg", "ttl-1d/img_2.jpg"
@@ -39,5 +41,5 @@ class ObjectStoreContract:
 
     async def test_sweeping_takes_nothing_that_was_put(self, store: ObjectStore) -> None:
         await store.put(NAME, b"one")
-        await store.sweep()
+        await store.sweep(datetime.now(UTC))
         assert await store.get(NAME) == b"one"

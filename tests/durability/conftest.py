@@ -1,9 +1,11 @@
 """The service's ports on every kind of adapter that a fault can hit."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from adapters.memory.object_store import InMemoryObjectStore
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
-from tests.builders import a_database_with_accounts, an_account
+from tests.builders import MovableClock, a_database_with_accounts, an_account
 from tests.durability.world import World
 
 MakeWorld = Callable[[], AbstractAsyncContextManager[World]]
@@ -34,9 +36,44 @@ def sqlite_with_account(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class BucketInMemory(InMemoryObjectStore):
+    """With the lifecycle rules that a bucket has, at a time of its own."""
+
+    def __init__(self, clock: MovableClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._put_at: dict[str, datetime] = {}
+
+    async def put(self, name: str, data: bytes) -> None:
+        await super().put(name, data)
+        self._put_at[name] = self._clock.now()
+
+    async def sweep(self, now: datetime) -> None:
+        outlived = [name for name, put_at in self._put_at.items() if put_at + lifetime_of(name) < now]
+        await self.delete(outlived)
+
+
+class FolderAtAnotherTime(FolderObjectStore):
+    """Its files are as old as the model's clock says."""
+
+    def __init__(self, root: Path, clock: MovableClock) -> None:
+        super().__init__(root)
+        self._here, self._clock = root, clock
+
+    async def put(self, name: str, data: bytes) -> None:
+        await super().put(name, data)
+        with suppress(FileNotFoundError):  # deleted already
+            os.utime(self._here / name, (self._clock.now().timestamp(),) * 2)
+
+
+def lifetime_of(name: str) -> timedelta:
+    return timedelta(days=int(name.removeprefix("ttl-").partition("d/")[0]) + 1)
+
+
 @asynccontextmanager
 async def world_in_memory() -> AsyncIterator[World]:
-    yield World(await a_database_with_accounts(), InMemoryObjectStore())
+    clock = MovableClock()
+    yield World(await a_database_with_accounts(), BucketInMemory(clock), clock)
 
 
 def worlds_on_disk(template: Path, folder: Path) -> MakeWorld:
@@ -50,7 +87,8 @@ def worlds_on_disk(template: Path, folder: Path) -> MakeWorld:
         shutil.copyfile(template, here / "tryon.db")
         engine = create_engine(f"sqlite+aiosqlite:///{here}/tryon.db")
         try:
-            yield World(SqlUnitOfWork(engine), FolderObjectStore(here / "objects"))
+            clock = MovableClock()
+            yield World(SqlUnitOfWork(engine), FolderAtAnotherTime(here / "objects", clock), clock)
         finally:
             await engine.dispose()
             shutil.rmtree(here)

@@ -46,6 +46,9 @@ class Plan:
     fault: Fault | None = None
     at: int = 0
     call: str = ""
+    then: Fault | None = None
+    """A second fault, at the `then_at`-th call after the first one."""
+    then_at: int = 1
     calls: list[str] = field(default_factory=list)
     happened: bool = False
     is_dead: bool = False
@@ -60,15 +63,24 @@ class Plan:
         if self.is_down:
             return Fault.FAILS_BEFORE
         self.calls.append(call)
-        if self.happened or self.fault is None or len(self.calls) < self.at or not call.endswith(self.call):
+        if self.happened:
+            return self._second()
+        if self.fault is None or len(self.calls) < self.at or not call.endswith(self.call):
             return None
         if holds_locks and self.fault in PAUSES:
             return None
         self.happened = True
-        if self.fault is Fault.DOWN_FROM_HERE:
+        return self._begun(self.fault)
+
+    def _second(self) -> Fault | None:
+        self.then_at -= 1
+        return self._begun(self.then) if self.then and self.then_at == 0 else None
+
+    def _begun(self, fault: Fault) -> Fault:
+        if fault is Fault.DOWN_FROM_HERE:
             self.is_down = True
             return Fault.FAILS_BEFORE
-        return self.fault
+        return fault
 
     async def strike(self, fault: Fault) -> None:
         if fault in CRASHES:

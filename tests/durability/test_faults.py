@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from application.run_generation import GenerationOutcome
+from application.start_try_on import FileSource, StoredSource
 from domain.errors import CustomerErased, DomainError, Overloaded
+from domain.generation import GenerationStatus
 from domain.image import ImageId
 from tests.builders import a_customer
 from tests.durability.conftest import MakeWorld
@@ -155,7 +158,19 @@ async def purge(story: Story, plan: Plan) -> None:
     await story.assert_promises()
 
 
-OPERATIONS: list[Operation] = [upload, delete, erase, purge]
+async def work_off_a_try_on(story: Story, plan: Plan) -> None:
+    world = story.world
+    person = await story.given(b"person", customer=MINE)
+    started = await world.try_on(person, (FileSource(b"garment"),), customer=MINE)
+    outcome = await strike(world.work_off(plan), plan)
+    await story.assert_promises()
+    await world.recover()
+    if isinstance(outcome, GenerationOutcome) and outcome.status is GenerationStatus.COMPLETED:
+        result = await world.result_of(started.generation.generation_id)
+        story.acknowledged[result.image_id] = b"person"
+
+
+OPERATIONS: list[Operation] = [upload, delete, erase, purge, work_off_a_try_on]
 
 
 async def play(make_world: MakeWorld, operation: Operation, plan: Plan) -> None:
@@ -167,7 +182,7 @@ async def play(make_world: MakeWorld, operation: Operation, plan: Plan) -> None:
         kept = await world.assert_nothing_is_left_behind()
         assert kept >= set(story.acknowledged)
         assert not kept & story.gone
-        world.clock.advance(days=8)
+        world.clock.advance(days=32)
         assert not (await world.purge()).left_for_later
         assert await world.assert_nothing_is_left_behind() == set()
 
@@ -190,6 +205,33 @@ async def test_a_fault_at_any_call_breaks_no_promise(
             break
     assert at > 5
     record_property("faults", at - 1)
+
+
+THEIRS = ImageId("img_0001")
+KEPT_BY: dict[str, Callable[[World, Plan], Awaitable[Any]]] = {
+    "an upload": lambda world, plan: world.upload(b"mine", plan, customer=MINE),
+    "a copy": lambda world, plan: world.try_on(THEIRS, (StoredSource(THEIRS),), plan),
+    "a result": lambda world, plan: world.work_off(plan),
+}
+
+
+@pytest.mark.parametrize("fault", [Fault.FAILS_BEFORE, Fault.FAILS_AFTER], ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("kept_by", KEPT_BY)
+async def test_a_put_that_outlives_its_row_and_loses_one_call_more_leaves_no_object(
+    make_world: MakeWorld, kept_by: str, fault: Fault
+) -> None:
+    for then_at in range(1, 9):
+        async with make_world() as world:
+            assert (await world.upload(b"theirs", keep_for_days=1)).image.image_id == THEIRS
+            await world.try_on(THEIRS, (FileSource(b"garment"),))
+            plan = Plan(Fault.PAUSES_BEFORE, call=".put", then=fault, then_at=then_at)
+            keeping = asyncio.ensure_future(KEPT_BY[kept_by](world, plan))
+            await plan.waiting.wait()
+            await world.recover()
+            plan.go_on.set()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await world.recover()
+            await world.assert_nothing_is_left_behind()
 
 
 async def test_an_outage_during_an_erasure_is_admitted_and_leaves_nothing_readable(make_world: MakeWorld) -> None:

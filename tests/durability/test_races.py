@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ async def test_a_sweep_beside_uploads_is_no_outage(tmp_path: Path) -> None:
 
     async def sweep_until(uploads: asyncio.Future[Any]) -> None:
         while not uploads.done():
-            await store.sweep()
+            await store.sweep(datetime.now(UTC))
 
     uploads = asyncio.gather(*(store.put(f"ttl-7d/img_{number}.jpg", b"photo") for number in range(300)))
     await sweep_until(uploads)

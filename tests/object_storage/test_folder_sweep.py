@@ -1,0 +1,38 @@
+"""The net below the database: what outlived its retention class goes by its age alone."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from adapters.object_storage.folder import FolderObjectStore
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+async def given(store: FolderObjectStore, root: Path, name: str, *, age: timedelta) -> None:
+    await store.put(name, b"a photo")
+    os.utime(root / name, ((NOW - age).timestamp(),) * 2)
+
+
+async def names(store: FolderObjectStore) -> list[str]:
+    return [name async for name in store.names()]
+
+
+async def test_an_object_older_than_its_class_and_a_day_goes_and_no_younger_one(tmp_path: Path) -> None:
+    root = tmp_path / "objects"
+    store = FolderObjectStore(root)
+    a_minute, a_day = timedelta(minutes=1), timedelta(days=1)
+    await given(store, root, "ttl-1d/img_old.jpg", age=2 * a_day + a_minute)
+    await given(store, root, "ttl-1d/img_young.jpg", age=2 * a_day - a_minute)
+    await given(store, root, "ttl-7d/img_old.jpg", age=8 * a_day + a_minute)
+    await given(store, root, "ttl-7d/img_young.jpg", age=8 * a_day - a_minute)
+    await store.sweep(NOW)
+    assert await names(store) == ["ttl-1d/img_young.jpg", "ttl-7d/img_young.jpg"]
+
+
+async def test_files_that_are_none_of_ours_stay(tmp_path: Path) -> None:
+    root = tmp_path / "objects"
+    store = FolderObjectStore(root)
+    await given(store, root, "ttl-forever-d/img_1.jpg", age=timedelta(days=400))
+    await store.sweep(NOW)
+    assert (root / "ttl-forever-d/img_1.jpg").exists()
