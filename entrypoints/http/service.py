@@ -8,6 +8,7 @@ from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
+from application.page_pass import PagePass
 from application.preview_link import OpenPreview
 from application.read_generation import ReadGeneration
 from application.read_image import ReadImage
@@ -37,6 +38,7 @@ class Service:
     check_engine: CheckReadiness
     check_readiness: CheckReadiness
     metrics: Callable[[], bytes]
+    page_pass: PagePass | None
 
     @classmethod
     def of(cls, container: Container) -> Self:
@@ -56,4 +58,5 @@ class Service:
             check_engine=container.check_engine(),
             check_readiness=container.check_readiness(),
             metrics=container.telemetry().metrics,
+            page_pass=container.page_pass(),
         )

@@ -16,6 +16,8 @@ MEDIA_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+    ".heic": "image/heic",
 }
 HARDENING: Final = {
     "x-content-type-options": "nosniff",

@@ -25,6 +25,7 @@ from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
 from application.keep_picture import KeepPicture
 from application.limit_rate import LimitRate
 from application.manage_accounts import ChangeAccount, CreateAccount, CreateKey, ListAccounts, RevokeKey
+from application.page_pass import PagePass
 from application.ports.system import Clock, RateLimiter
 from application.preview_link import OpenPreview, PreviewLinks
 from application.purge import FinishDeletion, PurgeOverdue
@@ -38,6 +39,7 @@ from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.signing_key import signing_key
 from entrypoints.wiring.storage import Storage
 from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
@@ -53,6 +55,11 @@ def _days(number: int) -> timedelta:
 
 def _dev_key_digest(settings: Settings) -> bytes | None:
     return digest_of_key(settings.dev_api_key) if settings.dev_api_key else None
+
+
+def _page_pass(settings: Settings, clock: Clock) -> PagePass | None:
+    """Only where nobody but this machine can use one."""
+    return PagePass(signing_key(settings), clock) if settings.shows_playground and settings.is_local else None
 
 
 def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: Clock) -> RateLimiter:
@@ -174,8 +181,12 @@ class Container(DeclarativeContainer):
         random=random,
         engine_time=providers.Callable(_seconds, settings.provided.engine_timeout_seconds),
     )
+    page_pass = providers.Singleton(_page_pass, settings, clock)
     authenticate = providers.Factory(
-        Authenticate, work=work, dev_key_digest=providers.Callable(_dev_key_digest, settings)
+        Authenticate,
+        work=work,
+        dev_key_digest=providers.Callable(_dev_key_digest, settings),
+        page_pass=page_pass,
     )
     limit_rate = providers.Factory(
         LimitRate, limiter=rate_limiter, requests_per_minute=settings.provided.rate_limit_per_minute

@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def is_local(self) -> bool:
         """Only this machine can reach it, and nothing says that somebody stands in front of it."""
-        return self.host in LOOPBACK and self.public_url is None
+        return _is_loopback(self.host) and self.public_url is None
 
     @property
     def serves_alone(self) -> bool:
@@ -117,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def shows_playground(self) -> bool:
         """As the setting says; without it, only when nobody but this machine can reach us."""
-        return _is_loopback(self.host) if self.playground is None else self.playground
+        return self.is_local if self.playground is None else self.playground
 
     @property
     def resolved_database_url(self) -> str:

@@ -1,5 +1,8 @@
 """Where the playground is served and where not, and what it may load."""
 
+import asyncio
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,16 @@ from litestar.testing import TestClient
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.authenticate import DEFAULT_ACCOUNT
+from application.page_pass import PagePass
 from entrypoints.http.app import create_app
-from entrypoints.http.playground_page import FOLDER
+from entrypoints.http.playground_page import EXAMPLES, FOLDER
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings, load_settings
-from tests.http.conftest import Service, an_in_process_processor
+from entrypoints.wiring.sign_in import FILE_NAME, LIFETIME_SECONDS, new_sign_in
+from entrypoints.wiring.signing_key import signing_key
+from tests.builders import MovableClock
+from tests.http.conftest import Service, account_with_key, an_in_process_processor
 
 
 @pytest.mark.parametrize(
@@ -52,8 +60,14 @@ def test_where_it_is_off_there_is_nothing(without: TestClient[Any]) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, public_url="http://photos.test", playground=True, generations_at_once=0)
+
+
 def test_the_page_and_all_its_files_are_served_under_a_strict_policy(service: Service) -> None:
-    for path in ("/", *(f"/playground/{file.name}" for file in FOLDER.iterdir())):
+    names = [file.name for file in (*FOLDER.iterdir(), *EXAMPLES.glob("*.jpg")) if file.is_file()]
+    for path in ("/", *(f"/playground/{name}" for name in names)):
         answer = service.client.get(path)
         assert answer.status_code == 200
         policy = answer.headers["content-security-policy"]
@@ -65,3 +79,88 @@ def test_the_page_and_all_its_files_are_served_under_a_strict_policy(service: Se
 def test_pictures_may_come_from_where_links_lead_to(service: Service) -> None:
     policy = service.client.get("/").headers["content-security-policy"]
     assert "img-src 'self' blob: http://photos.test;" in policy
+
+
+@pytest.fixture
+def at_home(tmp_path: Path) -> Iterator[TestClient[Any]]:
+    """A service on a loopback host, where the page signs in by a link."""
+    container = Container(
+        settings=Settings(data_dir=tmp_path, generations_at_once=0),
+        objects=InMemoryObjectStore(),
+        work=InMemoryUnitOfWork(),
+        processor=an_in_process_processor(),
+    )
+    asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+    with TestClient(create_app(container)) as client:
+        yield client
+
+
+def sign_in(client: TestClient[Any], token: str) -> Any:
+    return client.post("/playground/sign-in", json={"token": token})
+
+
+def status_with(client: TestClient[Any], key: str) -> int:
+    return client.get("/tryon/v1/images/img_none", headers={"x-api-key": key}).status_code
+
+
+def test_a_link_signs_in_once(at_home: TestClient[Any], tmp_path: Path) -> None:
+    token = new_sign_in(Settings(data_dir=tmp_path))
+    answer = sign_in(at_home, token)
+    assert answer.status_code == 200
+    assert status_with(at_home, answer.json()["pagePass"]) == 404  # let in: there is no such image
+    assert sign_in(at_home, token).status_code == 401
+
+
+def test_only_the_latest_link_signs_in(at_home: TestClient[Any], tmp_path: Path) -> None:
+    earlier, _latest = (new_sign_in(Settings(data_dir=tmp_path)) for _ in range(2))
+    assert sign_in(at_home, earlier).status_code == 401
+
+
+def test_an_hour_later_a_link_is_over(at_home: TestClient[Any], tmp_path: Path) -> None:
+    token = new_sign_in(Settings(data_dir=tmp_path))
+    an_hour_ago = time.time() - LIFETIME_SECONDS
+    os.utime(tmp_path / FILE_NAME, (an_hour_ago, an_hour_ago))
+    assert sign_in(at_home, token).status_code == 401
+
+
+def test_a_wrong_token_uses_the_link_up(at_home: TestClient[Any], tmp_path: Path) -> None:
+    token = new_sign_in(Settings(data_dir=tmp_path))
+    assert sign_in(at_home, "guessed").status_code == 401
+    assert sign_in(at_home, token).status_code == 401
+
+
+def test_nobody_but_the_owner_reads_the_file_of_a_link(tmp_path: Path) -> None:
+    token = new_sign_in(Settings(data_dir=tmp_path))
+    file = tmp_path / FILE_NAME
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert token.encode() not in file.read_bytes()
+
+
+def test_a_pass_ends_after_eight_hours_and_cannot_be_made_longer() -> None:
+    clock = MovableClock()
+    page_pass = PagePass(b"k" * 32, clock)
+    issued = page_pass.issue()
+    assert page_pass.is_valid(issued)
+    head, expires, signature = issued.split("_")
+    for forged in (f"{head}_{int(expires) + 60}_{signature}", f"{head}_{expires}_", "pass_", f"{head}_{'9' * 40}_x"):
+        assert not page_pass.is_valid(forged)
+    assert not PagePass(b"other" * 8, clock).is_valid(issued)
+    clock.advance(hours=8)
+    assert not page_pass.is_valid(issued)
+
+
+@pytest.mark.parametrize("public", [{"public_url": "http://photos.test"}, {"host": "0.0.0.0"}])
+def test_where_strangers_get_to_no_pass_opens_anything(tmp_path: Path, public: dict[str, Any]) -> None:
+    settings = Settings(data_dir=tmp_path, playground=True, generations_at_once=0, **public)
+    container = Container(
+        settings=settings,
+        objects=InMemoryObjectStore(),
+        work=InMemoryUnitOfWork(),
+        processor=an_in_process_processor(),
+    )
+    asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+    token = new_sign_in(settings)
+    with TestClient(create_app(container), base_url="http://photos.test") as client:
+        assert sign_in(client, token).status_code == 401
+        issued = PagePass(signing_key(settings), container.clock()).issue()
+        assert status_with(client, issued) == 401

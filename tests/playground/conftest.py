@@ -55,8 +55,16 @@ class Playground:
         self.page.get_by_role("button", name="Use this key").click()
         expect(self.page.get_by_role("button", name="Use another key")).to_be_visible()
 
+    def open_options(self) -> None:
+        self.page.get_by_text("Options", exact=True).click()
+
+    def erase(self, customer: str) -> None:
+        self.page.get_by_label("Customer id", exact=True).fill(customer)
+        self.page.get_by_role("button", name="Erase this customer").click()
+        self.page.get_by_role("button", name="Erase everything").click()
+
     def choose(self, photo: bytes, name: str = "photo.jpg", kind: str = "image/jpeg") -> None:
-        self.page.get_by_label("Choose a photo").set_input_files({"name": name, "mimeType": kind, "buffer": photo})
+        self.page.get_by_label("Choose photos").set_input_files({"name": name, "mimeType": kind, "buffer": photo})
 
     def hand_over(self, event: str, photo: bytes, padding: int = 0) -> None:
         """Drop the photo on the page, or paste it there."""
@@ -74,7 +82,7 @@ class Playground:
         )
 
     def try_on(self, garment: bytes) -> None:
-        self.page.get_by_label("Choose a garment").set_input_files(
+        self.page.get_by_label("Another garment").set_input_files(
             {"name": "shirt.jpg", "mimeType": "image/jpeg", "buffer": garment}
         )
         self.page.get_by_role("button", name="Try it on").press("Enter")
@@ -100,6 +108,7 @@ class Stage:
     key: str
     engine: InMemoryTryOnEngine
     browser: Browser
+    settings: Settings
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +121,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     )
     engine = InMemoryTryOnEngine()
     container = Container(
-        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port),
+        settings=Settings(data_dir=tmp_path_factory.mktemp("data"), port=port, rate_limit_per_minute=0),
         objects=InMemoryObjectStore(),
         work=InMemoryUnitOfWork(),
         processor=InProcessPhotoProcessor(preparer),
@@ -121,7 +130,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with serving(create_app(container), port) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield Stage(url, key, engine, browser)
+        yield Stage(url, key, engine, browser, container.settings())
         browser.close()
 
 

@@ -28,10 +28,21 @@ export async function readGeneration(generationId) {
 
 export const deleteImage = (imageId) => call("DELETE", `/images/${encodeURIComponent(imageId)}`);
 
-/** Resolves to whether the bytes are gone already; the images are unreachable in any case. */
+/** Resolves to the receipt: { erasureId, status, imagesErased, requestedAt }. */
 export async function eraseCustomer(customerId) {
-  const { status } = await call("DELETE", `/customers/${encodeURIComponent(customerId)}`);
-  return status !== 202;
+  const { status, header } = await call("DELETE", `/customers/${encodeURIComponent(customerId)}`);
+  return {
+    erasureId: header("x-erasure-id"),
+    status: status === 202 ? "ERASING" : "ERASED",
+    imagesErased: header("x-images-erased"),
+    requestedAt: Date.now(),
+  };
+}
+
+/** What an upload of this form would answer; nothing is kept. */
+export async function checkPhoto(form) {
+  const { body } = await call("POST", "/images/check", { form });
+  return body;
 }
 
 /** Resolves when the key opens an account; rejects with a Problem when it does not. */
@@ -43,10 +54,11 @@ export async function checkKey(key) {
   }
 }
 
-async function call(method, path, { key = currentKey(), form } = {}) {
+async function call(method, path, { key = currentKey(), form, json } = {}) {
+  const headers = { "x-api-key": key, ...(json && { "content-type": "application/json" }) };
   let response;
   try {
-    response = await fetch(BASE + path, { method, headers: { "x-api-key": key }, body: form, cache: "no-store" });
+    response = await fetch(BASE + path, { method, headers, body: json ? JSON.stringify(json) : form, cache: "no-store" });
   } catch {
     throw unreachable();
   }
@@ -76,7 +88,7 @@ export function uploadImage(form, { onProgress, signal }) {
 
 function read(status, text, header) {
   const body = parsed(text);
-  if (status < 400) return { status, body };
+  if (status < 400) return { status, body, header };
   throw new Problem({
     code: body?.code ?? "UNEXPECTED",
     status,

@@ -25,7 +25,7 @@ export function forget(imageId) {
   draw();
 }
 
-/** Asks the service for all of them again; what is left gets a fresh link. Returns: the ids of those that are gone. */
+/** Asks the service for all of them again; what is left gets a new link. Returns: the ids of those that are gone. */
 export async function refresh() {
   const asked = entries().reverse(); // the one that is remembered last comes first
   const answers = await Promise.allSettled(asked.map(({ imageId }) => readImage(imageId)));

@@ -1,17 +1,18 @@
-// The ways a photo comes in: dropped, pasted, chosen, taken.
+// The ways photos come in: chosen, dropped, pasted, taken, or an example.
 import { photoFromCamera } from "./camera.js";
 import { Problem } from "./api.js";
+import { advised } from "./guidance.js";
 
-export function takeIn({ onPhoto, onProblem }) {
+export function takeIn({ onPhotos, onProblem }) {
   const zone = document.getElementById("drop-zone");
-  const offer = (files) => (files.length ? onPhoto(files[0]) : onProblem(new Problem({ code: "NOT_A_FILE" })));
+  const capture = document.getElementById("capture");
+  const offer = (files) => (files.length ? onPhotos([...files]) : onProblem(new Problem({ code: "NOT_A_FILE" })));
 
-  for (const input of [document.getElementById("file"), document.getElementById("capture")]) {
-    input.addEventListener("change", () => {
-      if (input.files.length) onPhoto(input.files[0]);
-      input.value = ""; // choosing the same photo again is a new upload
-    });
-  }
+  const file = document.getElementById("file");
+  file.addEventListener("change", () => {
+    if (file.files.length) onPhotos([...file.files]);
+    file.value = ""; // choosing the same photo again is a new upload
+  });
 
   // A photo that misses the zone must not replace the page.
   let depth = 0;
@@ -31,13 +32,28 @@ export function takeIn({ onPhoto, onProblem }) {
     offer(event.clipboardData.files);
   });
 
-  document.getElementById("take-photo").addEventListener("click", async () => {
-    // A phone's own camera app takes the better photo.
-    if (matchMedia("(pointer: coarse)").matches || !navigator.mediaDevices) {
-      document.getElementById("capture").click();
-      return;
-    }
-    const photo = await photoFromCamera();
-    if (photo) onPhoto(photo);
+  // A phone's own camera app takes the better photo.
+  const take = async () => {
+    if (matchMedia("(pointer: coarse)").matches || !navigator.mediaDevices) return capture.click();
+    consider(await photoFromCamera());
+  };
+  const consider = async (photo) => {
+    if (!photo) return;
+    if ((await advised(photo)) === "use") onPhotos([photo]);
+    else take();
+  };
+  capture.addEventListener("change", () => {
+    const [photo] = capture.files;
+    capture.value = "";
+    consider(photo);
   });
+  document.getElementById("take-photo").addEventListener("click", take);
+
+  for (const button of document.querySelectorAll("[data-example]")) {
+    button.addEventListener("click", async () => {
+      const { example } = button.dataset;
+      const photo = await fetch(`/playground/${example}`).then((response) => response.blob());
+      onPhotos([new File([photo], example, { type: photo.type })]);
+    });
+  }
 }

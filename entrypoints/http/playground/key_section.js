@@ -5,6 +5,7 @@ import { currentKey, forgetKey, keepKey, shownKey } from "./key.js";
 import { inWords } from "./problems.js";
 
 const element = (id) => document.getElementById(id);
+const section = element("key-section");
 const form = element("key-form");
 const input = element("key");
 const known = element("key-known");
@@ -45,7 +46,7 @@ export function askForKey() {
 function draw() {
   const key = currentKey();
   input.removeAttribute("aria-invalid");
-  form.hidden = Boolean(key);
+  section.hidden = Boolean(key);
   known.hidden = !key;
   element("key-shown").textContent = key ? shownKey(key) : "";
 }

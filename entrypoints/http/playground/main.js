@@ -1,80 +1,96 @@
 // Brings the parts of the page together.
-import { deleteImage, eraseCustomer, Problem, readImage } from "./api.js";
+import { deleteImage, Problem, readImage } from "./api.js";
 import { announce } from "./announce.js";
+import { showRequest, startCodeSamples } from "./code_samples.js";
 import { confirmed } from "./confirm.js";
 import { startCopyButtons } from "./copy.js";
+import { startErasing } from "./erasing.js";
 import * as gallery from "./gallery.js";
 import { takeIn } from "./intake.js";
 import { currentKey } from "./key.js";
 import { askForKey, startKeySection } from "./key_section.js";
 import { clearProblem, showProblem } from "./problem_panel.js";
 import * as result from "./result.js";
+import { signedIn } from "./sign_in.js";
 import * as tryOn from "./try-on.js";
-import { externalUserId, send } from "./upload.js";
+import * as uploads from "./uploads.js";
 
 const element = (id) => document.getElementById(id);
 
-let shown = null; // { image, photo }
+let shown = null; // the image, as the API describes it
+let isAwaited = false; // the next picture that is stored is shown at once
 
-async function upload(photo) {
+function upload(photos) {
   clearProblem();
-  if (!currentKey()) return fail(new Problem({ code: "MISSING_API_KEY" }), () => upload(photo));
-  try {
-    const image = await send(photo);
-    gallery.remember(image);
-    show(image, photo);
-    announce(`The picture is stored, with ${image.warnings.length || "no"} ${image.warnings.length === 1 ? "warning" : "warnings"}.`);
-  } catch (problem) {
-    fail(problem, () => upload(photo));
+  if (!currentKey()) {
+    askForKey();
+    return showProblem(new Problem({ code: "MISSING_API_KEY" }), () => upload(photos));
   }
+  isAwaited = true;
+  photos.forEach(uploads.add);
 }
 
-function show(image, photo) {
-  shown = { image, photo };
-  result.show(image, { photo, onExpired: () => leave(image.imageId) });
+function stored(sent) {
+  gallery.remember(sent.image);
+  if (!isAwaited) return announce(`${sent.photo.name} is stored.`);
+  isAwaited = false;
+  show(sent.image, sent);
+}
+
+function refused(sent) {
+  if (sent.problem.code === "INVALID_API_KEY") askForKey();
+  if (isAwaited || !shown) showProblem(sent.problem, () => uploads.again(sent));
+}
+
+function open(sent) {
+  clearProblem();
+  if (sent.problem) return showProblem(sent.problem, () => uploads.again(sent));
+  show(sent.image, sent);
+}
+
+/** `sent`: how it was uploaded from here, when it was. */
+function show(image, sent) {
+  shown = image;
+  result.show(image, { photo: sent?.photo, onExpired: () => leave(image.imageId) });
+  showRequest(sent?.photo.name ?? "photo.jpg", sent?.options ?? []);
   tryOn.offerFor(image.imageId);
   result.focusResult();
 }
 
-/** Once an image is gone, nothing of it stays on the page. */
+/** Once an image is deleted, nothing of it stays on the page. */
 function leave(imageId) {
   gallery.forget(imageId);
-  if (shown?.image.imageId !== imageId) return;
+  uploads.drop(imageId);
+  if (shown?.imageId !== imageId) return;
   shown = null;
   result.hide();
   tryOn.withdraw();
 }
 
-function fail(problem, again) {
-  if (problem.code === "CANCELLED") return;
-  if (problem.code === "INVALID_API_KEY") askForKey();
-  showProblem(problem, again);
-}
-
-/** Runs one call on an image; what turns out to be gone leaves the page. */
+/** Runs one call on an image; what turns out to be deleted leaves the page. */
 async function attempt(imageId, work) {
   clearProblem();
   try {
     await work();
   } catch (problem) {
     if (problem.code === "IMAGE_NOT_FOUND") leave(imageId);
-    fail(problem, problem.code === "IMAGE_NOT_FOUND" ? null : () => attempt(imageId, work));
+    if (["INVALID_API_KEY", "MISSING_API_KEY"].includes(problem.code)) askForKey();
+    showProblem(problem, problem.code === "IMAGE_NOT_FOUND" ? null : () => attempt(imageId, work));
   }
 }
 
-element("fresh").addEventListener("click", () =>
-  attempt(shown.image.imageId, async () => {
-    const image = await readImage(shown.image.imageId);
-    shown.image = image;
-    gallery.remember(image);
-    result.showLink(image);
-    announce("The link is fresh.");
+element("new-link").addEventListener("click", () =>
+  attempt(shown.imageId, async () => {
+    shown = await readImage(shown.imageId);
+    gallery.remember(shown);
+    result.showLink(shown);
+    announce("There is a new link.");
   }),
 );
 
 element("delete").addEventListener("click", async () => {
-  const { imageId } = shown.image;
-  const words = "The picture and its links are gone at once. There is no way back.";
+  const { imageId } = shown;
+  const words = "The picture and its links are deleted at once. There is no way back.";
   if (!(await confirmed({ title: "Delete this image?", words, yes: "Delete it" }))) return;
   await attempt(imageId, async () => {
     await deleteImage(imageId);
@@ -84,27 +100,11 @@ element("delete").addEventListener("click", async () => {
   });
 });
 
-element("erase").addEventListener("click", async () => {
-  const customer = externalUserId();
-  const words = `Every image that was ever uploaded for “${customer}” in this account is gone at once.`;
-  if (!(await confirmed({ title: "Erase this customer?", words, yes: "Erase everything" }))) return;
-  await attempt(null, async () => {
-    const isFinished = await eraseCustomer(customer);
-    (await gallery.refresh()).forEach(leave);
-    const later = "Storage is down: the pictures cannot be reached any more, and their bytes go when it is back.";
-    announce(isFinished ? "The customer is erased." : later);
-    element("photo-heading").focus();
-  });
-});
-
-element("again").addEventListener("click", () => upload(shown.photo));
-
-element("external-user-id").addEventListener("input", () => (element("erase").disabled = !externalUserId()));
-element("options").addEventListener("submit", (event) => event.preventDefault());
-
 startCopyButtons();
-startKeySection({ onReady: () => gallery.needsRefresh() && gallery.refresh() });
-takeIn({ onPhoto: upload, onProblem: (problem) => showProblem(problem) });
+startCodeSamples();
+startErasing({ attempt, onErased: async () => (await gallery.refresh()).forEach(leave) });
+uploads.startUploads({ onStored: stored, onRefused: refused, onOpen: open });
+takeIn({ onPhotos: upload, onProblem: (problem) => showProblem(problem) });
 tryOn.startTryOnSection({ attempt });
 gallery.startGallery({
   onOpen: (imageId) =>
@@ -114,4 +114,6 @@ gallery.startGallery({
       show(image, null);
     }),
 });
+await signedIn();
+startKeySection({ onReady: () => gallery.needsRefresh() && gallery.refresh() });
 if (currentKey() && gallery.needsRefresh()) gallery.refresh();

@@ -1,7 +1,7 @@
 // What went wrong, in words, and what to do about it.
 const WORDS = {
   UNREACHABLE: ["The service cannot be reached", "Is it still running, and are you online? Nothing was kept."],
-  MISSING_API_KEY: ["An API key is needed", "Enter your key above, then try again."],
+  MISSING_API_KEY: ["An API key is needed", "Enter your key, then try again."],
   INVALID_API_KEY: ["This API key is not valid", "Check it for a missing letter, or make a new one: tryon-images keys create."],
   VALIDATION_FAILED: ["Something in the form is not right", "Correct what is listed here and try again."],
   FILE_REQUIRED: ["There was no photo", "Choose a photo and try again."],
@@ -9,7 +9,7 @@ const WORDS = {
   IMAGE_TOO_LARGE: ["The photo has too many pixels", "Send a version with fewer pixels; 12 megapixels are plenty."],
   FILE_TOO_LARGE: ["The file is larger than 10 MB", "Send a smaller version, or a JPEG instead of a PNG."],
   UNSUPPORTED_IMAGE_FORMAT: ["This is not a photo we can read", "Send a JPEG, PNG, WebP or HEIC photo."],
-  IMAGE_NOT_FOUND: ["The image is gone", "It expired, or somebody deleted it. Upload the photo again."],
+  IMAGE_NOT_FOUND: ["The image was deleted", "It expired, or somebody deleted it. Upload the photo again."],
   GENERATION_NOT_FOUND: ["The try-on is gone", "The service does not know it any more. Try it on again."],
   CUSTOMER_ERASED: ["The customer was erased meanwhile", "Nothing of this upload was kept. Upload again if that is what you want."],
   IDEMPOTENCY_KEY_IN_USE: ["The same upload is still running", "Wait a moment, then try again."],

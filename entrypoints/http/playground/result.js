@@ -1,5 +1,6 @@
 // Shows one image: the source with what was found, the stored picture, and all that is known of it.
 import { countDown, stopCounting } from "./countdown.js";
+import { noteItem } from "./notes.js";
 import { drawOver } from "./overlay.js";
 
 const element = (id) => document.getElementById(id);
@@ -10,12 +11,10 @@ export function show(image, { photo, onExpired }) {
   section.hidden = false;
   showSource(image, photo);
   element("stored-picture").src = image.imageUrl;
-  element("stored-caption").textContent = `Stored: ${image.width} × ${image.height}, ${kilobytes(image.sizeBytes)}`;
-  element("again").hidden = !photo;
-  showWarnings(image.warnings);
+  element("stored-caption").textContent = `Kept: ${image.width} × ${image.height}, ${kilobytes(image.sizeBytes)}`;
+  showNotes(image);
   element("image-id").textContent = image.imageId;
-  element("curl").textContent = curl(image);
-  countDown(element("expiry"), image.expiresAt, { whenOver: onExpired, over: "gone" });
+  countDown(element("expiry"), image.expiresAt, { whenOver: onExpired, over: "deleted" });
   showLink(image);
 }
 
@@ -43,7 +42,7 @@ function showSource(image, photo) {
   if (objectUrl) URL.revokeObjectURL(objectUrl);
   objectUrl = photo ? URL.createObjectURL(photo) : null;
   const { format, width, height } = image.source;
-  element("source-caption").textContent = `Source: ${format}, ${width} × ${height}`;
+  element("source-caption").textContent = `Sent: ${format}, ${width} × ${height}`;
   picture.alt = "The photo as it was uploaded";
   element("source-note").hidden = true;
   drawOver(image, { x: 0, y: 0, width, height });
@@ -60,26 +59,22 @@ function showSource(image, photo) {
   picture.src = objectUrl;
 }
 
-function showWarnings(warnings) {
-  const place = element("warnings");
-  const heading = document.createElement("h3");
-  heading.textContent = warnings.length ? "Worth knowing" : "Nothing to complain about";
-  const list = document.createElement("ul");
-  list.append(
-    ...warnings.map(({ code, message }) => {
-      const item = document.createElement("li");
-      const name = document.createElement("code");
-      name.textContent = code;
-      item.append(message, " ", name);
-      return item;
-    }),
-  );
-  place.classList.toggle("is-fine", !warnings.length);
-  place.replaceChildren(heading, ...(warnings.length ? [list] : []));
-}
+const FRAMINGS = {
+  "full-body": "from head to feet",
+  "three-quarter": "from head to knees",
+  "half-body": "from head to hips",
+  "close-up": "head and shoulders",
+};
 
-/** The key stays out of the command: what is typed into a shell lands in its history. */
-const curl = (image) =>
-  `curl -H "x-api-key: $TRYON_API_KEY" \\\n  ${location.origin}/tryon/v1/images/${image.imageId}`;
+function showNotes({ person, warnings }) {
+  const place = element("notes");
+  const heading = document.createElement("h3");
+  heading.textContent = person ? `One person is shown ${FRAMINGS[person.framing] ?? person.framing}` : "What was noticed";
+  const list = document.createElement("ul");
+  list.append(...warnings.map(noteItem));
+  const fine = document.createElement("p");
+  fine.textContent = "No issues found.";
+  place.replaceChildren(heading, warnings.length ? list : fine);
+}
 
 const kilobytes = (bytes) => `${Math.max(1, Math.round(bytes / 1024)).toLocaleString("en")} KB`;

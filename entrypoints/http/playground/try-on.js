@@ -1,7 +1,7 @@
 // Has the person of the shown image wear a garment: starts a try-on, and asks for it until it has ended.
 import { readGeneration, startTryOn } from "./api.js";
 import { failureInWords } from "./problems.js";
-import { chosenOptions } from "./upload.js";
+import { keepForDays } from "./options.js";
 
 const POLL_MS = 2000; // as often as the API wants to be asked
 const FILE_KEY = "garment";
@@ -24,7 +24,7 @@ const outcome = element("try-on-result");
 const picture = element("try-on-picture");
 
 let imageId = null; // of the person
-let garment = null; // a file; it is good for the next person, too
+let garment = null; // a file, once one was chosen; until then the example
 let running = null; // { imageId, form, generationId }
 
 /** `attempt(imageId, work)` runs the work, tells what went wrong, and may offer to run it once more. */
@@ -35,9 +35,9 @@ export function startTryOnSection({ attempt }) {
   });
   takeDrops();
   thumbnail.addEventListener("error", () => (thumbnail.hidden = true)); // HEIC, in most browsers
-  start.addEventListener("click", () => {
+  start.addEventListener("click", async () => {
     if (running) return;
-    const errand = { imageId, form: filledForm(), generationId: null };
+    const errand = { imageId, form: filledForm(await garmentFile()), generationId: null };
     attempt(imageId, () => run(errand));
   });
 }
@@ -61,20 +61,23 @@ function choose(file) {
   URL.revokeObjectURL(thumbnail.src);
   thumbnail.src = URL.createObjectURL(file);
   thumbnail.hidden = false;
-  start.disabled = false;
   if (!running) say(`Chosen: ${file.name}`);
 }
 
-function filledForm() {
-  const { keepForDays } = Object.fromEntries(chosenOptions());
+async function garmentFile() {
+  garment ??= await fetch(thumbnail.src).then((response) => response.blob());
+  return garment;
+}
+
+function filledForm(file) {
   const request = {
     person: { image: { source: { id: imageId } } },
     products: [{ images: [{ source: { fileKey: FILE_KEY } }] }],
-    output: keepForDays ? { keepForDays: Number(keepForDays) } : {},
+    output: { keepForDays: keepForDays() },
   };
   const form = new FormData();
   form.append("data", JSON.stringify(request));
-  form.append(FILE_KEY, garment);
+  form.append(FILE_KEY, file, "garment");
   return form;
 }
 
