@@ -12,10 +12,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 import structlog
-from msgspec import UNSET, UnsetType
 
-from adapters.imaging.jpeg_headers import scan_jpeg
-from adapters.imaging.sniffing import sniff
 from application.ports.photos import PhotoProcessor
 from application.ports.try_on import TryOnEngine, TryOnPicture
 from domain.errors import (
@@ -23,6 +20,7 @@ from domain.errors import (
     EngineMisconfigured,
     EngineRefused,
     EngineUnavailable,
+    ImageTooLarge,
     InvalidImage,
     Overloaded,
     UnsupportedImageFormat,
@@ -35,21 +33,28 @@ Authorize = Callable[[], Awaitable[Mapping[str, str]]]
 
 MAX_ANSWER_BYTES: Final = 40 * 1024 * 1024
 """A PNG of 4 megapixels in base64 takes some 16 MB; more is no picture that anybody asked for."""
-_OPERATORS_FAULT: Final = frozenset({401, 403, 404})
-_PASSES: Final = frozenset({408, 429})
+_PASSES: Final = frozenset({408, 425, 429})
+_REFUSES_PHOTOS: Final = frozenset({400, 413, 422})
 
 
 class NotAuthorized(Exception):
     """There are no credentials, or they were refused."""
 
 
-class _Prediction(msgspec.Struct):
-    bytes_base64_encoded: str | UnsetType = msgspec.field(name="bytesBase64Encoded", default=UNSET)
-    rai_filtered_reason: str | UnsetType = msgspec.field(name="raiFilteredReason", default=UNSET)
+class _Prediction(msgspec.Struct, rename="camel"):
+    bytes_base64_encoded: str | None = None
+    rai_filtered_reason: Any = None
+
+
+class _Error(msgspec.Struct):
+    code: Any = None
 
 
 class _Answer(msgspec.Struct):
-    predictions: list[_Prediction] = []
+    """An error may come with the status 200, from a gateway that had begun to answer."""
+
+    predictions: list[_Prediction] | None = None
+    error: _Error | str | None = None
 
 
 _answers: Final = msgspec.json.Decoder(_Answer)
@@ -58,8 +63,9 @@ _answers: Final = msgspec.json.Decoder(_Answer)
 class PredictEngine(TryOnEngine):
     """POSTs the two pictures to `url` and keeps the first prediction.
 
-    A JPEG is kept byte for byte, with its marks of origin (C2PA, SynthID); anything else goes through the photo workers
-    and becomes one. `parameters` are sent along as they are. Retrying is the queue's business.
+    The photo workers decode it first, as they do with any stranger's file. A JPEG is then kept byte for byte, with its
+    marks of origin (C2PA, SynthID); anything else as the JPEG that they make of it. `parameters` are sent along as they
+    are. Retrying is the queue's business.
     """
 
     def __init__(
@@ -85,7 +91,9 @@ class PredictEngine(TryOnEngine):
         return self._name
 
     async def render(self, person_jpeg: bytes, garment_jpeg: bytes) -> TryOnPicture:
-        """Raises: ContentFiltered, EngineRefused, EngineMisconfigured: final. EngineUnavailable, Overloaded."""
+        """Raises: ContentFiltered, EngineRefused: the photos were judged. EngineMisconfigured: what answers is no
+        engine, or refuses us. All of these are final. EngineUnavailable, Overloaded: another try can help.
+        """
         request = {
             "instances": [
                 {"personImage": {"image": _inline(person_jpeg)}, "productImages": [{"image": _inline(garment_jpeg)}]}
@@ -93,13 +101,15 @@ class PredictEngine(TryOnEngine):
             "parameters": self._parameters,
         }
         answer = await self._post(await asyncio.to_thread(msgspec.json.encode, request))
+        prediction = self._first(answer)
         try:
-            predictions = _answers.decode(answer).predictions
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise EngineRefused from None
-        if not predictions or predictions[0].rai_filtered_reason is not UNSET:
-            raise ContentFiltered  # the reason is for the operator of the model; it describes the photo
-        return await self._picture(predictions[0].bytes_base64_encoded)
+            return await self._picture(base64.b64decode(prediction.encode(), validate=True))
+        except InvalidImage:
+            raise self._unavailable("damaged picture") from None
+        except binascii.Error:
+            raise self._misconfigured("no base64") from None
+        except (UnsupportedImageFormat, ImageTooLarge) as error:
+            raise self._misconfigured(error.code) from None
 
     async def check(self) -> None:
         """Raises: Overloaded when the last answer was one that only the operator can help."""
@@ -114,48 +124,62 @@ class PredictEngine(TryOnEngine):
             headers = {"content-type": "application/json", **await self._authorize()}
             async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
                 self._judge(response.status_code)
-                return await _limited(response)
+                return await self._limited(response)
         except NotAuthorized:
-            log.error("engine_misconfigured", engine=self._name, reason="no credentials")  # noqa: TRY400
-            self._is_misconfigured = True
-            raise EngineMisconfigured from None
+            raise self._misconfigured("no credentials") from None
         except (httpx.HTTPError, OSError) as error:
-            log.warning("engine_unavailable", engine=self._name, reason=type(error).__name__)
-            raise EngineUnavailable from None
+            raise self._unavailable(type(error).__name__) from None
 
     def _judge(self, status: int) -> None:
-        self._is_misconfigured = status in _OPERATORS_FAULT
-        if self._is_misconfigured:
-            log.error("engine_misconfigured", engine=self._name, status=status)
-            raise EngineMisconfigured
+        if status == httpx.codes.OK or status in _REFUSES_PHOTOS:
+            self._is_misconfigured = False
         if status in _PASSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            log.warning("engine_unavailable", engine=self._name, status=status)
-            raise EngineUnavailable
-        if status != httpx.codes.OK:
-            log.warning("engine_refused", engine=self._name, status=status)
+            raise self._unavailable(status)
+        if status in _REFUSES_PHOTOS:
+            log.warning("engine_refused", engine=self._name, reason=status)
             raise EngineRefused
+        if status != httpx.codes.OK:  # a wrong address, no rights, a model that is not there
+            raise self._misconfigured(status)
 
-    async def _picture(self, encoded: str | UnsetType) -> TryOnPicture:
-        if encoded is UNSET:
-            raise EngineRefused
+    def _first(self, body: bytes) -> str:
+        """The first picture in base64, out of an answer with the status 200."""
         try:
-            picture = base64.b64decode(encoded, validate=True)
-            if sniff(picture) is SourceFormat.JPEG:
-                return TryOnPicture(picture, scan_jpeg(picture).stored_size)
-            prepared = await self._processor.prepare(picture, crop=False)
-        except (binascii.Error, ValueError, InvalidImage, UnsupportedImageFormat):
-            raise EngineRefused from None
+            answer = _answers.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._misconfigured("no answer of an engine") from None
+        if answer.error is not None:
+            code = answer.error.code if isinstance(answer.error, _Error) else None
+            self._judge(code if type(code) is int and code != httpx.codes.OK else httpx.codes.BAD_GATEWAY)
+        predictions = answer.predictions
+        if not predictions or predictions[0].rai_filtered_reason is not None:
+            raise ContentFiltered  # the reason is for the operator of the model; it describes the photo
+        if predictions[0].bytes_base64_encoded is None:
+            raise self._misconfigured("no picture")
+        return predictions[0].bytes_base64_encoded
+
+    async def _picture(self, picture: bytes) -> TryOnPicture:
+        prepared = await self._processor.prepare(picture, crop=False)
+        if prepared.source_format is SourceFormat.JPEG:
+            return TryOnPicture(picture, prepared.source_size)
         return TryOnPicture(prepared.jpeg, prepared.size)
+
+    async def _limited(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise self._misconfigured("an answer too large")
+        return bytes(body)
+
+    def _unavailable(self, reason: object) -> EngineUnavailable:
+        log.warning("engine_unavailable", engine=self._name, reason=reason)
+        return EngineUnavailable()
+
+    def _misconfigured(self, reason: object) -> EngineMisconfigured:
+        log.error("engine_misconfigured", engine=self._name, reason=reason)
+        self._is_misconfigured = True
+        return EngineMisconfigured()
 
 
 def _inline(jpeg: bytes) -> dict[str, str]:
     return {"bytesBase64Encoded": base64.b64encode(jpeg).decode("ascii")}
-
-
-async def _limited(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise EngineRefused
-    return bytes(body)

@@ -22,7 +22,7 @@ def a_prediction(picture: bytes, mime_type: str = "image/jpeg") -> Answer:
     return predictions([{"mimeType": mime_type, "bytesBase64Encoded": encoded}])
 
 
-def predictions(made: list[dict[str, str]] | None) -> Answer:
+def predictions(made: list[dict[str, Any]] | None) -> Answer:
     return Answer(body=json.dumps({} if made is None else {"predictions": made}).encode())
 
 
@@ -46,7 +46,8 @@ def running(*answers: Answer) -> Iterator[FakeModel]:
         def do_POST(self) -> None:
             model.paths.append(self.path)
             model.headers.append({name.lower(): value for name, value in self.headers.items()})
-            model.requests.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            body = self.rfile.read(int(self.headers["content-length"]))
+            model.requests.append(json.loads(body) if body.startswith(b"{") else body)
             answer = model.answers.pop(0)
             model.is_over.wait(answer.delay_seconds)
             if answer.status == 0:

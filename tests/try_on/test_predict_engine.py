@@ -4,9 +4,12 @@ import base64
 import contextlib
 import io
 import json
+import struct
+import zlib
 from collections.abc import AsyncIterator, Mapping
 
 import google.auth.exceptions
+import google.oauth2.credentials
 import pytest
 from google.auth.credentials import Credentials
 from PIL import Image
@@ -92,23 +95,53 @@ async def test_a_result_in_another_format_becomes_a_jpeg() -> None:
         assert (shown.format, shown.size, picture.size) == ("JPEG", (60, 70), Size(60, 70))
 
 
+def with_size(jpeg: bytes, width: int, height: int) -> bytes:
+    """The same file, but its frame header says something else."""
+    frame = jpeg.index(b"\xff\xc0") + 5
+    return jpeg[:frame] + struct.pack("!HH", height, width) + jpeg[frame + 4 :]
+
+
+def a_png_header(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(out, "PNG")
+    header = b"IHDR" + struct.pack("!IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return out.getvalue()[:12] + header + struct.pack("!I", zlib.crc32(header)) + out.getvalue()[33:]
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
         (predictions([FILTERED]), ContentFiltered),
         (predictions([]), ContentFiltered),
         (predictions(None), ContentFiltered),
-        (predictions([{"mimeType": "image/jpeg"}]), EngineRefused),
-        (predictions([{"bytesBase64Encoded": "no base64!"}]), EngineRefused),
-        (a_prediction(b"no picture"), EngineRefused),
-        (a_prediction(RESULT[:200]), EngineRefused),
-        (Answer(body=b"<html>"), EngineRefused),
-        (Answer(body=b"\xff\xfe"), EngineRefused),
-        (Answer(body=b'{"predictions": {}}'), EngineRefused),
-        (Answer(body=b"[" * 100_000), EngineRefused),
+        (predictions([{"raiFilteredReason": None, "bytesBase64Encoded": None}]), EngineMisconfigured),
+        (predictions([{"mimeType": "image/jpeg"}]), EngineMisconfigured),
+        (predictions([{"bytesBase64Encoded": "no base64!"}]), EngineMisconfigured),
+        (predictions([{"bytesBase64Encoded": "Jörg"}]), EngineMisconfigured),
+        (predictions([{"bytesBase64Encoded": 7}]), EngineMisconfigured),
+        (a_prediction(b"no picture"), EngineMisconfigured),
+        (a_prediction(b""), EngineUnavailable),
+        (a_prediction(RESULT[:200]), EngineUnavailable),
+        (a_prediction(RESULT[: len(RESULT) // 2]), EngineUnavailable),
+        (a_prediction(RESULT[:30] + bytes(len(RESULT) - 30)), EngineUnavailable),
+        (a_prediction(with_size(RESULT, 0, 0)), EngineUnavailable),
+        (a_prediction(with_size(RESULT, 20_000, 20_000)), EngineMisconfigured),
+        (a_prediction(a_png_header(9000, 8000)), EngineMisconfigured),
+        (Answer(body=b"<html>"), EngineMisconfigured),
+        (Answer(body=b"\xff\xfe"), EngineMisconfigured),
+        (Answer(body=b'{"predictions": {}}'), EngineMisconfigured),
+        (Answer(body=b"[" * 100_000), EngineMisconfigured),
+        (Answer(body=b'{"error": {"code": 429, "message": "later"}}'), EngineUnavailable),
+        (Answer(body=b'{"error": {"code": 403}}'), EngineMisconfigured),
+        (Answer(body=b'{"error": {"code": 400}}'), EngineRefused),
+        (Answer(body=b'{"error": {"message": "CUDA out of memory"}}'), EngineUnavailable),
+        (Answer(body=b'{"error": {"code": 200}}'), EngineUnavailable),
+        (Answer(body=b'{"error": "out of memory"}'), EngineUnavailable),
         (Answer(400, b'{"error": {"status": "INVALID_ARGUMENT"}}'), EngineRefused),
         (Answer(413), EngineRefused),
-        (Answer(302), EngineRefused),
+        (Answer(422), EngineRefused),
+        (Answer(302), EngineMisconfigured),
+        (Answer(405), EngineMisconfigured),
         (Answer(401), EngineMisconfigured),
         (Answer(403, b'{"error": {"status": "PERMISSION_DENIED"}}'), EngineMisconfigured),
         (Answer(404, b'{"error": {"status": "NOT_FOUND"}}'), EngineMisconfigured),
@@ -185,18 +218,52 @@ async def test_a_token_is_fetched_once_and_used_until_it_ends() -> None:
     assert [await tokens.headers() for _ in range(3)] == [{"authorization": "Bearer token-1"}] * 3
 
 
-async def test_a_token_that_cannot_be_had_now_or_ever() -> None:
-    tokens = GoogleTokens(
-        Refreshing(
-            google.auth.exceptions.TransportError("down"),
-            google.auth.exceptions.RefreshError("revoked"),
-        )
-    )
-    with pytest.raises(EngineUnavailable):
-        await tokens.headers()
-    with pytest.raises(NotAuthorized):
+def wrapped(cause: Exception) -> Exception:
+    """As the metadata server's credentials do it."""
+    error = google.auth.exceptions.RefreshError(cause)
+    error.__cause__ = cause
+    return error
+
+
+DOWN = google.auth.exceptions.TransportError("down")
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (DOWN, EngineUnavailable),
+        (wrapped(DOWN), EngineUnavailable),
+        (google.auth.exceptions.RefreshError("server_error", retryable=True), EngineUnavailable),
+        (google.auth.exceptions.RefreshError("invalid_grant"), NotAuthorized),
+        (google.auth.exceptions.DefaultCredentialsError("none"), NotAuthorized),
+    ],
+)
+async def test_a_token_that_cannot_be_had_now_or_ever(failure: Exception, error: type[Exception]) -> None:
+    tokens = GoogleTokens(Refreshing(failure))
+    with pytest.raises(error):
         await tokens.headers()
     assert await tokens.headers() == {"authorization": "Bearer token-1"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(503, b"try again"), EngineUnavailable),
+        (Answer(429), EngineUnavailable),
+        (Answer(0), EngineUnavailable),
+        (Answer(400, b'{"error": "invalid_grant"}'), NotAuthorized),
+        (Answer(401, b'{"error": "unauthorized_client"}'), NotAuthorized),
+    ],
+)
+async def test_a_hiccup_of_the_token_endpoint_is_an_outage_and_a_refusal_is_none(
+    answer: Answer, error: type[Exception]
+) -> None:
+    with running(*[answer] * 5) as endpoint:  # google.auth tries some of them again by itself
+        user = google.oauth2.credentials.Credentials(
+            None, refresh_token="r", token_uri=endpoint.url, client_id="c", client_secret="s"
+        )
+        with pytest.raises(error):
+            await GoogleTokens(user).headers()
 
 
 def test_the_model_the_project_and_the_region_are_settings() -> None:
