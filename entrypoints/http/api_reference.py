@@ -1,8 +1,7 @@
-"""The OpenAPI document and its page: Swagger UI out of a wheel, so that the page asks nobody else for anything."""
+"""The OpenAPI document and its page: RapiDoc, served from here, so that the page asks nobody else for anything."""
 
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +19,15 @@ PAGE: Final = "page.html"
 JSON: Final = "openapi.json"
 PREVIEWS: Final = "/tryon/v1/previews/{imageId}"
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Swagger UI styles its elements in place and draws its icons from data URLs."""
+"""RapiDoc styles its elements in place and shows pictures that answers carry; no script but ours and its own runs."""
 
 
 def reference_router(settings: Settings) -> Router:
     """Where the document, the page and its files are."""
-    files = WebFiles.read([*OWN_FILES.iterdir(), *_swagger_ui()], POLICY)
+    files = WebFiles.read(OWN_FILES.iterdir(), POLICY)
     document = msgspec.json.encode(served_document(settings))
     files = WebFiles({**files.files, JSON: WebFile.of(document, "application/json")}, POLICY)
 
@@ -58,12 +57,3 @@ def served_document(settings: Settings) -> dict[str, Any]:
 @cache
 def _document() -> dict[str, Any]:
     return msgspec.yaml.decode(DOCUMENT.read_bytes(), type=dict[str, Any])
-
-
-def _swagger_ui() -> tuple[Path, ...]:
-    """The wheel is made for another tool, which we neither install nor import: only two of its files are served."""
-    wheel = find_spec("mkdocs_swagger_ui_tag")
-    if wheel is None or wheel.origin is None:
-        raise FileNotFoundError("mkdocs-swagger-ui-tag is not installed")
-    folder = Path(wheel.origin).parent / "swagger-ui"
-    return folder / "stylesheets" / "swagger-ui.css", folder / "javascripts" / "swagger-ui-bundle.js"

@@ -1,11 +1,13 @@
 """The OpenAPI document, which is written by hand: that it tells of every route and code there is, and of no other."""
 
+import hashlib
 import re
 from typing import Any
 
 from litestar.routes import HTTPRoute
 
 from domain.photo import WarningCode
+from entrypoints.http.api_reference import OWN_FILES
 from entrypoints.http.errors import STATUS
 from tests.http.conftest import Service
 
@@ -146,10 +148,29 @@ def test_the_page_brings_everything_along_and_runs_no_inline_script(service: Ser
     assert page.headers["content-type"].startswith("text/html")
     assert "script-src 'self';" in page.headers["content-security-policy"]
     assert "http" not in page.text
-    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "page.js", "page.css"):
-        assert f"/docs/assets/{name}" in page.text
+    for name in ("rapidoc.js", "page.js"):
         asset = service.client.get(f"/docs/assets/{name}")
         assert asset.status_code == 200
         again = service.client.get(f"/docs/assets/{name}", headers={"if-none-match": asset.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
     assert service.client.get("/docs/assets/..%2Fopenapi.yaml").status_code == 404
+
+
+def test_the_page_is_small_on_the_wire_and_its_files_are_kept_by_their_hash(service: Service) -> None:
+    page = service.client.get("/docs")
+    addresses = re.findall(r'src="(/docs/assets/[^"]+)"', page.text)
+    assert len(addresses) == 2
+    sizes = [int(page.headers["content-length"])]
+    for address in [*addresses, "/docs/openapi.json"]:
+        answer = service.client.get(address, headers={"accept-encoding": "gzip"})
+        assert answer.headers["content-encoding"] == "gzip"
+        sizes.append(int(answer.headers["content-length"]))
+        if "?" in address:
+            assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+            assert service.client.get(address[:-1] + "_").headers["cache-control"] == "no-cache"
+    assert sum(sizes) < 300_000
+
+
+def test_the_reference_viewer_is_the_file_that_was_published() -> None:
+    viewer = (OWN_FILES / "rapidoc.js").read_bytes()
+    assert hashlib.sha256(viewer).hexdigest() == "cd1e847ba5a90a423fe56e2e4c82a76005a3c7e1361df1f131a95151562c6ab7"

@@ -1,8 +1,7 @@
-SwaggerUIBundle({
-  url: "/docs/openapi.json",
-  dom_id: "#reference",
-  deepLinking: true,
-  displayRequestDuration: true,
-  defaultModelsExpandDepth: 0,
-  validatorUrl: "none",
+// The reference uses the key that the page at / keeps.
+const reference = document.getElementById("reference");
+
+reference.addEventListener("spec-loaded", () => {
+  const key = sessionStorage.getItem("tryon-api-key") ?? localStorage.getItem("tryon-api-key");
+  if (key) reference.setApiKey("apiKey", key);
 });
