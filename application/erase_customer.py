@@ -1,7 +1,7 @@
 """Erase a customer: everything that an account ever sent of one person, in every state (GDPR Art. 17)."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
@@ -23,6 +23,7 @@ class ErasureOutcome:
     """
 
     erasure_id: ErasureId
+    requested_at: datetime
     marked: tuple[ImageToDelete, ...]
     bytes_left: int
 
@@ -61,7 +62,7 @@ class EraseCustomer:
             )
             ids = [image.image_id for image in marked]
             await repositories.erasures.open_record(record, ids, now + self.backup_retention)
-        return ErasureOutcome(erasure_id, marked, await self._finish(marked))
+        return ErasureOutcome(erasure_id, now, marked, await self._finish(marked))
 
     async def _finish(self, marked: tuple[ImageToDelete, ...]) -> int:
         """Returns: how many images' bytes may still be there. The erasure is committed: no outage undoes it."""

@@ -26,6 +26,7 @@ from domain.errors import (
     ProductImageFetchFailed,
     ProductNotFound,
     ValidationFailed,
+    about,
 )
 from domain.generation import Generation, Inputs
 from domain.image import ImageId, UploadedImage
@@ -50,9 +51,10 @@ class UrlSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """An image that came with the request, as received."""
+    """An image that came with the request, as received; `path` is where the request names it."""
 
     photo: bytes | bytearray | memoryview
+    path: str
 
 
 PhotoSource = StoredSource | UrlSource | FileSource
@@ -135,7 +137,11 @@ class StartTryOn:
         upload = UploadCommand(
             account=command.account, photo=photo, customer=command.customer, retention=command.retention
         )
-        image = (await self.upload_photo.execute(upload)).image
+        return await self._upload(upload, source, made)
+
+    async def _upload(self, upload: UploadCommand, source: PhotoSource, made: _Made) -> UploadedImage:
+        with about("" if isinstance(source, StoredSource) else source.path):
+            image = (await self.upload_photo.execute(upload)).image
         made.append(image)
         return image
 
@@ -150,8 +156,7 @@ class StartTryOn:
             if image is None:
                 photo = await self._photo(source, made.fetch, ProductImageFetchFailed)
                 upload = UploadCommand(account=command.account, photo=photo, crop=False, retention=pictures)
-                image = (await self.upload_photo.execute(upload)).image
-                made.append(image)
+                image = await self._upload(upload, source, made)
             images.append(image)
         now, account_id = self.clock.now(), command.account.account_id
         ids = tuple(image.image_id for image in images)
@@ -209,7 +214,7 @@ class StartTryOn:
         self, source: PhotoSource, fetch: Fetch, not_fetched: Callable[[str], DomainError]
     ) -> bytes | bytearray | memoryview:
         match source:
-            case FileSource(photo):
+            case FileSource(photo, _):
                 return photo
             case UrlSource(url, path):
                 try:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, replace
 
+from application.check_photo import CheckPhoto
 from application.keep_picture import KeepPicture
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories
@@ -112,7 +113,7 @@ class UploadPhoto:
     async def _prepare(self, image: UploadedImage, command: UploadCommand) -> tuple[StoredPhoto, bytes, LinkedImage]:
         """The link comes before the image is published: a photo that nobody was told of must not be kept."""
         try:
-            prepared = await self.processor.prepare(command.photo, crop=command.crop)
+            prepared = await CheckPhoto(self.processor).execute(command.photo, crop=command.crop)
             photo = _facts(prepared, command.warnings)
             return photo, prepared.jpeg, await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
         except BaseException:

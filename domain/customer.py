@@ -1,10 +1,17 @@
 """The end user of a merchant's shop, known to us only by the opaque id that the merchant chose."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
+from typing import Final
 
 from domain.account import AccountId
 
-MAX_EXTERNAL_ID_CHARS = 256
+MAX_EXTERNAL_ID_CHARS: Final = 256
+_PLACEHOLDER: Final = re.compile(
+    r"(?:^|[/:])\s*(?:undefined|null|NaN|None|\(null\)|<nil>)\s*(?:$|[/:])"  # also inside gid://shop/Customer/undefined
+    r"|\[object [\w ]+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +33,20 @@ class Customer:
 def is_external_id(text: str) -> bool:
     """1 to 256 characters; NUL is refused because PostgreSQL cannot store it (an erasure must find what was sent)."""
     return 1 <= len(text) <= MAX_EXTERNAL_ID_CHARS and "\0" not in text
+
+
+def external_id_problem(text: str) -> str | None:
+    """What is wrong with an id that a client sends, for the client; None when nothing is.
+
+    Stricter than `is_external_id`, which also holds for what was kept before these rules. A placeholder would put every
+    shopper under one id; an id that no path can carry would be out of reach of an erasure.
+    """
+    if not is_external_id(text):
+        return f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        return "must not hold control characters or half a character (a lone surrogate)"
+    if not text.strip("/") or text in {".", ".."}:
+        return 'must not be ".", ".." or made of slashes alone: no URL path can carry it'
+    if _PLACEHOLDER.search(text):
+        return "is a placeholder that the client did not fill in, not the id of a person; leave the field out instead"
+    return None

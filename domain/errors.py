@@ -1,5 +1,7 @@
 """Everything that can go wrong for a caller, each with a code that clients branch on and that never changes."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,6 +10,18 @@ class DomainError(Exception):
     """A failure that the caller can understand; its text is shown to the caller and holds nothing private."""
 
     code: ClassVar[str]
+    path: str | None = None
+    """The input that is meant, where one can be named, as the client wrote it (`products.0.images.0.source.url`)."""
+
+
+@contextmanager
+def about(path: str) -> Iterator[None]:
+    """Let a photo that is refused inside name the input it came from, unless it names one already."""
+    try:
+        yield
+    except (InvalidImage, UnsupportedImageFormat, ImageTooLarge, FileTooLarge) as error:
+        error.path = error.path or path
+        raise
 
 
 class InvalidImage(DomainError):
@@ -26,8 +40,10 @@ class UnsupportedImageFormat(DomainError):
 
     code = "UNSUPPORTED_IMAGE_FORMAT"
 
-    def __init__(self) -> None:
-        super().__init__("The file is not a JPEG, PNG, WebP or HEIC photo. Convert it to one of these formats.")
+    def __init__(
+        self, message: str = "The file is not a JPEG, PNG, WebP or HEIC photo. Convert it to one of these formats."
+    ) -> None:
+        super().__init__(message)
 
 
 class ImageTooLarge(DomainError):
@@ -68,13 +84,45 @@ class FileTooLarge(DomainError):
         super().__init__(f"The file has more than {limit_bytes:,} bytes. Send a smaller version.")
 
 
+class UnsupportedContentEncoding(DomainError):
+    """A compressed request body."""
+
+    code = "UNSUPPORTED_CONTENT_ENCODING"
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f'The body comes with "Content-Encoding: {encoding}". Send it uncompressed, without the header.'
+        )
+
+
+class RequestTimeout(DomainError):
+    """The body came slower than the lowest rate for too long."""
+
+    code = "REQUEST_TIMEOUT"
+
+    def __init__(self, received_bytes: int, seconds: int, bytes_per_second: int) -> None:
+        super().__init__(
+            f"Only {received_bytes:,} bytes came within the last {seconds} s; at least {bytes_per_second:,} a second"
+            " are needed. Try again, on a better connection if you can."
+        )
+
+
 class FileRequired(DomainError):
     """A form without a `file` part."""
 
     code = "FILE_REQUIRED"
 
-    def __init__(self) -> None:
-        super().__init__('The form has no "file" part. Send the photo as a file in a part named "file".')
+    def __init__(self, parts: Sequence[str] = ()) -> None:
+        """`parts`: the names of the parts that came; `meant`, one of them that probably holds the photo."""
+        meant = next((name for name in parts if _looks_like_a_photo(name)), None)
+        came = f"The parts were: {', '.join(parts)}. " if parts else "The form was empty. "
+        advice = f'send the part "{meant}" as "file"' if meant else 'send the photo as a file in a part named "file"'
+        super().__init__(f'The form has no "file" part. {came}To mend it, {advice}.')
+
+
+def _looks_like_a_photo(name: str) -> bool:
+    bare = "".join(character for character in name.lower() if character.isalpha())
+    return any(word in bare for word in ("file", "image", "photo", "picture", "img", "upload", "media", "avatar"))
 
 
 class ImageNotFound(DomainError):
@@ -91,8 +139,9 @@ class MissingApiKey(DomainError):
 
     code = "MISSING_API_KEY"
 
-    def __init__(self) -> None:
-        super().__init__("Send your API key in the x-api-key header.")
+    def __init__(self, *, is_in_authorization: bool = False) -> None:
+        found = "There is an Authorization header, but no x-api-key. " if is_in_authorization else ""
+        super().__init__(f"{found}Send your API key in the x-api-key header.")
 
 
 class InvalidApiKey(DomainError):
@@ -228,6 +277,7 @@ class MultipartFileNotFound(DomainError):
     code = "MULTIPART_FILE_NOT_FOUND"
 
     def __init__(self, path: str) -> None:
+        self.path = path
         super().__init__(
             f"{path}: there is no file part of that name. Send the request as multipart/form-data with it."
         )
@@ -239,6 +289,7 @@ class CustomerImageFetchFailed(DomainError):
     code = "CUSTOMER_IMAGE_FETCH_FAILED"
 
     def __init__(self, path: str) -> None:
+        self.path = path
         super().__init__(_not_fetched(path))
 
 
@@ -248,6 +299,7 @@ class ProductImageFetchFailed(DomainError):
     code = "PRODUCT_IMAGE_FETCH_FAILED"
 
     def __init__(self, path: str) -> None:
+        self.path = path
         super().__init__(_not_fetched(path))
 
 

@@ -29,6 +29,7 @@ class WarningCode(StrEnum):
     COLOR_PROFILE_IGNORED = "COLOR_PROFILE_IGNORED"
     HDR_TONE_MAPPED = "HDR_TONE_MAPPED"
     DEPRECATED_FIELD = "DEPRECATED_FIELD"
+    UNKNOWN_FIELD = "UNKNOWN_FIELD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from application.limit_rate import LimitRate
 from application.ports.system import RateBucket
 from application.request_trace import note
 from domain.account import Account
-from domain.errors import RateLimited
+from domain.errors import MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
 
 RequestWithKey: TypeAlias = Request[Account, Any, Any]
@@ -37,7 +37,10 @@ def key_check(authenticate: Authenticate, limit_rate: LimitRate) -> Callable[[AS
         return checked
 
     async def admit(scope: Scope) -> None:
-        account = await authenticate.execute(_sent_key(scope))
+        key = _sent(scope, API_KEY_HEADER)
+        if not key:
+            raise MissingApiKey(is_in_authorization=_sent(scope, "authorization") is not None)
+        account = await authenticate.execute(key)
         scope["user"] = account
         note(account_id=account.account_id)
         bucket = scope["route_handler"].opt.get(RATE_BUCKET, RateBucket.REQUESTS)
@@ -50,9 +53,9 @@ def key_check(authenticate: Authenticate, limit_rate: LimitRate) -> Callable[[AS
     return around
 
 
-def _sent_key(scope: Scope) -> str | None:
-    name = API_KEY_HEADER.encode()
-    return next((value.decode("latin-1") for header, value in scope["headers"] if header == name), None)
+def _sent(scope: Scope, name: str) -> str | None:
+    wanted = name.encode()
+    return next((value.decode("latin-1") for header, value in scope["headers"] if header == wanted), None)
 
 
 def rate_headers(scope: Scope) -> Iterator[tuple[bytes, bytes]]:

@@ -11,6 +11,7 @@ from litestar.di import Provide
 from entrypoints.http import customers, health, images, metrics, previews, try_on
 from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import reference_router
+from entrypoints.http.edge import Edge, HeadAsGet
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
@@ -31,6 +32,7 @@ def create_app(container: Container) -> Litestar:
             images.upload_image,
             images.read_image,
             images.delete_image,
+            customers.erase,
             customers.erase_customer,
             try_on.read_generation,
             Router(
@@ -61,7 +63,8 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
         logging_config=None,
     )
-    app.asgi_handler = ObservedRequests(app.asgi_handler, [*container.telemetry().observers, line_writer()])
+    observers = [*container.telemetry().observers, line_writer()]
+    app.asgi_handler = Edge(ObservedRequests(HeadAsGet(app.asgi_handler), observers))
     return app
 
 

@@ -1,29 +1,49 @@
-"""The route of erasure."""
+"""The routes of erasure."""
 
-from litestar import Response, delete
+from typing import Final
+
+from litestar import Response, delete, post
 from litestar.di import NamedDependency
 
-from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
+from application.erase_customer import ErasureOutcome
+from domain.customer import Customer, external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from entrypoints.http.api_key import RequestWithKey
-from entrypoints.http.raw_path import last_segment
+from entrypoints.http.raw_path import id_at_the_end
+from entrypoints.http.request_body import json_object_of
+from entrypoints.http.schemas import ErasureBody
 from entrypoints.http.service import Service
 
-RETRY_AFTER_SECONDS = 60
+RETRY_AFTER_SECONDS: Final = 60
+PREFIX: Final = "/tryon/v1/customers/"
+ERASE: Final = "/customers/erase"
+"""The path of the one call, and of the other for somebody whose id is `erase`."""
 
 
-@delete(
-    "/customers/{customerId:path}",
-    operation_id="eraseCustomer",
-    status_code=204,
-)
-async def erase_customer(request: RequestWithKey, service: NamedDependency[Service]) -> Response[None]:
-    """Erase one end user's images, results and records; idempotent. 202 while storage is down."""
-    external_id = last_segment(request, "customerId")
-    if not is_external_id(external_id):
-        message = f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
-        raise ValidationFailed((FieldProblem("customerId", message),))
-    outcome = await service.erase_customer.execute(Customer(request.user.account_id, external_id))
+@post(ERASE, operation_id="erase", status_code=200)
+async def erase(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody]:
+    """Erase one end user's images, results and records; says how many images there were. 202 while storage is down."""
+    sent = (await json_object_of(request, service.settings.upload_min_bytes_per_second)).get("customerId")
+    outcome = await _erase(request, service, sent)
+    return Response(ErasureBody.of(outcome), status_code=202 if outcome.bytes_left else 200, headers=_headers(outcome))
+
+
+@delete([ERASE, "/customers/{customerId:path}"], operation_id="eraseCustomer", status_code=202)
+async def erase_customer(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody | None]:
+    """The same for clients of the origin, by the id in the path; without a body when all is gone."""
+    outcome = await _erase(request, service, id_at_the_end(request, "customerId", PREFIX))
     if outcome.bytes_left:
-        return Response(None, status_code=202, headers={"retry-after": str(RETRY_AFTER_SECONDS)})
-    return Response(None, status_code=204)
+        return Response(ErasureBody.of(outcome), status_code=202, headers=_headers(outcome))
+    return Response(None, status_code=204, headers=_headers(outcome))
+
+
+async def _erase(request: RequestWithKey, service: Service, external_id: object) -> ErasureOutcome:
+    problem = external_id_problem(external_id) if isinstance(external_id, str) else "must be a string"
+    if problem or not isinstance(external_id, str):
+        raise ValidationFailed((FieldProblem("customerId", str(problem)),))
+    return await service.erase_customer.execute(Customer(request.user.account_id, external_id))
+
+
+def _headers(outcome: ErasureOutcome) -> dict[str, str]:
+    headers = {"x-erasure-id": outcome.erasure_id, "x-images-erased": str(outcome.images)}
+    return headers | ({"retry-after": str(RETRY_AFTER_SECONDS)} if outcome.bytes_left else {})

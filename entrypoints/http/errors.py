@@ -1,17 +1,20 @@
 """From failures to answers: the one table of codes and statuses, and the one place that makes error bodies."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import structlog
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
-from domain.errors import DomainError, ValidationFailed
+from domain.errors import DomainError, FieldProblem, ValidationFailed
+from entrypoints.http.request_id import REQUEST_ID
 from entrypoints.http.schemas import ErrorBody, ProblemBody
 
 AnyRequest = Request[Any, Any, Any]
+Headers: TypeAlias = Mapping[str, str]
+Problems: TypeAlias = Sequence[FieldProblem]
 log = structlog.get_logger()
 
 STATUS: Final = {
@@ -34,8 +37,10 @@ STATUS: Final = {
     "METHOD_NOT_ALLOWED": 405,
     "CUSTOMER_ERASED": 409,
     "IDEMPOTENCY_KEY_IN_USE": 409,
+    "REQUEST_TIMEOUT": 408,
     "FILE_TOO_LARGE": 413,
     "UNSUPPORTED_IMAGE_FORMAT": 415,
+    "UNSUPPORTED_CONTENT_ENCODING": 415,
     "IDEMPOTENCY_KEY_REUSED": 422,
     "RATE_LIMITED": 429,
     "INTERNAL_ERROR": 500,
@@ -48,45 +53,51 @@ FRAMEWORK: Final = {
     413: ("FILE_TOO_LARGE", "The request body is larger than any upload may be. Send a smaller file."),
 }
 CLIENT_LEFT_CODE: Final = "CLIENT_LEFT"
-CLIENT_LEFT: Final = "client disconnected prematurely"  # Litestar's own words: not our bug, and nobody reads the answer
+CLIENT_LEFT: Final = "client disconnected prematurely"
+"""Litestar's own words, for a client that went away, for a body that broke off, and for chunks that are none."""
+BROKEN_OFF: Final = FieldProblem("body", "broke off before its end, or is not chunked as it should be")
 
 
 def error_response(
-    code: str, message: str, *, headers: Mapping[str, str] | None = None, problems: list[ProblemBody] | None = None
+    request: AnyRequest, code: str, message: str, *, headers: Headers | None = None, problems: Problems = ()
 ) -> Response[ErrorBody]:
     """An error in the contract's shape."""
-    body = ErrorBody(code=code, message=message, status=STATUS[code], details=problems or UNSET)
+    body = ErrorBody(
+        code=code,
+        message=message,
+        status=STATUS[code],
+        request_id=request.scope["state"][REQUEST_ID],
+        details=[ProblemBody(path=problem.path, message=problem.message) for problem in problems] or UNSET,
+    )
     return Response(body, status_code=STATUS[code], headers=dict(headers or {}), media_type=MediaType.JSON)
 
 
 def to_error_response(request: AnyRequest, error: Exception) -> Response[ErrorBody]:
     """Whatever was raised, in whatever part of the framework or of ours."""
     if isinstance(error, DomainError):
+        request.state.error_code = error.code
         return _domain_error(request, error)
     if isinstance(error, HTTPException) and error.status_code in FRAMEWORK:
         code, message = FRAMEWORK[error.status_code]
         request.state.error_code = code
         allow = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-        return error_response(code, message, headers=allow)
+        return error_response(request, code, message, headers=allow)
     if isinstance(error, HTTPException) and error.detail == CLIENT_LEFT:
-        request.state.error_code = CLIENT_LEFT_CODE
-    else:
-        request.state.error_code = "INTERNAL_ERROR"
-        # The type and where it happened, but not its text: that may quote what a client sent.
-        log.error("unhandled_error", error_type=type(error).__name__, where=_where(error))
-    return error_response("INTERNAL_ERROR", "Internal error.")
+        request.state.error_code = CLIENT_LEFT_CODE  # who only closed its sending half still reads the answer
+        return _domain_error(request, ValidationFailed((BROKEN_OFF,)))
+    request.state.error_code = "INTERNAL_ERROR"
+    # The type and where it happened, but not its text: that may quote what a client sent.
+    log.error("unhandled_error", error_type=type(error).__name__, where=_where(error))
+    return error_response(request, "INTERNAL_ERROR", "Internal error.")
 
 
 def _domain_error(request: AnyRequest, error: DomainError) -> Response[ErrorBody]:
-    request.state.error_code = error.code
     retry_after = getattr(error, "retry_after_seconds", None)
-    problems = error.problems if isinstance(error, ValidationFailed) else ()
-    return error_response(
-        error.code,
-        str(error),
-        headers={"retry-after": str(retry_after)} if retry_after is not None else {},
-        problems=[ProblemBody(path=problem.path, message=problem.message) for problem in problems],
-    )
+    problems: Problems = error.problems if isinstance(error, ValidationFailed) else ()
+    if error.path and not problems:
+        problems = (FieldProblem(error.path, str(error)),)
+    headers = {"retry-after": str(retry_after)} if retry_after is not None else {}
+    return error_response(request, error.code, str(error), headers=headers, problems=problems)
 
 
 def _where(error: BaseException) -> list[str]:

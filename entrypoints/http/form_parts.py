@@ -1,15 +1,32 @@
-"""Read a multipart form from the request stream, each part bounded while it is read."""
+"""Read a multipart form from the request stream, each part bounded while it is read.
 
+Lenient about what clients in use get wrong: part headers in any encoding, LF line ends, an unquoted boundary with `=`,
+`attachment` for `form-data`. Of the headers only the part's name is decoded.
+"""
+
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, ParserError, ParserLimitReached, PushMultipartParser
 
 from domain.errors import DomainError, FieldProblem, ValidationFailed
 
-MAX_PARTS = 64
-PIECE_BYTES = 64 * 1024
+MAX_PARTS: Final = 64
+MAX_HEADERS: Final = 16
+MAX_HEADER_BYTES: Final = 16 * 1024
+PIECE_BYTES: Final = 64 * 1024
+FORM: Final = "multipart/form-data"
+_BOUNDARY: Final = re.compile(r';\s*boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))', re.IGNORECASE)
+_OTHER_KINDS: Final = {
+    "": "has no Content-Type",
+    "application/json": "is JSON",
+    "application/x-www-form-urlencoded": "is a form that cannot carry files",
+    "application/octet-stream": "is bare bytes",
+    "text/plain": "is text",
+    "multipart/mixed": "is multipart/mixed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +43,7 @@ LimitOf = Callable[[str], PartLimit | None]
 
 def is_form(content_type: str) -> bool:
     """Whether a content type is that of a form with files."""
-    kind, _ = parse_options_header(content_type)
-    return bool(kind == "multipart/form-data")
+    return _kind(content_type) == FORM
 
 
 async def read_parts(
@@ -37,26 +53,118 @@ async def read_parts(
 
     Raises: what a limit says; ValidationFailed when the body is not multipart/form-data (with `advice`) or broken.
     """
-    kind, options = parse_options_header(content_type)
-    if kind != "multipart/form-data" or not options.get("boundary"):
-        raise malformed_body(f"must be multipart/form-data with a boundary; {advice}")
+    boundary = _boundary(content_type, advice)
     part = _Part(limit_of)
     try:
-        parser = PushMultipartParser(
-            options["boundary"], max_segment_count=MAX_PARTS, max_header_size=16 * 1024, max_header_count=16
-        )
-        with parser:
-            async for chunk in stream:
+        with _Parser(boundary, max_segment_count=MAX_PARTS) as parser:
+            async for chunk in _with_crlf(stream, boundary):
                 for event in parser.parse(chunk):
                     part.take(event)
-    except (MultipartError, UnicodeError, LookupError) as error:
-        raise malformed_body("is not well-formed multipart/form-data, or has too many or too large parts") from error
+    except ParserLimitReached as error:
+        message = f"has more than {MAX_PARTS} parts, or a part with too many or too long headers"
+        raise malformed_body(message) from error
+    except MultipartError as error:
+        raise malformed_body("is not well-formed multipart/form-data, or ends before its last boundary") from error
     return part.done
 
 
 def malformed_body(message: str) -> ValidationFailed:
     """A problem with the body as a whole."""
     return ValidationFailed((FieldProblem("body", message),))
+
+
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _boundary(content_type: str, advice: str) -> bytes:
+    kind = _kind(content_type)
+    if kind != FORM:
+        found = _OTHER_KINDS.get(kind, "is a bare picture" if kind.startswith("image/") else "is of another kind")
+        raise malformed_body(f"{found}, and must be multipart/form-data with a boundary; {advice}")
+    found_boundary = _BOUNDARY.search(content_type)
+    if found_boundary is None:
+        raise malformed_body(
+            "comes with a Content-Type without a boundary; let the HTTP library set that header, do not set it yourself"
+        )
+    return (found_boundary[1] or found_boundary[2]).encode("latin-1", "replace")
+
+
+class _Parser(PushMultipartParser):  # type: ignore[misc]  # it has no types
+    """Reads a part's headers as bytes, and of them only what names the part."""
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        headers = self._segment_headerlist
+        if len(line) > MAX_HEADER_BYTES or len(headers) >= MAX_HEADERS:
+            raise ParserLimitReached("part headers")
+        name, _, value = line.decode("latin-1").partition(":")
+        if line[:1] in b" \t" and headers:  # a header that goes on
+            headers[-1] = (headers[-1][0], headers[-1][1] + " " + line.decode("latin-1").strip())
+        else:
+            headers.append((name.strip().title(), value.strip()))
+
+    def _create_segment(self, headers: list[tuple[str, str]]) -> MultipartSegment:
+        segment = MultipartSegment([header for header in headers if header[0] == "Content-Disposition"])
+        if segment.disposition is None:
+            raise ParserError("a part without a name")
+        segment.name = (segment.name or "").encode("latin-1").decode("utf-8", "replace")
+        return segment
+
+
+async def _with_crlf(stream: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """The body with the line ends of the standard: as it is, unless its first line ends without a carriage return."""
+    head = b""
+    async for chunk in stream:
+        head += chunk
+        if b"\n" in head or len(head) > PIECE_BYTES:
+            break
+    line, newline, _ = head.partition(b"\n")
+    if not newline or line.endswith(b"\r"):
+        yield head
+        async for chunk in stream:
+            yield chunk
+        return
+    ends = _LineEnds(boundary)
+    yield ends.corrected(head)
+    async for chunk in stream:
+        yield ends.corrected(chunk)
+    yield ends.rest
+
+
+class _LineEnds:
+    """Corrects the lines of boundaries and part headers; contents stay as they are."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._edge = b"\n--" + boundary
+        self._is_in_content = False
+        self.rest = b""
+
+    def corrected(self, chunk: bytes) -> bytes:
+        self.rest += chunk
+        out = bytearray()
+        while self._take_content(out) if self._is_in_content else self._take_line(out):
+            pass
+        return bytes(out)
+
+    def _take_line(self, out: bytearray) -> bool:
+        line, newline, rest = self.rest.partition(b"\n")
+        if not newline:
+            return False
+        out += line.rstrip(b"\r") + b"\r\n"
+        self._is_in_content = not line.rstrip(b"\r")
+        self.rest = rest
+        return True
+
+    def _take_content(self, out: bytearray) -> bool:
+        at = self.rest.find(self._edge)
+        if at >= 0:
+            out += self.rest[:at] + b"\r\n"
+            self.rest, self._is_in_content = self.rest[at + 1 :], False
+            return True
+        kept = len(self._edge) - 1
+        out += self.rest[:-kept]
+        self.rest = self.rest[-kept:]
+        return False
 
 
 class _Part:

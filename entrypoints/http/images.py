@@ -1,6 +1,5 @@
 """The routes of images."""
 
-import asyncio
 from typing import Annotated
 
 from litestar import delete, get, post
@@ -9,13 +8,14 @@ from litestar.params import PathParameter
 
 from application.preview_link import LinkedImage
 from application.request_trace import Stage, note
-from domain.errors import FieldProblem, ImageNotFound, ValidationFailed
+from domain.errors import ImageNotFound, about
 from domain.image import ImageId
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import AnyRequest
+from entrypoints.http.request_body import body_of
 from entrypoints.http.schemas import ImageBody
 from entrypoints.http.service import Service
-from entrypoints.http.upload_form import UploadForm, read_upload_form
+from entrypoints.http.upload_form import FILE, UploadForm, read_upload_form
 from entrypoints.wiring.settings import Settings
 
 IdInPath = Annotated[str, PathParameter(name="imageId")]
@@ -31,7 +31,8 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
     async with service.admission.slot(request.user.account_id):
         form = await _read_form(request, service.settings)
         command = form.to_command(request.user, request.headers.get("idempotency-key"))
-        linked = await service.upload_photo.execute(command)
+        with about(FILE):
+            linked = await service.upload_photo.execute(command)
         note(image_id=linked.image.image_id)
         return _body(linked)
 
@@ -55,15 +56,9 @@ async def delete_image(request: RequestWithKey, image_id: IdInPath, service: Nam
 
 
 async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:
-    try:
-        async with asyncio.timeout(settings.upload_timeout_seconds):
-            with Stage("read"):
-                return await read_upload_form(
-                    request.headers.get("content-type", ""), request.stream(), settings.max_file_bytes
-                )
-    except TimeoutError as error:
-        problem = FieldProblem("body", f"was not received within {settings.upload_timeout_seconds} seconds")
-        raise ValidationFailed((problem,)) from error
+    body = body_of(request, settings.upload_min_bytes_per_second)
+    with Stage("read"):
+        return await read_upload_form(request.headers.get("content-type", ""), body, settings.max_file_bytes)
 
 
 def _body(linked: LinkedImage) -> ImageBody:

@@ -14,7 +14,7 @@ from litestar.types.asgi_types import ReceiveMessage
 from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
 from entrypoints.http.api_key import rate_headers
 from entrypoints.http.errors import CLIENT_LEFT_CODE
-from entrypoints.http.request_id import HEADER, request_id
+from entrypoints.http.request_id import HEADER, REQUEST_ID, request_id
 
 NO_ROUTE: Final = "unmatched"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -48,7 +48,7 @@ class ObservedRequests:
                 sent_bytes += len(message["body"])
             await send(message)
 
-        sent_id = request_id(scope)
+        sent_id = scope["state"][REQUEST_ID] = request_id(scope)
         with RequestTrace(sent_id) as kept:
             try:
                 await self._app(scope, watched_receive, watched_send)

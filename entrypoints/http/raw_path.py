@@ -6,16 +6,19 @@ from domain.errors import FieldProblem, ValidationFailed
 from entrypoints.http.errors import AnyRequest
 
 
-def last_segment(request: AnyRequest, name: str) -> str:
-    """The last path segment, percent-decoded exactly once, byte for byte.
+def id_at_the_end(request: AnyRequest, name: str, prefix: str) -> str:
+    """All of the path after `prefix`, percent-decoded exactly once, byte for byte.
 
-    Raises: ValidationFailed when it is empty, not valid UTF-8, or there are unencoded slashes in it.
+    Slashes may come as they are: many proxies decode `%2F`. Raises: ValidationFailed when it is empty or not valid
+    UTF-8, when the route is not spelled as documented (it would move what is taken for the id), or with a query string,
+    which is a `?` that somebody forgot to encode.
     """
-    raw: bytes = request.scope["raw_path"].partition(b"?")[0]
-    prefix, _, segment = raw.rpartition(b"/")
-    if not segment or prefix.count(b"/") != request.scope["path_template"].count("/") - 1:
-        raise ValidationFailed((FieldProblem(name, "must be one percent-encoded path segment; encode / as %2F"),))
+    raw, question_mark, _ = request.scope["raw_path"].partition(b"?")
+    if question_mark or request.scope["query_string"]:
+        raise ValidationFailed((FieldProblem(name, "must not be followed by a query string; encode ? as %3F"),))
+    if not raw.startswith(prefix.encode()) or len(raw) == len(prefix):
+        raise ValidationFailed((FieldProblem(name, "must follow the path of this call, percent-encoded"),))
     try:
-        return unquote_to_bytes(segment).decode()
+        return unquote_to_bytes(raw[len(prefix) :]).decode()
     except UnicodeDecodeError as error:
         raise ValidationFailed((FieldProblem(name, "is not valid percent-encoded UTF-8"),)) from error

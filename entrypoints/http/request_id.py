@@ -6,6 +6,8 @@ import secrets
 from litestar.types import Scope
 
 HEADER = b"x-request-id"
+REQUEST_ID = "request_id"
+"""In the request's state: the id that its answer carries."""
 SANE = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 """What may stand in a log line; anything else could carry a person's data or break the line."""
 

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from application.erase_customer import ErasureOutcome
 from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
@@ -168,6 +169,24 @@ class GenerationBody(Body, frozen=True, kw_only=True):
         )
 
 
+class ErasureBody(Body, frozen=True, kw_only=True):
+    """An erasure: final in any case; `ERASING` while bytes that nobody can reach any more wait for storage."""
+
+    erasure_id: str
+    status: str
+    images_erased: int
+    requested_at: datetime
+
+    @classmethod
+    def of(cls, outcome: ErasureOutcome) -> Self:
+        return cls(
+            erasure_id=outcome.erasure_id,
+            status="ERASING" if outcome.bytes_left else "ERASED",
+            images_erased=outcome.images,
+            requested_at=outcome.requested_at.replace(microsecond=0),
+        )
+
+
 class ProblemBody(Body, frozen=True, kw_only=True):
     """One malformed field."""
 
@@ -181,8 +200,9 @@ class ErrorBody(Body, frozen=True, kw_only=True):
     code: Annotated[str, Meta(description="Stable.")]
     message: Annotated[str, Meta(description="For people; may change.")]
     status: int
+    request_id: Annotated[str, Meta(description="The same as `x-request-id`; the operator finds the request by it.")]
     details: Annotated[
-        list[ProblemBody] | UnsetType, Meta(description="With `VALIDATION_FAILED`: every malformed field.")
+        list[ProblemBody] | UnsetType, Meta(description="The inputs that are meant, where one can be named.")
     ] = UNSET
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from application.start_try_on import FileSource, PhotoSource, StoredSource, TryOnCommand, UrlSource
 from domain.account import Account
-from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
+from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, external_id_problem
 from domain.errors import (
     CustomerImageRequired,
     FieldProblem,
@@ -92,7 +92,7 @@ def _with_file(source: _Source, files: Files) -> PhotoSource:
         return source
     if source.key not in files:
         raise MultipartFileNotFound(source.path)
-    return FileSource(files[source.key])
+    return FileSource(files[source.key], source.path)
 
 
 class _Request:
@@ -147,8 +147,9 @@ class _Request:
         given = {name: self._body.get(name) for name in ("externalUserId", "customerId")}
         sent = {name: value for name, value in given.items() if value is not None}
         for name, value in sent.items():
-            if not (isinstance(value, str) and is_external_id(value)):
-                self._note(name, f"must be a string of 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL")
+            problem = external_id_problem(value) if isinstance(value, str) else "must be a string"
+            if problem:
+                self._note(name, problem)
         if len(sent) == len(given) and given["externalUserId"] != given["customerId"]:
             self._note("customerId", 'differs from "externalUserId", of which it is a deprecated alias')
         return next((value for value in sent.values() if isinstance(value, str)), None)

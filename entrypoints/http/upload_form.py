@@ -1,12 +1,13 @@
 """Read an upload's multipart form from the request stream: bounded while it is read, every malformed field named."""
 
-from collections.abc import AsyncIterator, Callable
+import difflib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from application.upload_photo import UploadCommand
 from domain.account import Account
-from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
+from domain.customer import Customer, external_id_problem
 from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFailed
 from domain.photo import PhotoWarning, WarningCode
 from domain.retention import RetentionPolicy
@@ -19,6 +20,9 @@ FRAMING_BYTES = 256 * 1024
 """What a whole request may be larger than its file: boundaries, part headers and the other fields."""
 ALIASES = {"customerId": "externalUserId", "retentionDays": "keepForDays"}
 KNOWN = frozenset({"crop", "externalUserId", "keepForDays", *ALIASES})
+MAX_UNKNOWN = 8
+MAX_SHOWN_CHARS = 64
+ADVICE = "send the photo as its part named file: curl -F file=@photo.jpg"
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 DAYS = {str(days): days for days in RetentionPolicy.ALLOWED_DAYS}
 
@@ -31,27 +35,30 @@ class UploadForm:
 
     photo: bytes | None = None
     fields: dict[str, list[bytes]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    """Of all parts, also of those that are ignored."""
 
     def to_command(self, account: Account, idempotency_key: str | None) -> UploadCommand:
         """Raises: ValidationFailed that names every malformed field; FileRequired."""
         fields = _Fields(self.fields)
+        key = unquoted(idempotency_key)
         customer_id = fields.get("externalUserId", _external_id)
         days = fields.get("keepForDays", _days)
         crop = fields.get("crop", _boolean)
-        if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
+        if key is not None and not 1 <= len(key) <= 255:
             fields.problems.append(FieldProblem("Idempotency-Key", "must have 1 to 255 characters"))
         if fields.problems:
             raise ValidationFailed(tuple(fields.problems))
         if self.photo is None:
-            raise FileRequired
+            raise FileRequired(tuple(dict.fromkeys(_shown(name) for name in self.names)))
         return UploadCommand(
             account=account,
             photo=self.photo,
             crop=crop is not False,
             customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
             retention=RetentionPolicy(days) if days is not None else None,
-            idempotency_key=idempotency_key,
-            warnings=tuple(fields.warnings),
+            idempotency_key=key,
+            warnings=(*fields.warnings, *_warnings_about_unknown(self.names)),
         )
 
 
@@ -92,9 +99,42 @@ class _Fields:
         return None
 
 
+def unquoted(idempotency_key: str | None) -> str | None:
+    """The draft makes the header a quoted string: `"k"` and `k` are one key."""
+    key = (idempotency_key or "").strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        return key[1:-1]
+    return None if idempotency_key is None else key
+
+
+def _warnings_about_unknown(names: Iterable[str]) -> Iterator[PhotoWarning]:
+    unknown = [name for name in dict.fromkeys(names) if name not in KNOWN and name != FILE]
+    for name in unknown[:MAX_UNKNOWN]:
+        meant = _meant(name)
+        hint = f' Did you mean "{meant}"?' if meant else ""
+        message = f'The field "{_shown(name)}" is not known and was ignored.{hint}'
+        yield PhotoWarning(WarningCode.UNKNOWN_FIELD, message)
+
+
+def _meant(name: str) -> str | None:
+    """The known field that is written almost like this one: `keepfordays`, `external_user_id`, `keepForDay`."""
+    known = {_bare(field): ALIASES.get(field, field) for field in KNOWN}
+    close = difflib.get_close_matches(_bare(name), known, n=1, cutoff=0.75)
+    return known[close[0]] if close else None
+
+
+def _bare(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _shown(name: str) -> str:
+    """A part's name, as an answer may repeat it."""
+    return "".join(character if character.isprintable() else "?" for character in name[:MAX_SHOWN_CHARS]) or "(no name)"
+
+
 def _external_id(text: str) -> str:
-    if not is_external_id(text):
-        raise ValueError(f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL")
+    if problem := external_id_problem(text):
+        raise ValueError(problem)
     return text
 
 
@@ -116,21 +156,21 @@ async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_
     Raises: FileTooLarge at the first byte over; ValidationFailed when the body is not multipart/form-data or broken.
     """
     form = UploadForm()
-    files = 0
+    too_large = FileTooLarge(max_file_bytes)
+    too_large.path = FILE
 
     def limit_of(name: str) -> PartLimit | None:
-        nonlocal files
+        form.names.append(name)
         if name == FILE:
-            files += 1
-            return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes)) if files == 1 else None
+            return PartLimit(max_file_bytes, too_large)
         if name not in KNOWN:
             return None
         problem = FieldProblem(name, f"has more than {MAX_FIELD_BYTES:,} bytes")
         return PartLimit(MAX_FIELD_BYTES, ValidationFailed((problem,)))
 
-    for name, content in await read_parts(content_type, stream, limit_of, advice="send the photo as a form"):
+    for name, content in await read_parts(content_type, stream, limit_of, advice=ADVICE):
         if name == FILE:
-            form.photo = content
+            form.photo = form.photo or content  # the first that is not empty: a form's untouched file field is
         else:
             form.fields.setdefault(name, []).append(content)
     return form

@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Positive | None = None
     photo_timeout_seconds: Positive = 10
     max_uploads: Positive = 32
-    upload_timeout_seconds: Positive = 60
+    upload_min_bytes_per_second: Positive = 4096  # in the mean of 15 s; slower bodies are REQUEST_TIMEOUT
     allow_unsandboxed: bool = False
 
     # Try-on: who renders, and what it needs.

@@ -1,0 +1,122 @@
+"""What holds for every request, whatever the route: HEAD is answered, no cache keeps an answer, a refusal is heard."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseBodyEvent, ReceiveMessage
+
+MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
+MAX_DISCARD_SECONDS: Final = 10.0
+"""As long a client that was answered may go on sending before its connection ends."""
+
+LINKS: Final = "/tryon/v1/previews/"
+API: Final = ("/tryon/", "/health/", "/metrics")
+Headers = list[tuple[bytes, bytes]]
+
+
+class Edge:
+    """Around everything else, so that what is read here after the answer is nobody's time."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(scope, receive, send)
+        await self._app(scope, exchange.receive, exchange.send)
+        await exchange.end()
+
+
+class HeadAsGet:
+    """`HEAD` is answered wherever `GET` is, by the same route and with the same headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        scope["method"] = "GET"  # type: ignore[typeddict-unknown-key]  # a union of which one has no method
+        try:
+            await self._app(scope, receive, send_without_body)
+        finally:
+            scope["method"] = "HEAD"  # type: ignore[typeddict-unknown-key]
+
+
+class _Exchange:
+    """One request and its answer.
+
+    A server closes a connection with unread data, and many clients lose the answer then (Node's `fetch`, urllib). hyper
+    does so with the last byte of an answer, so that byte is held back while the client still sends, and what comes is
+    thrown away.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._is_unread = _has_body(scope)
+        self._waits = any(name == b"expect" for name, _ in scope["headers"])
+        """For `100 Continue`, which it is sent as soon as somebody reads: until then nothing comes."""
+        self._last: bytes | None = None
+
+    async def receive(self) -> ReceiveMessage:
+        self._waits = False
+        message = await self._receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self._is_unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = _complete(list(message["headers"]), self._scope["path"], message["status"])
+        elif message["type"] == "http.response.body" and self._is_held_back(message):
+            self._last, message["body"] = message["body"][-1:], message["body"][:-1]
+            message["more_body"] = True
+        await self._send(message)
+
+    def _is_held_back(self, message: HTTPResponseBodyEvent) -> bool:
+        return self._is_unread and not self._waits and not message.get("more_body", False)
+
+    async def end(self) -> None:
+        if self._last is None:
+            return
+        with suppress(TimeoutError):  # it sends for too long; the connection ends as it would have at once
+            async with asyncio.timeout(MAX_DISCARD_SECONDS):
+                await self._discard()
+        await self._send({"type": "http.response.body", "body": self._last, "more_body": False})
+
+    async def _discard(self) -> None:
+        discarded = 0
+        while self._is_unread and discarded <= MAX_DISCARDED_BYTES:
+            message = await self.receive()
+            discarded += len(message["body"]) if message["type"] == "http.request" else 0
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip() != b"0"
+
+
+def _complete(headers: Headers, path: str, status: int) -> Headers:
+    """With what every answer has: links may be read by any page (they are capabilities), the rest is for its caller."""
+    names = {name.lower() for name, _ in headers}
+    if path.startswith(API) or status >= 400:
+        if b"cache-control" not in names:
+            headers.append((b"cache-control", b"no-store"))
+        if b"x-content-type-options" not in names:
+            headers.append((b"x-content-type-options", b"nosniff"))
+    if path.startswith(LINKS):
+        headers.append((b"access-control-allow-origin", b"*"))
+    return [(name, _with_head(value) if name.lower() == b"allow" else value) for name, value in headers]
+
+
+def _with_head(allow: bytes) -> bytes:
+    methods = {method.strip() for method in allow.split(b",")}
+    return b", ".join(sorted(methods | {b"HEAD"})) if b"GET" in methods else allow
