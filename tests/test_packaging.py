@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from adapters.vision.system_libraries import PACKAGE_OF
 from entrypoints.cli.main import main
-from entrypoints.wiring.settings import load_settings
+from entrypoints.wiring.environment import load_settings
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

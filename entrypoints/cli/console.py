@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from domain.errors import DomainError, Overloaded
 from entrypoints.server.logging import configure_logging
-from entrypoints.wiring.settings import ConfigurationError, Settings, load_settings
+from entrypoints.wiring.environment import ConfigurationError, load_settings
+from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -58,7 +58,7 @@ def settings_or_fail() -> Settings:
     try:
         settings = load_settings(os.environ)
     except ConfigurationError as error:
-        fail("The configuration is wrong:\n  " + "\n  ".join(error.problems), EXIT_CONFIGURATION)
+        fail(f"The configuration is wrong.\n{error}", EXIT_CONFIGURATION)
     configure_logging(settings.log_level)
     return settings
 
@@ -70,17 +70,17 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
 
 
 def show(rows: Sequence[Row], *, json_output: bool, empty: str) -> None:
-    """A table for people, a JSON list for machines."""
+    """A table for people, whose values are whole however narrow the terminal is; a JSON list for machines."""
     if json_output:
         click.echo(json.dumps([{key: _plain(value) for key, value in row.items()} for row in rows], indent=2))
         return
     if not rows:
         click.echo(empty)
         return
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if value is None else str(_plain(value)) for value in row.values()))
-    Console(soft_wrap=True).print(table)
+    lines = [[_in_words(name) for name in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def show_one(row: Row, *, json_output: bool) -> None:
@@ -88,10 +88,10 @@ def show_one(row: Row, *, json_output: bool) -> None:
     if json_output:
         click.echo(json.dumps({key: _plain(value) for key, value in row.items()}, indent=2))
         return
-    width = max(map(len, row))
+    width = max(len(_in_words(key)) for key in row)
     for key, value in row.items():
         if value is not None:
-            click.echo(f"{key:<{width}}  {_plain(value)}")
+            click.echo(f"{_in_words(key):<{width}}  {_cell(value)}")
 
 
 @contextmanager
@@ -106,3 +106,14 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def _plain(value: Any) -> Any:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
+
+
+def _in_words(name: str) -> str:
+    """`keepForDays` as `keep for days`."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _cell(value: Any) -> str:
+    """On one line, and without anything that a terminal would obey."""
+    text = "" if value is None else str(_plain(value))
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -13,8 +13,9 @@ import click
 
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import as_json, show
+from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries, sandbox_problem
-from entrypoints.wiring.settings import ConfigurationError, Settings, load_settings
+from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.telemetry import check_tracing
 
 MIN_FREE_BYTES = 1024**3
@@ -38,7 +39,9 @@ def doctor(json_output: bool) -> None:
     try:
         settings = load_settings(os.environ)
     except ConfigurationError as error:
-        findings = [Finding("settings", ok=False, fix=problem) for problem in error.problems]
+        findings = [
+            Finding("settings", ok=False, fix=f"{problem.variable} takes {problem.takes}") for problem in error.problems
+        ]
     else:
         findings = [Finding("settings", ok=True), _tracing(), *_local(settings), *asyncio.run(_remote(settings))]
     show([asdict(finding) for finding in findings], json_output=json_output, empty="")

@@ -10,8 +10,8 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import EXIT_CONFIGURATION, fail, run, settings_or_fail
+from entrypoints.wiring.environment import ConfigurationError
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries
-from entrypoints.wiring.settings import ConfigurationError
 from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def serve() -> None:
     try:
         check_tracing(os.environ)
     except ConfigurationError as error:
-        fail("\n  ".join(error.problems), EXIT_CONFIGURATION)
+        fail(f"The configuration is wrong.\n{error}", EXIT_CONFIGURATION)
     if advice := missing_system_libraries():
         fail(advice)
     if missing_models(settings):

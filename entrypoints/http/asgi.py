@@ -7,8 +7,8 @@ fork server, which is started before anything else is imported here.
 import os
 from typing import TYPE_CHECKING
 
+from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.photo_processing import build_processor
-from entrypoints.wiring.settings import load_settings
 
 if TYPE_CHECKING:
     from litestar import Litestar

@@ -5,6 +5,7 @@ import signal
 import threading
 from typing import Any, Final
 
+import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
@@ -13,7 +14,10 @@ from entrypoints.http.draining import DRAIN_SIGNAL
 from entrypoints.server.logging import configure_logging, server_logging
 from entrypoints.server.metrics_folder import metrics_folder
 from entrypoints.server.metrics_server import serve_metrics
-from entrypoints.wiring.settings import Settings, load_settings
+from entrypoints.wiring.environment import is_service_link, load_settings
+from entrypoints.wiring.settings import Settings
+
+log = structlog.get_logger()
 
 SHUTDOWN_SECONDS: Final = 25
 """What an upload in flight may still take after the drain; together Kubernetes' default grace period of 30 s."""
@@ -52,6 +56,8 @@ def main(application: str = APPLICATION) -> None:
     """
     settings = load_settings(os.environ)
     configure_logging(settings.log_level)
+    if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
+        log.info("service_links_ignored", variables=len(links))
     with metrics_folder():
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port)

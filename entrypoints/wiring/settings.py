@@ -1,92 +1,149 @@
-"""The one reader of the environment: every setting, what it accepts, and what it means."""
+"""Every setting: what it takes, and what it means."""
 
-import difflib
 import ipaddress
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-PREFIX = "TRYON_"
-MASKED = "********"
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-DRAIN_SECONDS = 5
+DRAIN_SECONDS: Final = 5
 """What a load balancer needs to notice; Kubernetes' endpoints take one to three seconds."""
+WEEK: Final = 7 * 24 * 60 * 60
+"""In seconds. Nothing is kept for longer, and no bucket signs links for longer."""
+
+UNBOUNDED: Final = 10**9
+"""More than anybody wants, and no trouble for a clock or a database."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-LOOKS_LIKE = 0.65
-"""How much alike names must be (difflib's ratio) to suggest one: DB_URL means DATABASE_URL, REDIS_URL no ENGINE_URL."""
+Positive = Annotated[int, Meta(ge=1, le=UNBOUNDED)]
+Count = Annotated[int, Meta(ge=0, le=UNBOUNDED)]
+Seconds = Annotated[int, Meta(ge=1, le=WEEK)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Text = Annotated[str, Meta(min_length=1)]
+Host = Annotated[str, Meta(extra={"takes": "an IP address, or localhost"})]
+WebUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$", extra={"takes": "a URL like https://photos.example.com"})]
+DatabaseUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(sqlite\+aiosqlite:///|postgresql\+asyncpg://)",
+        extra={"takes": "sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"},
+    ),
+]
+StorageUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(file:///.|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/|$))",
+        extra={"takes": "file:///absolute/folder or gs://bucket/prefix"},
+    ),
+]
+GoogleName = Annotated[str, Meta(pattern="^[a-z0-9@._-]+$", extra={"takes": "a name of Google's, in small letters"})]
 
-Positive = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
+
+def says(text: str) -> Meta:
+    """What a setting means, for docs/settings.md."""
+    return Meta(description=text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine gets there."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`TRYON_HOST` fills `host`, and so on. Comments say what each means; README shows them as a table."""
+    """`TRYON_HOST` fills `host`, and so on. docs/settings.md is made from this."""
 
-    # Where to listen, and how clients reach us from outside.
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535)] = 8000
-    public_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
-    server_processes: Positive = 1
-    playground: bool | None = None  # a page at / to try the service on; on by itself only where no stranger gets to
+    host: Annotated[Host, says("Where to listen. `0.0.0.0` or `::` is everywhere.")] = "127.0.0.1"
+    port: Annotated[Port, says("Where to listen.")] = 8000
+    public_url: Annotated[WebUrl | None, says("How clients reach the service; links begin with it.")] = None
+    server_processes: Annotated[Positive, says("HTTP server processes. They share photo workers and limits.")] = 1
+    playground: Annotated[
+        bool | None, says("The page at `/`. Not set: on where only this machine can reach the service.")
+    ] = None
 
-    # Where rows and objects are kept.
-    data_dir: Path = Path("data")
-    database_url: Annotated[str, Meta(pattern=r"^(sqlite\+aiosqlite:///|postgresql\+asyncpg://)")] | None = None
-    database_pool_size: Positive = 5  # connections of each server process; PostgreSQL only, like the next
-    database_statement_seconds: Positive = 10
-    storage_url: Annotated[str, Meta(pattern=r"^(file:///.|gs://[a-z0-9][a-z0-9._-]+[a-z0-9](/|$))")] | None = None
-    backup_retention_days: Count = 30
+    data_dir: Annotated[Path, says("Folder of the embedded database, the objects and the signing key.")] = Path("data")
+    database_url: Annotated[
+        DatabaseUrl | None, says("Not set: SQLite in the data folder. PostgreSQL also counts rates for all replicas.")
+    ] = None
+    database_pool_size: Annotated[Positive, says("Connections of each server process to PostgreSQL.")] = 5
+    database_statement_seconds: Annotated[Seconds, says("The longest statement, and wait for a connection.")] = 10
+    storage_url: Annotated[StorageUrl | None, says("Not set: `objects` in the data folder.")] = None
+    backup_retention_days: Annotated[
+        Count, says("Ids of erased images are kept this long, so that an erasure can be replayed after a restore.")
+    ] = 30
 
-    # Keys. A signing key that is not set is generated and kept in the data folder.
-    signing_key: Annotated[str, Meta(min_length=32)] | None = None
-    dev_api_key: Annotated[str, Meta(min_length=3)] | None = None
+    signing_key: Annotated[
+        Annotated[str, Meta(min_length=32)] | None,
+        says("Signs links that the service serves. Not set: made on the first start, in the data folder."),
+    ] = None
+    dev_api_key: Annotated[
+        Annotated[str, Meta(min_length=3)] | None,
+        says("A key that opens the default account, for demos and tests; 32 characters unless on loopback."),
+    ] = None
 
-    # What is accepted and what is kept.
-    max_file_bytes: Positive = 10 * 1024 * 1024
-    max_pixels: Positive = 64_000_000
-    max_edge: Annotated[int, Meta(ge=64, le=8192)] = 2000
-    url_ttl_seconds: Positive = 15 * 60
-    preview_links: Literal["storage", "service"] | None = None  # who serves them; a bucket, if there is one
-    purge_interval_seconds: Positive = 60
-    rate_limit_per_minute: Count = 100  # of one account; 0: no limit
+    max_file_bytes: Annotated[Positive, says("The largest file.")] = 10 * 1024 * 1024
+    max_pixels: Annotated[Positive, says("The most pixels of a photo; decided before decoding.")] = 64_000_000
+    max_edge: Annotated[int, Meta(ge=64, le=8192), says("The longest edge of a stored picture, in pixels.")] = 2000
+    url_ttl_seconds: Annotated[Seconds, says("Life of a link to an image.")] = 15 * 60
+    preview_links: Annotated[
+        Literal["storage", "service"] | None,
+        says("Who serves links to objects in a bucket: `storage` by V4 signed URLs (if not set), or `service`."),
+    ] = None
+    purge_interval_seconds: Annotated[Seconds, says("How often the server purges by itself.")] = 60
+    rate_limit_per_minute: Annotated[
+        Count, says("Requests of one account; 0: no limit. `accounts set-limits` changes it for one account.")
+    ] = 100
 
-    # Work on photos.
-    model_dir: Path = Path("~/.cache/tryon-images/models")
-    workers: Positive | None = None
-    photo_timeout_seconds: Positive = 10
-    max_uploads: Positive = 32
-    upload_min_bytes_per_second: Positive = 4096  # in the mean of 15 s; slower bodies are REQUEST_TIMEOUT
-    allow_unsandboxed: bool = False
+    model_dir: Annotated[Path, says("Folder of the neural networks.")] = Path("~/.cache/tryon-images/models")
+    workers: Annotated[Positive | None, says("Photo worker processes. Not set: one for each usable core.")] = None
+    photo_timeout_seconds: Annotated[Seconds, says("The longest work on one photo.")] = 10
+    max_uploads: Annotated[Positive, says("Uploads in hand at once; more are answered `OVERLOADED`.")] = 32
+    upload_min_bytes_per_second: Annotated[
+        Positive, says("In the mean of 15 s; a body that comes slower is answered `REQUEST_TIMEOUT`.")
+    ] = 4096
+    allow_unsandboxed: Annotated[
+        bool, says("Start even where the kernel cannot keep photo workers off the network. Only for your own photos.")
+    ] = False
 
-    # Try-on: who renders, and what it needs.
-    engine: Literal["sandbox", "vertex", "http"] = "sandbox"
-    engine_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")] | None = None
-    engine_timeout_seconds: Positive = 120
-    vertex_project: Annotated[str, Meta(min_length=1)] | None = None
-    vertex_region: Annotated[str, Meta(pattern="^[a-z0-9-]+$")] = "us-central1"
-    vertex_model: Annotated[str, Meta(pattern="^[a-z0-9@._-]+$")] = "virtual-try-on-001"
-    generations_at_once: Annotated[int, Meta(ge=0, le=64)] = (
-        2  # in each server process; 0 leaves them to `tryon-images worker`
-    )
-    result_url_ttl_seconds: Positive = 24 * 60 * 60
-    fetch_timeout_seconds: Positive = 10
-    fetch_http: bool = False
-    # How the server is watched and stopped.
-    log_level: LogLevel = "info"
-    metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    metrics_host: str = "127.0.0.1"
-    header_timeout_seconds: Positive = 30
-    drain_seconds: Count | None = None
+    engine: Annotated[
+        Literal["sandbox", "vertex", "http"],
+        says("Who renders try-ons: a card without a model, Google's model, or yours. See docs/engines.md."),
+    ] = "sandbox"
+    engine_url: Annotated[
+        WebUrl | None, says("Where the model answers (`http`): https, unless it is on this machine.")
+    ] = None
+    engine_token: Annotated[Text | None, says("Sent to `TRYON_ENGINE_URL` as a bearer token.")] = None
+    engine_timeout_seconds: Annotated[Seconds, says("One attempt of an engine.")] = 120
+    vertex_project: Annotated[Text | None, says("The Google Cloud project that is billed (`vertex`).")] = None
+    vertex_region: Annotated[GoogleName, says("The region of the model (`vertex`), or `global`.")] = "us-central1"
+    vertex_model: Annotated[GoogleName, says("The model (`vertex`).")] = "virtual-try-on-001"
+    generations_at_once: Annotated[
+        int, Meta(ge=0, le=64), says("In each server process; 0 leaves them to `tryon-images worker`.")
+    ] = 2
+    result_url_ttl_seconds: Annotated[Seconds, says("Life of a link to a result.")] = 24 * 60 * 60
+    fetch_timeout_seconds: Annotated[Seconds, says("For all URLs of one request together.")] = 10
+    fetch_http: Annotated[bool, says("Fetch http:// URLs too.")] = False
+
+    log_level: Annotated[LogLevel, says("Lines go to standard error, as JSON unless that is a terminal.")] = "info"
+    metrics_port: Annotated[
+        Port | None, says("A port for `/metrics`. Not set: on the main port where no stranger gets to it, else off.")
+    ] = None
+    metrics_host: Annotated[Host, says("Address for that port.")] = "127.0.0.1"
+    header_timeout_seconds: Annotated[
+        Seconds, says("To receive a request's headers; also how long an idle connection is kept.")
+    ] = 30
+    drain_seconds: Annotated[
+        Count | None,
+        says("How long requests are still taken after SIGTERM while readiness says no. Not set: 5, on loopback 0."),
+    ] = None
 
     @property
     def is_local(self) -> bool:
         """Only this machine can reach it, and nothing says that somebody stands in front of it."""
-        return _is_loopback(self.host) and self.public_url is None
+        return is_loopback(self.host) and self.public_url is None
 
     @property
     def serves_alone(self) -> bool:
@@ -108,7 +165,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def base_url(self) -> str:
         """The public URL without a slash at its end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     def share(self, number: int) -> int:
         """What one server process gets of something that all of them share; at least one."""
@@ -139,91 +197,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "objects"
 
 
-SECRETS = frozenset({"signing_key", "dev_api_key", "database_url"})
-
-
-class ConfigurationError(Exception):
-    """Everything that is wrong with the environment, one line each; every line names a variable and the fix."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Raises: ConfigurationError that lists all problems at once. An empty variable counts as not set."""
-    fields = {PREFIX + field.name.upper(): field for field in msgspec.structs.fields(Settings)}
-    given = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text.strip()}
-    values: dict[str, Any] = {}
-    problems = []
-    for name, text in sorted(given.items()):
-        field = fields.get(name)
-        if field is None:
-            problems.append(f"{name} is not a setting{_did_you_mean(name, fields)}.")
-            continue
-        try:
-            values[field.name] = _parse(text.strip(), field.type)
-        except (msgspec.ValidationError, ValueError) as error:
-            shown = "" if field.name in SECRETS else f" (got {text!r})"
-            problems.append(f"{name}: {_in_words(str(error))}{shown}.")
-    if problems:
-        raise ConfigurationError(problems)
-    settings = Settings(**values)
-    if contradictions := list(_contradictions(settings)):
-        raise ConfigurationError(contradictions)
-    return settings
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    if settings.keeps_files and settings.preview_links == "storage":
-        yield "TRYON_PREVIEW_LINKS: a folder cannot serve links; leave it out, or set TRYON_STORAGE_URL=gs://…."
-    if not settings.keeps_files and settings.serves_previews and settings.signing_key is None:
-        yield "TRYON_SIGNING_KEY is needed with TRYON_PREVIEW_LINKS=service: all replicas have to share it."
-    if settings.engine == "http" and settings.engine_url is None:
-        yield "TRYON_ENGINE_URL is needed with TRYON_ENGINE=http: where the model answers."
-    if settings.engine == "vertex" and settings.vertex_project is None:
-        yield "TRYON_VERTEX_PROJECT is needed with TRYON_ENGINE=vertex: the Google Cloud project that is billed."
-
-
-def masked(settings: Settings) -> dict[str, str]:
-    """All settings as text, by variable name, with secrets masked."""
-    return {
-        PREFIX + name.upper(): MASKED if name in SECRETS and value is not None else "" if value is None else str(value)
-        for name, value in msgspec.structs.asdict(settings).items()
-    }
-
-
-def _parse(text: str, wanted: Any) -> Any:
-    if wanted is Path:
-        return Path(text).expanduser()
-    if wanted in {bool, bool | None}:
-        if text.lower() not in {"0", "1", "true", "false", "on", "off", "yes", "no"}:
-            raise ValueError("Expected 1 or 0, true or false, on or off")
-        return text.lower() in {"1", "true", "on", "yes"}
-    if not text.lstrip("+-").isdigit() and "int" in str(wanted):
-        raise ValueError("Expected a whole number")
-    return msgspec.convert(text, wanted, strict=False)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _in_words(problem: str) -> str:
-    if "matching regex" not in problem:
-        return problem
-    accepted = {
-        "^https?": "expected a URL like https://photos.example.com",
-        "^(sqlite": "expected sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database",
-        "^(file": "expected file:///absolute/folder or gs://bucket/prefix",
-    }
-    return next((words for start, words in accepted.items() if start in problem), problem)
-
-
-def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
-    bare = [setting.removeprefix(PREFIX) for setting in known]  # the prefix alone would make all of them look alike
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1, cutoff=LOOKS_LIKE)
-    return f"; did you mean {PREFIX}{close[0]}?" if close else "; see the table in README"
+SECRETS: Final = frozenset({"signing_key", "dev_api_key", "database_url", "engine_token"})
+"""Never shown, and each may be the content of a file: `TRYON_SIGNING_KEY_FILE` and so on."""
+SECTIONS: Final = {
+    "host": "Listening",
+    "data_dir": "Database and storage",
+    "signing_key": "Keys",
+    "max_file_bytes": "What is accepted and kept",
+    "model_dir": "Work on photos",
+    "engine": "Try-on",
+    "log_level": "Watching and stopping",
+}
+"""By the first setting of each, in the order in which `Settings` has them."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from adapters.telemetry.metrics import exposition, observe
 from application.request_trace import Observer
-from entrypoints.wiring.settings import ConfigurationError
+from entrypoints.wiring.environment import ConfigurationError, Problem
 
 if TYPE_CHECKING:
     from adapters.telemetry.traces import Traces
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 NAMED_BY = ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
-ADVICE = "Traces are configured (OTEL_*) but OpenTelemetry is not installed. Run: pip install 'tryon-images[otel]'"
+ADVICE = "nothing before OpenTelemetry is installed: pip install 'tryon-images[otel]'"
 
 
 def is_traced(environ: Mapping[str, str]) -> bool:
@@ -26,7 +26,7 @@ def is_traced(environ: Mapping[str, str]) -> bool:
 def check_tracing(environ: Mapping[str, str]) -> None:
     """Raises: ConfigurationError when traces are wanted and cannot be had."""
     if is_traced(environ) and importlib.util.find_spec("opentelemetry.sdk") is None:
-        raise ConfigurationError([ADVICE])
+        raise ConfigurationError([Problem("OTEL_*", "an endpoint for traces", ADVICE)])
 
 
 def traces_from_environment(environ: Mapping[str, str]) -> "Traces | None":

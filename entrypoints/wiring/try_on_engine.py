@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from adapters.try_on.predict_engine import PredictEngine
+from adapters.try_on.predict_engine import Authorize, PredictEngine
 from application.ports.photos import PhotoProcessor
 from application.ports.try_on import TryOnEngine
 from entrypoints.wiring.settings import Settings
@@ -28,7 +28,7 @@ def build_engine(settings: Settings, processor: PhotoProcessor) -> TryOnEngine:
 
             return _predict("vertex", vertex_url(settings), settings, processor, GoogleTokens().headers)
         case "http":
-            return _predict("http", str(settings.engine_url), settings, processor, _no_authorization)
+            return _predict("http", str(settings.engine_url), settings, processor, _bearer(settings.engine_token))
         case _:
             from adapters.try_on.sandbox_engine import SandboxEngine  # noqa: PLC0415 - Pillow, which only this one needs
 
@@ -45,7 +45,7 @@ def vertex_url(settings: Settings) -> str:
     )
 
 
-def _predict(name: str, url: str, settings: Settings, processor: PhotoProcessor, authorize: Any) -> PredictEngine:
+def _predict(name: str, url: str, settings: Settings, processor: PhotoProcessor, authorize: Authorize) -> PredictEngine:
     return PredictEngine(
         name,
         url,
@@ -56,5 +56,8 @@ def _predict(name: str, url: str, settings: Settings, processor: PhotoProcessor,
     )
 
 
-async def _no_authorization() -> Mapping[str, str]:
-    return {}
+def _bearer(token: str | None) -> Authorize:
+    async def headers() -> Mapping[str, str]:
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+    return headers

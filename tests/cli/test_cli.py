@@ -127,7 +127,7 @@ def test_a_wrong_setting_names_the_variable_and_what_it_accepts(shell: Shell) ->
         "accounts", "list", TRYON_PORT="http", TRYON_PURL="x", TRYON_STORAGE_URL="ftp://a", TRYON_SIGNING_KEY="short"
     )
     assert done.exit_code == 4
-    for part in ("TRYON_PORT: Expected a whole number", "TRYON_PURL is not a setting", "file:///", "TRYON_SIGNING_KEY"):
+    for part in ("a whole number from 1", "TRYON_PURL", "it is no setting", "file:///", "TRYON_SIGNING_KEY"):
         assert part in done.stderr
     assert "short" not in done.stderr
 
@@ -172,9 +172,22 @@ def test_the_settings_are_shown_without_their_secrets(shell: Shell) -> None:
     secret = "s" * 40
     shell.environment |= {"TRYON_SIGNING_KEY": secret, "TRYON_PORT": "9000"}
     shown = shell.json("config", "show")
-    assert shown["TRYON_PORT"] == "9000"
-    assert shown["TRYON_SIGNING_KEY"] == "********"
+    rows = {row["variable"]: (row["value"], row["source"]) for row in shown}
+    assert rows["TRYON_PORT"] == ("9000", "environment")
+    assert rows["TRYON_SIGNING_KEY"] == ("******** (40 characters)", "environment")
+    assert rows["TRYON_DATABASE_URL"] == (f"sqlite+aiosqlite:///{shell.data_dir}/tryon.db", "default")
     assert secret not in shell("config", "show").output
+
+
+def test_where_a_setting_comes_from_is_shown_and_no_password_in_a_url(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql+asyncpg://tryon:pass@word@db/tryon?password=word")
+    shell.environment |= {"TRYON_DATABASE_URL_FILE": str(tmp_path / "url")}
+    shell.environment |= {"TRYON_ENGINE_URL": "https://me:word@model.example.com/predict"}
+    shown = shell("config", "show").output
+    assert f"file {tmp_path / 'url'}" in shown
+    assert "postgresql+asyncpg://********@db/tryon" in shown
+    assert "https://********@model.example.com/predict" in shown
+    assert "word" not in shown.replace("password=", "")
 
 
 def test_all_that_is_wrong_with_the_settings_is_said_at_once(shell: Shell) -> None:

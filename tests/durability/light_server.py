@@ -18,7 +18,7 @@ from application.prepare_photo import PreparePhoto
 from entrypoints.http.app import create_app
 from entrypoints.server import process as server
 from entrypoints.wiring.container import Container
-from entrypoints.wiring.settings import load_settings
+from entrypoints.wiring.environment import load_settings
 
 
 def preparer() -> PreparePhoto:

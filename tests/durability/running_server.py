@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 
 from entrypoints.wiring.container import Container
-from entrypoints.wiring.settings import Settings, load_settings
+from entrypoints.wiring.environment import load_settings
+from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 
 API_KEY = "gk_dev"

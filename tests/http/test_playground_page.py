@@ -17,7 +17,8 @@ from application.page_pass import PagePass
 from entrypoints.http.app import create_app
 from entrypoints.http.playground_page import EXAMPLES, FOLDER
 from entrypoints.wiring.container import Container
-from entrypoints.wiring.settings import Settings, load_settings
+from entrypoints.wiring.environment import load_settings
+from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.sign_in import FILE_NAME, LIFETIME_SECONDS, new_sign_in
 from entrypoints.wiring.signing_key import signing_key
 from tests.builders import MovableClock
@@ -33,7 +34,7 @@ from tests.http.conftest import Service, account_with_key, an_in_process_process
         ("localhost", "", True),
         ("0.0.0.0", "", False),
         ("::", "", False),
-        ("photos.internal", "", False),
+        ("10.0.0.7", "", False),
         ("127.0.0.1", "off", False),
         ("0.0.0.0", "on", True),
     ],
