@@ -68,11 +68,13 @@ class Overloaded(DomainError):
         retry_after_seconds: int = 5,
         *,
         cause: str = "unknown",
+        advice: str = "",
     ) -> None:
-        """`cause`: one word for metrics and operators (`timeout`, `refused`, `unreachable` ...); no client sees it."""
+        """No client sees `cause` (a word for metrics, as `timeout`) and `advice` (a line for the operator)."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.cause = cause
+        self.advice = advice or message
 
 
 class FileTooLarge(DomainError):

@@ -16,6 +16,8 @@ from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import create_engine
 
 TEMPLATE = "tryon_template"
+APP_ROLE = "tryon_app"
+"""Has the rights that `db upgrade --print-grants` gives, and no more: as it the tests serve."""
 NO_POWER_CUTS = ("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
 numbers = itertools.count(1)
 
@@ -26,13 +28,13 @@ class PostgresServer:
     def __init__(self, socket_folder: Path) -> None:
         self._socket_folder = socket_folder
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, role: str = "postgres") -> str:
         """For `TRYON_DATABASE_URL` and `create_engine`."""
-        return f"postgresql+asyncpg://postgres@/{database}?host={self._socket_folder}"
+        return f"postgresql+asyncpg://{role}@/{database}?host={self._socket_folder}"
 
-    async def execute(self, *statements: str) -> None:
+    async def execute(self, *statements: str, database: str = "postgres") -> None:
         """Each in a transaction of its own, as the superuser."""
-        connection = await asyncpg.connect(user="postgres", database="postgres", host=str(self._socket_folder))
+        connection = await asyncpg.connect(user="postgres", database=database, host=str(self._socket_folder))
         try:
             for statement in statements:
                 await connection.execute(statement)
@@ -63,8 +65,9 @@ def postgres_server() -> Iterator[PostgresServer]:
     with running_postgres() as server:
 
         async def prepare() -> None:
-            await server.execute(*NO_POWER_CUTS, f"CREATE DATABASE {TEMPLATE}")
+            await server.execute(*NO_POWER_CUTS, f"CREATE ROLE {APP_ROLE} LOGIN", f"CREATE DATABASE {TEMPLATE}")
             await server.migrate(TEMPLATE)
+            await server.execute(*Migrator.grants(APP_ROLE), database=TEMPLATE)
 
         asyncio.run(prepare())
         yield server
@@ -75,5 +78,11 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     """The URL of an empty database with the newest schema; gone after the test, whoever is still connected."""
     database = f"tryon_{os.getpid()}_{next(numbers)}"
     await postgres_server.execute(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
-    yield postgres_server.url(database)
+    yield postgres_server.url(database, APP_ROLE)
     await postgres_server.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_owner_url(postgres_url: str) -> str:
+    """The same database, as the role that migrates it."""
+    return postgres_url.replace(f"//{APP_ROLE}@", "//postgres@")

@@ -1,5 +1,6 @@
 """Bring a database's schema to what this code needs (Alembic, forward only)."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.outages import OutagesAsOverloaded
+from adapters.sql.tables import metadata
 
 MIGRATION_LOCK = 7_306_100_001
 """Any number that nobody else in the database uses: two replicas that start together migrate one after the other."""
 MIGRATION_SECONDS = 60 * 60
 """For one statement: hours would be a case for an operator."""
 LOCK_SECONDS = 5
+ROLE_NAME = re.compile(r"[\w.-]{1,63}", re.ASCII)
 
 
 def alembic_config() -> Config:
@@ -69,6 +72,21 @@ class Migrator:
     def is_embedded(self) -> bool:
         """SQLite: nobody else uses the database, so a server may upgrade it by itself when it starts."""
         return self._engine.dialect.name == "sqlite"
+
+    @staticmethod
+    def grants(role: str) -> tuple[str, ...]:
+        """SQL, a statement each, by which `role` may serve on PostgreSQL and do no more. Raises: ValueError."""
+        if not ROLE_NAME.fullmatch(role):
+            raise ValueError("a role's name has letters, digits, '_', '-' and '.', 63 at most")
+        tables = ", ".join(table.name for table in metadata.sorted_tables)
+        rights = "SELECT, INSERT, UPDATE, DELETE ON"
+        return (
+            f'GRANT USAGE ON SCHEMA public TO "{role}";',
+            f'GRANT {rights} {tables} TO "{role}";',
+            f'GRANT SELECT ON alembic_version TO "{role}";',
+            # For the tables of later versions, which the same owner makes:
+            f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TABLES TO "{role}";',
+        )
 
     async def upgrade(self) -> str:
         """Create or upgrade the schema, in one transaction; a no-op when it is up to date or newer.

@@ -6,17 +6,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from sqlalchemy import event, make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.sql.account_repository import SqlAccountRepository
 from adapters.sql.connection import SqlConnection
+from adapters.sql.diagnosis import SCHEMA
 from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.image_repository import SqlImageRepository
 from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import OutagesAsOverloaded
+from adapters.sql.postgres_engine import DRIVER, TRANSACTIONS_ONLY, create_postgres_engine
 from adapters.sql.postgres_reader import PostgresReader
 from adapters.sql.product_repository import SqlProductRepository
 from adapters.sql.sqlite_reader import SqliteReader, expect_a_database
@@ -26,9 +27,6 @@ from domain.errors import Overloaded
 SQLITE_BUSY_SECONDS = 10
 SQLITE_READER_BUSY_SECONDS = 0.5
 """It waits on the event loop's thread, and only ever while somebody recovers the write-ahead log after a crash."""
-CONNECT_SECONDS = 5
-POOL_RECYCLE_SECONDS = 30 * 60
-"""Load balancers and cloud proxies drop what has been idle or open for longer."""
 
 
 def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: int = 10) -> AsyncEngine:
@@ -37,38 +35,12 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
     The limits are for PostgreSQL: at most `pool_size` connections, and no statement, nor a wait for a lock or a
     connection, for longer than `statement_seconds`.
     """
-    if make_url(database_url).get_backend_name() != "sqlite":
-        engine = create_async_engine(
-            database_url,
-            # An erasure's lock works only if every statement after it sees what was committed before it was granted.
-            isolation_level="READ COMMITTED",
-            pool_size=pool_size,
-            max_overflow=0,  # so that replicas x processes x pool_size is all that a server ever has to admit
-            pool_timeout=statement_seconds,
-            pool_recycle=POOL_RECYCLE_SECONDS,
-            connect_args={
-                "timeout": CONNECT_SECONDS,
-                # The driver's own limit too: a server that has vanished never says that time is up.
-                "command_timeout": statement_seconds + CONNECT_SECONDS,
-                "server_settings": {
-                    "application_name": "tryon-images",
-                    "statement_timeout": f"{statement_seconds}s",
-                    "idle_in_transaction_session_timeout": f"{2 * statement_seconds}s",
-                },
-            },
-        )
-        event.listen(engine.sync_engine, "checkout", _refuse_if_closed)
-        return engine
+    if database_url.startswith(DRIVER):
+        return create_postgres_engine(database_url, pool_size=pool_size, statement_seconds=statement_seconds)
     engine = create_async_engine(database_url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
-
-
-def _refuse_if_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """The pool then opens another. The driver has heard of a restart by itself; asking would cost three round trips."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -97,6 +69,8 @@ def _writing(engine: AsyncEngine) -> Connecting:
 
 def _reading(engine: AsyncEngine) -> Connecting:
     """How to get a connection for statements that each stand by themselves."""
+    if engine.sync_engine.get_execution_options().get(TRANSACTIONS_ONLY):
+        return engine.begin
     if engine.dialect.name != "sqlite":
         return lambda: PostgresReader(engine)
     reader = SqliteReader(Path(str(engine.url.database)), SQLITE_READER_BUSY_SECONDS)
@@ -176,7 +150,7 @@ class SqlUnitOfWork:
         with OutagesAsOverloaded():
             async with self._engine.connect() as connection:
                 if not await connection.run_sync(is_new_enough):
-                    raise Overloaded("The database schema is out of date. Run: tryon-images db upgrade")
+                    raise Overloaded(SCHEMA.cure, cause=SCHEMA.cause)
 
     def _expect_a_database(self) -> None:
         if self._file:

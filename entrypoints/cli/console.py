@@ -48,7 +48,7 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     try:
         return asyncio.run(main())
     except Overloaded as error:
-        fail(str(error), EXIT_UNAVAILABLE)
+        fail(error.advice, EXIT_UNAVAILABLE)
     except DomainError as error:
         fail(str(error))
 

@@ -17,9 +17,31 @@ def db() -> None:
 
 
 @db.command("upgrade")
-def upgrade() -> None:
-    """Create the schema or bring it up to date; safe while the previous version serves."""
-    click.echo(f"The schema is at revision {run(lambda container: container.migrator().upgrade())}.")
+@click.option(
+    "--print-grants",
+    "role",
+    metavar="[ROLE]",
+    is_flag=False,
+    flag_value="tryon_app",
+    help="Only print the SQL that lets a role serve and do no more; run it as the owner of the tables.",
+)
+def upgrade(role: str | None) -> None:
+    """Create the schema or bring it up to date; safe while the previous version serves.
+
+    \b
+    Example: tryon-images db upgrade && tryon-images db upgrade --print-grants=tryon_app | psql tryon
+    """
+    if role is None:
+        click.echo(f"The schema is at revision {run(lambda container: container.migrator().upgrade())}.")
+        return
+
+    async def grants(container: "Container") -> tuple[str, ...]:
+        return container.migrator().grants(role)
+
+    try:
+        click.echo("\n".join(run(grants)))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--print-grants") from error
 
 
 @click.command()

@@ -104,6 +104,8 @@ async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awa
 async def _probe(name: str, check: Callable[[], Awaitable[Any]]) -> Finding:
     try:
         await check()
+    except Overloaded as error:
+        return Finding(name, ok=False, fix=error.advice)
     except DomainError as error:
         return Finding(name, ok=False, fix=str(error))
     return Finding(name, ok=True)

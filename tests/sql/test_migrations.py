@@ -93,8 +93,10 @@ async def test_an_older_version_serves_on_while_a_newer_one_has_migrated(postgre
     assert await migrator.upgrade() == "9999"
 
 
-async def test_replicas_that_start_together_migrate_once(postgres: AsyncEngine) -> None:
-    replicas = [create_engine(postgres.url.render_as_string(hide_password=False)) for _ in range(4)]
+async def test_replicas_that_start_together_migrate_once(
+    postgres: AsyncEngine, postgres_server: PostgresServer
+) -> None:
+    replicas = [create_engine(postgres_server.url("tryon_empty")) for _ in range(4)]
     assert set(await asyncio.gather(*(Migrator(engine).upgrade() for engine in replicas))) == {revisions()[0]}
     await SqlUnitOfWork(postgres).check()
 

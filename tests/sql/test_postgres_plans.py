@@ -31,8 +31,8 @@ GONE = Failure(ImageNotFound.code, "gone")
 
 
 @pytest.fixture
-async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(postgres_url, statement_seconds=120)
+async def engine(postgres_owner_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(postgres_owner_url, statement_seconds=120)
     await fill(engine, ROWS)
     yield engine
     await engine.dispose()
