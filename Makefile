@@ -50,11 +50,10 @@ $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime
 
 .PHONY: bench bench-scale profile fuzz evaluate pictures
 
-bench: setup $(VENV)/.dev ## Pixel work and whole server against the codec floor, libvips and Pillow
-	@$(BIN)/python -m tests.benchmarks.pixels
-	@$(BIN)/python -m tests.benchmarks.uploads
+bench: setup $(VENV)/.dev ## The whole server beside Fastify + sharp and libvips, into docs/benchmarks.md: make bench [BEFORE=checkout]
+	@$(BIN)/python -m tests.benchmarks.uploads --write $(if $(BEFORE),--before $(BEFORE))
 
-bench-scale: setup $(VENV)/.dev ## PostgreSQL as tables grow, look-ups beside the bare framework, one replica against two
+bench-scale: setup $(VENV)/.dev ## PostgreSQL as tables grow, one replica against two
 	@$(BIN)/python -m tests.benchmarks.database
 	@$(BIN)/python -m tests.benchmarks.replicas
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL costs as tables grow, and what reading an image costs beside the bare framework.
+"""What PostgreSQL costs as tables grow, and what reading an image costs.
 
 `python -m tests.benchmarks.database`
 
@@ -25,7 +25,7 @@ from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import AccountId
 from domain.image import ImageId
 from tests.benchmarks.keep_alive import Load, get, load, middle
-from tests.benchmarks.server_process import Tree, bare_server
+from tests.benchmarks.server_process import Tree
 from tests.builders import ACME, NOON
 from tests.postgres import PostgresServer, running_postgres
 from tests.replicas.server import API, KEY, serving
@@ -82,8 +82,8 @@ async def cost_of(server: PostgresServer, rows: int) -> tuple[float, float, int,
     return statistics.median(lookups), took / purged, purged, size_bytes / rows
 
 
-async def reading(database_url: str | None) -> tuple[Load, Load]:
-    """Returns: ours and the bare framework's, medians of interleaved rounds."""
+async def reading(database_url: str | None) -> Load:
+    """The median of the rounds."""
     settings = {"TRYON_RATE_LIMIT_PER_MINUTE": "0"}
     if database_url:
         settings["TRYON_DATABASE_URL"] = database_url
@@ -91,14 +91,9 @@ async def reading(database_url: str | None) -> tuple[Load, Load]:
         async with replica.client() as client:
             photo = {"file": ("photo.jpg", a_photo(), "image/jpeg")}
             made = (await client.post("/images/upload", files=photo)).json()
-            body = (await client.get(f"/images/{made['imageId']}")).text
         service = Tree(replica.process.pid, replica.url)
-        ours, bare = [], []
-        with bare_server(body) as framework:
-            for _ in range(ROUNDS):
-                ours.append(await load(service, get(f"{API}/images/{made['imageId']}", KEY), CONNECTIONS))
-                bare.append(await load(framework, get("/", KEY), CONNECTIONS))
-    return middle(ours), middle(bare)
+        request = get(f"{API}/images/{made['imageId']}", KEY)
+        return middle([await load(service, request, CONNECTIONS) for _ in range(ROUNDS)])
 
 
 def a_photo() -> bytes:
@@ -116,14 +111,10 @@ async def main() -> None:
             print(f"{rows:>10,} {lookup:>12.2f} {purge:>16.3f} {purged:>8,} {size_bytes:>12.0f}")
         await server.execute("CREATE DATABASE replica")
         await server.migrate("replica")
-        print(f"\n{'GET /images/{id}':<22} {'req/s':>8} {'req/CPU-s':>10} {'of bare':>8}")
+        print(f"\n{'GET /images/{id}':<22} {'req/s':>8} {'req/CPU-s':>10}")
         for name, url in (("SQLite", None), ("PostgreSQL", server.url("replica"))):
-            ours, bare = await reading(url)
-            print(
-                f"{name:<22} {ours.per_second:>8.0f} {ours.per_cpu_second:>10.0f} "
-                f"{ours.per_cpu_second / bare.per_cpu_second:>8.2f}"
-            )
-            print(f"{'  bare framework':<22} {bare.per_second:>8.0f} {bare.per_cpu_second:>10.0f} {1:>8.2f}")
+            read = await reading(url)
+            print(f"{name:<22} {read.per_second:>8.0f} {read.per_cpu_second:>10.0f}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from tests.free_port import free_port
 
 KEY = "gk_dev_key-of-the-benchmark"
 READY_SECONDS = 60
+OURS = Path(sys.executable).with_name("tryon-images")
+SHARP = Path(__file__).parent / "fastify_sharp"
 
 
 class Tree:
@@ -49,13 +51,25 @@ class Tree:
 
 
 @contextmanager
-def our_server(workers: int = 2) -> Iterator[Tree]:
-    """The real service, as `tryon-images serve` runs it."""
+def our_server(command: Path = OURS, **settings: str) -> Iterator[Tree]:
+    """The real service, as `tryon-images serve` runs it; `command` may be that of another checkout."""
     with tempfile.TemporaryDirectory() as data_dir:
-        settings = {"TRYON_DATA_DIR": data_dir, "TRYON_DEV_API_KEY": KEY, "TRYON_WORKERS": str(workers)}
-        settings |= {"TRYON_RATE_LIMIT_PER_MINUTE": "0", "TRYON_MAX_UPLOADS": "64"}
-        serve = "from entrypoints.cli.main import main; main()"
-        with _running([sys.executable, "-c", serve, "serve"], settings, "/health/ready", Path(data_dir)) as tree:
+        always = {"TRYON_DATA_DIR": data_dir, "TRYON_DEV_API_KEY": KEY, "TRYON_RATE_LIMIT_PER_MINUTE": "0"}
+        with _running(
+            [str(command), "serve"], always | settings, "/health/ready", Path(data_dir), cwd=data_dir
+        ) as tree:
+            yield tree
+
+
+@contextmanager
+def sharp_server() -> Iterator[Tree]:
+    """Fastify and sharp; `npm ci` brings them on the first use."""
+    if not (SHARP / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=SHARP, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"PORT": str(free_port()), "DATA_DIR": folder, "API_KEY": KEY}
+        settings["TRYON_PORT"] = settings["PORT"]  # where `_running` looks
+        with _running(["node", str(SHARP / "server.js")], settings, "/health", Path(folder)) as tree:
             yield tree
 
 
@@ -71,23 +85,15 @@ def rival_server() -> Iterator[Tree]:
 
 
 @contextmanager
-def bare_server(body: str) -> Iterator[Tree]:
-    """The bare framework of `tests.benchmarks.bare_app`, which answers `/` with this JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        port = str(free_port())
-        command = [sys.executable, "-m", "tests.benchmarks.bare_app", port, body]
-        with _running(command, {"TRYON_PORT": port}, "/", Path(folder)) as tree:
-            yield tree
-
-
-@contextmanager
-def _running(command: list[str], settings: dict[str, str], probe: str, folder: Path) -> Iterator[Tree]:
+def _running(
+    command: list[str], settings: dict[str, str], probe: str, folder: Path, cwd: str | None = None
+) -> Iterator[Tree]:
     settings = {"TRYON_PORT": str(free_port())} | settings
     url = f"http://127.0.0.1:{settings['TRYON_PORT']}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRYON_")} | settings
     log = (folder / "server.log").open("w")
     started_at = time.monotonic()
-    with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process:
+    with log, subprocess.Popen(command, env=environment, cwd=cwd, stdout=log, stderr=subprocess.STDOUT) as process:
         try:
             _wait(url + probe, process, folder / "server.log")
             yield Tree(process.pid, url, time.monotonic() - started_at)

@@ -1,8 +1,8 @@
-"""Whole servers side by side: `python -m tests.benchmarks.uploads [--quick]`.
+"""Whole servers side by side: `python -m tests.benchmarks.uploads [--quick] [--before CHECKOUT]`.
 
-Our service, as it is run, against libvips and Pillow behind a minimal server: CPU time of the whole process tree per
-upload (rounds interleaved, medians), the share of it that is not pixel work, throughput, latency, memory, start-up, and
-requests per second of `GET /images/{id}` beside the bare framework's.
+Our service as it is run, against Fastify with sharp and against libvips behind a minimal server: CPU time of the whole
+process tree per upload, in turns, medians; then throughput, latency, memory and start-up. `--before` adds another
+checkout of ours with an environment of its own, so that two versions are measured in the same minutes.
 """
 
 import argparse
@@ -10,87 +10,86 @@ import asyncio
 import platform
 import statistics
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from tests.benchmarks import keep_alive
 from tests.benchmarks.photos import corpus, phone_jpeg
-from tests.benchmarks.pixels import cpu_ms, floor, ours
-from tests.benchmarks.server_process import KEY, Tree, bare_server, our_server, rival_server
+from tests.benchmarks.server_process import KEY, Tree, our_server, rival_server, sharp_server
 
 UPLOAD = "/tryon/v1/images/upload"
-OVERHEAD_BYTES = 4_000_000
-console = Console()
+REPORT = Path("docs/benchmarks.md")
+Row = tuple[str, ...]
 
 
-def send(client: httpx.Client, url: str, photo: bytes, **fields: str) -> httpx.Response:
+@dataclass(frozen=True)
+class Contender:
+    """A server, and the route that takes an upload."""
+
+    tree: Tree
+    path: str
+
+
+class Report:
+    """Printed as it grows, and kept as Markdown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str = "") -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def table(self, head: Row, rows: Iterable[Row]) -> None:
+        self.say()
+        for row in (head, tuple("---" for _ in head), *rows):
+            self.say("| " + " | ".join(row) + " |")
+        self.say()
+
+
+def send(client: httpx.Client, url: str, photo: bytes) -> None:
     files = {"file": ("photo", photo, "application/octet-stream")}
-    answer = client.post(url, files=files, data=fields, headers={"x-api-key": KEY})
-    return answer.raise_for_status()
+    client.post(url, files=files, headers={"x-api-key": KEY}).raise_for_status()
 
 
-def cpu_per_upload(tree: Tree, path: str, photo: bytes, uploads: int) -> float:
+def cpu_per_upload(server: Contender, photo: bytes, uploads: int = 4) -> float:
     """CPU ms of the whole tree for each upload, after one that brings everything it needs into the caches."""
     with httpx.Client(timeout=120) as client:
-        send(client, tree.url + path, photo)
-        before = tree.cpu_seconds()
+        send(client, server.tree.url + server.path, photo)
+        before = server.tree.cpu_seconds()
         for _ in range(uploads):
-            send(client, tree.url + path, photo)
-        return (tree.cpu_seconds() - before) * 1000 / uploads
+            send(client, server.tree.url + server.path, photo)
+        return (server.tree.cpu_seconds() - before) * 1000 / uploads
 
 
-def compare(service: Tree, rivals: Tree, rounds: int) -> None:
+def compare(report: Report, contenders: dict[str, Contender], rounds: int) -> None:
     photos = corpus()
-    contenders = {"ours": (service, UPLOAD), "libvips": (rivals, "/libvips"), "Pillow": (rivals, "/pillow")}
     times: dict[tuple[str, str], list[float]] = {}
     for counted in range(-1, rounds):  # the first round warms up
+        order = list(contenders) if counted % 2 else list(reversed(contenders))
         for kind, photo in photos.items():
-            taken = {
-                name: cpu_per_upload(tree, path, photo, uploads=4)
-                for name, (tree, path) in contenders.items()
-                if not (name == "Pillow" and "HEIC" in kind)
-            }
-            taken["floor"] = statistics.median(cpu_ms(floor, photo) for _ in range(3))
-            for name, cpu in taken.items() if counted >= 0 else ():
-                times.setdefault((kind, name), []).append(cpu)
+            for name in order:
+                cpu = cpu_per_upload(contenders[name], photo)
+                if counted >= 0:
+                    times.setdefault((kind, name), []).append(cpu)
     medians = {key: statistics.median(values) for key, values in times.items()}
-    columns = ("ours", "floor", "libvips", "Pillow")
-    table = Table("upload", *columns, "ours / floor", "ours / libvips", title="CPU ms of the process tree per upload")
-    for kind in photos:
-        mine, least, vips, plain = (medians.get((kind, name), 0.0) for name in columns)
-        row = (f"{value:.0f}" if value else "-" for value in (mine, least, vips, plain))
-        table.add_row(kind, *row, f"{mine / least:.2f}", f"{mine / vips:.2f}")
-    for title, mix in (("mix", [k for k in photos if "HEIC" not in k]), ("mix with HEIC", list(photos))):
-        mine, least, vips = (statistics.mean(medians[kind, name] for kind in mix) for name in columns[:3])
-        figures = f"{mine:.0f}", f"{least:.0f}", f"{vips:.0f}", "", f"{mine / least:.2f}", f"{mine / vips:.2f}"
-        table.add_row(title, *figures, style="bold")
-    console.print(table)
+    report.say("CPU ms of the whole process tree per upload; in brackets ours as a multiple of it.")
+    rows = [(kind, [medians[kind, name] for name in contenders]) for kind in photos]
+    rows.append(("**mix**", [statistics.mean(figures) for figures in zip(*(row for _, row in rows), strict=True)]))
+    report.table(("upload", *contenders), (_row(kind, figures) for kind, figures in rows))
     spread = statistics.median((max(v) - min(v)) / statistics.median(v) for v in times.values())
-    if spread > 0.25:
-        console.print(f"[yellow]Noisy machine: rounds differ by {spread:.0%} of their median.[/yellow]")
+    report.say(f"Rounds differ by {spread:.0%} of their median.")
 
 
-def overhead(service: Tree) -> None:
-    """Everything but the pixels: a 4 MB file whose picture is tiny, less the pixel work on it."""
-    tiny = phone_jpeg(64, 80)
-    padded = tiny + bytes(OVERHEAD_BYTES - len(tiny))
-    whole = statistics.median(cpu_per_upload_without_crop(service, padded) for _ in range(5))
-    pixels = statistics.median(cpu_ms(ours, padded) for _ in range(20))
-    console.print(
-        f"around the pixels, 4 MB upload: {whole - pixels:.1f} CPU ms (whole {whole:.1f}, pixels {pixels:.1f})"
-    )
-
-
-def cpu_per_upload_without_crop(tree: Tree, photo: bytes) -> float:
-    with httpx.Client(timeout=60) as client:
-        before = tree.cpu_seconds()
-        for _ in range(20):
-            send(client, tree.url + UPLOAD, photo, crop="false")
-        return (tree.cpu_seconds() - before) * 1000 / 20
+def _row(kind: str, figures: list[float]) -> Row:
+    ours = figures[0]
+    return (kind, f"{ours:.0f}", *(f"{figure:.0f} ({ours / figure:.2f})" for figure in figures[1:]))
 
 
 def load(tree: Tree, photo: bytes, concurrency: int, uploads: int) -> tuple[list[float], float]:
@@ -99,10 +98,11 @@ def load(tree: Tree, photo: bytes, concurrency: int, uploads: int) -> tuple[list
 
     def one(_: int) -> float:
         started_at = time.monotonic()
-        send(client, tree.url + UPLOAD, photo)
+        with httpx.Client(timeout=300) as client:
+            send(client, tree.url + UPLOAD, photo)
         return time.monotonic() - started_at
 
-    with httpx.Client(timeout=300) as client, ThreadPoolExecutor(concurrency) as threads:
+    with ThreadPoolExecutor(concurrency) as threads:
         running = [threads.submit(one, number) for number in range(uploads)]
         while not all(upload.done() for upload in running):
             most = max(most, tree.resident_mb())
@@ -110,58 +110,70 @@ def load(tree: Tree, photo: bytes, concurrency: int, uploads: int) -> tuple[list
     return [upload.result() for upload in running], most
 
 
-def scaling(service: Tree, uploads: int, rounds: int) -> None:
+def scaling(report: Report, ours: dict[str, Contender], rounds: int, uploads: int) -> None:
     photo = phone_jpeg()
     request = keep_alive.post_file(UPLOAD, KEY, photo)
-    ratios = []
+    rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(rounds):
-        one, eight = (asyncio.run(keep_alive.load(service, request, many, 10)).per_second for many in (1, 8))
-        console.print(f"throughput, 12 MP JPEG: {one:.2f}/s alone, {eight:.2f}/s at 8: ratio {eight / one:.2f}")
-        ratios.append(eight / one)
-    console.print(f"throughput at 8 against 1, median: {statistics.median(ratios):.2f}")
-    two_taken, _ = load(service, photo, 2, uploads)
-    _, memory = load(service, photo, 32, max(uploads, 64))
-    twentieths = statistics.quantiles(two_taken, n=20)
-    console.print(f"latency at concurrency 2: p95 / p50 = {twentieths[18] / statistics.median(two_taken):.2f}")
-    console.print(f"memory at concurrency 32, proportional: {memory:.0f} MB")
+        for name, server in ours.items():
+            for many in (1, 8):
+                rate = asyncio.run(keep_alive.load(server.tree, request, many, 10)).per_second
+                rates.setdefault((name, many), []).append(rate)
+    for name, server in ours.items():
+        one, eight = (statistics.median(rates[name, many]) for many in (1, 8))
+        report.say(
+            f"- {name}: 12 MP JPEG, {one:.2f}/s alone and {eight:.2f}/s at concurrency 8 (ratio {eight / one:.2f})"
+        )
+        two, _ = load(server.tree, photo, 2, uploads)
+        _, memory = load(server.tree, photo, 32, max(uploads, 64))
+        report.say(
+            f"- {name}: p95 / p50 at concurrency 2 {statistics.quantiles(two, n=20)[18] / statistics.median(two):.2f}"
+        )
+        report.say(f"- {name}: memory at concurrency 32, proportional, {memory:.0f} MB")
 
 
-def flatness(service: Tree, uploads: int) -> None:
+def flatness(report: Report, tree: Tree, uploads: int) -> None:
     """Whether memory grows with the number of uploads, once as many as fit were in hand at once."""
     photo = phone_jpeg()
-    load(service, photo, 8, 16)
-    before = service.resident_mb()
-    load(service, photo, 8, uploads)
-    console.print(f"memory after {uploads} more uploads: {service.resident_mb():.0f} MB, before them {before:.0f} MB")
-
-
-def reads(service: Tree, rounds: int) -> None:
-    """`GET /images/{id}` beside a route that has the same body in memory; the client costs next to nothing."""
-    with httpx.Client(timeout=60) as client:
-        image_id = send(client, service.url + UPLOAD, phone_jpeg(640, 800)).json()["imageId"]
-        path = f"/tryon/v1/images/{image_id}"
-        body = client.get(service.url + path, headers={"x-api-key": KEY}).text
-    with bare_server(body) as bare:
-        ours, theirs = [], []
-        for _ in range(rounds):
-            ours.append(asyncio.run(keep_alive.load(service, keep_alive.get(path, KEY), 8)))
-            theirs.append(asyncio.run(keep_alive.load(bare, keep_alive.get("/", KEY), 8)))
-    mine, least = keep_alive.middle(ours).per_second, keep_alive.middle(theirs).per_second
-    console.print(f"GET /images/{{id}}: {mine:.0f}/s, bare framework {least:.0f}/s: {mine / least:.2f}")
+    load(tree, photo, 8, 16)
+    before = tree.resident_mb()
+    load(tree, photo, 8, uploads)
+    report.say(f"- memory after {uploads} more uploads {tree.resident_mb():.0f} MB, before them {before:.0f} MB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    quick = parser.parse_args().quick
-    console.print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}")
-    with our_server() as service, rival_server() as rivals:
-        console.print(f"ready after {service.ready_seconds:.1f} s, {service.resident_mb():.0f} MB at rest")
-        compare(service, rivals, rounds=1 if quick else 5)
-        overhead(service)
-        scaling(service, uploads=16 if quick else 60, rounds=1 if quick else 3)
-        flatness(service, uploads=50 if quick else 500)
-        reads(service, rounds=1 if quick else 5)
+    parser.add_argument("--before", type=Path, help="another checkout of this project, set up by `make setup`")
+    parser.add_argument("--write", action="store_true", help=f"put the figures into {REPORT}")
+    options = parser.parse_args()
+    report, quick = Report(), options.quick
+    report.say(f"# Benchmarks\n\n`make bench` on {datetime.now(UTC):%Y-%m-%d}, {_machine()}.\n")
+    with ExitStack() as servers:
+        ours = {"ours": Contender(servers.enter_context(our_server(TRYON_MAX_UPLOADS="64")), UPLOAD)}
+        if options.before:
+            command = options.before / ".venv" / "bin" / "tryon-images"
+            ours["before"] = Contender(servers.enter_context(our_server(command, TRYON_MAX_UPLOADS="64")), UPLOAD)
+        peers = {
+            "Fastify + sharp": Contender(servers.enter_context(sharp_server()), "/images/upload"),
+            "libvips": Contender(servers.enter_context(rival_server()), "/libvips"),
+        }
+        compare(report, ours | peers, rounds=1 if quick else 5)
+        report.say("\n## Load\n")
+        for name, server in ours.items():
+            at_rest = server.tree.resident_mb()
+            report.say(
+                f"- {name}: ready after {server.tree.ready_seconds:.1f} s; {at_rest:.0f} MB after the table above"
+            )
+        scaling(report, ours, rounds=1 if quick else 3, uploads=16 if quick else 60)
+        flatness(report, ours["ours"].tree, uploads=50 if quick else 500)
+    if options.write:
+        REPORT.write_text("\n".join(report.lines) + "\n")
+
+
+def _machine() -> str:
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    return f"{model.partition(':')[2].strip() or platform.machine()}, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":
