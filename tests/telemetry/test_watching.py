@@ -11,7 +11,7 @@ from adapters.telemetry import metrics
 
 WATCHED_BY = files("entrypoints") / "observability"
 RULES, DASHBOARD = WATCHED_BY / "alerts.yaml", WATCHED_BY / "dashboard.json"
-OPERATIONS = Path(__file__).parents[2] / "OPERATIONS.md"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def existing_names() -> set[str]:
@@ -48,7 +48,7 @@ def test_every_metric_is_on_the_dashboard_and_in_the_operations_guide() -> None:
 
 def test_every_alert_has_an_entry_in_the_runbook() -> None:
     headings = {line.strip("# ").lower() for line in OPERATIONS.read_text().splitlines() if line.startswith("### ")}
-    anchors = re.findall(r"runbook: OPERATIONS.md#(\w+)", RULES.read_text())
+    anchors = re.findall(r"runbook: docs/operations.md#(\w+)", RULES.read_text())
     alerts = re.findall(r"alert: (\w+)", RULES.read_text())
     assert [alert.lower() for alert in alerts] == anchors
     assert set(anchors) <= headings

@@ -10,11 +10,14 @@ from click.testing import CliRunner
 
 from adapters.vision.system_libraries import PACKAGE_OF
 from entrypoints.cli.main import main
+from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.environment import load_settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-DEPLOYMENT = (ROOT / "DEPLOYMENT.md").read_text()
+GUIDES = "".join(
+    path.read_text() for path in [*(ROOT / "docs" / "deploy").glob("*.md"), ROOT / "docs" / "operations.md"]
+)
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 IMAGE_SETTINGS = dict(re.findall(r"^\s+(TRYON_\w+)=(\S+)", DOCKERFILE, re.MULTILINE))
 
@@ -36,11 +39,7 @@ def test_containers_write_nowhere_and_are_not_root() -> None:
 @pytest.mark.parametrize(
     "command",
     sorted(
-        set(
-            re.findall(
-                r"tryon-images ((?:db|storage|customers|models) [a-z-]+|doctor|purge)\b", DOCKERFILE + DEPLOYMENT
-            )
-        )
+        set(re.findall(r"tryon-images ((?:db|storage|customers|models) [a-z-]+|doctor|purge)\b", DOCKERFILE + GUIDES))
         | {" ".join(COMPOSE["services"]["migrate"]["command"])}
     ),
 )
@@ -49,7 +48,7 @@ def test_every_command_that_is_named_exists(command: str) -> None:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    named = set(re.findall(r"\bTRYON_[A-Z_]+\b", DOCKERFILE + DEPLOYMENT + str(COMPOSE)))
+    named = set(re.findall(r"\bTRYON_[A-Z_]+\b", DOCKERFILE + GUIDES + str(COMPOSE)))
     known = {f"TRYON_{name.upper()}" for name in load_settings({}).__struct_fields__}
     assert named - known == set()
 
@@ -61,7 +60,15 @@ def test_whoever_installs_system_libraries_installs_those_that_are_looked_for(fi
     assert " libturbojpeg0" in text  # not needed, but a JPEG takes longer without it
 
 
-def test_manifests_are_well_formed() -> None:
-    (manifests,) = re.findall(r"```yaml\n(.*?)```", DEPLOYMENT, re.DOTALL)
-    kinds = [manifest["kind"] for manifest in yaml.safe_load_all(manifests)]
-    assert kinds == ["ServiceAccount", "Job", "Deployment", "PodDisruptionBudget"]
+def test_containers_end_in_peace_and_come_back() -> None:
+    settings = load_settings(IMAGE_SETTINGS | COMPOSE["services"]["tryon"]["environment"])
+    assert seconds(COMPOSE["services"]["tryon"]["stop_grace_period"]) > settings.seconds_to_drain + SHUTDOWN_SECONDS
+    for name, service in COMPOSE["services"].items():
+        assert service["restart"] != "no"
+        assert {"mem_limit", "cpus"} <= service.keys(), name
+    for name in ("postgres", "bucket"):
+        assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", COMPOSE["services"][name]["image"]), "a version, not `latest`"
+
+
+def seconds(period: str) -> int:
+    return int(period.removesuffix("s"))
