@@ -1,18 +1,23 @@
 """Prepare photos offline, exactly as the service does."""
 
 import json
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from domain.errors import DomainError
 from entrypoints.cli.console import EXIT_FAILED, as_json, fail, settings_or_fail
+from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
 from entrypoints.wiring.photo_processing import (
     SandboxUnavailable,
     draw_overlay,
@@ -21,27 +26,47 @@ from entrypoints.wiring.photo_processing import (
     offline_preparer,
     without_network,
 )
+from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from application.prepare_photo import ExplainedPhoto
 
-PHOTOS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
+Report = dict[str, Any]
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@photo_arguments
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to fill.")
 @click.option("--overlay", is_flag=True, help="Also draw what was seen and which window was chosen.")
 @as_json
 def crop(photos: tuple[Path, ...], output: Path, overlay: bool, json_output: bool) -> None:
     """Crop PHOTOS (files or folders) as an upload would, into files of the same names.
 
-    Works without network. Exit code 1 when a photo was refused; the others are done all the same.
+    Works without network. Two photos of the same name become photo.jpg and photo-2.jpg. Exit code 1 when a photo was
+    refused; the others are done all the same.
 
     \b
     Example: tryon-images crop ~/photos selfie.heic -o cropped --overlay --json
     """
     settings = settings_or_fail()
+    _expect_all_is_there(settings)
+    batch = find_photos(photos)
+    folder = output.resolve()
+    if any(path.resolve().parent == folder for path in batch.photos):
+        raise click.UsageError(f"{output} holds photos that are to be cropped. Name another folder with -o.")
+    batch.say_what_was_passed_over()
+    output.mkdir(parents=True, exist_ok=True)
+    with _only_our_lines():
+        reports = list(_crop_all(batch, settings, _Results(output), overlay=overlay))
+    if json_output:
+        click.echo(json.dumps(reports, indent=2))
+    else:
+        for report in reports:
+            click.echo(_line(report))
+    _summarize(reports, batch)
+
+
+def _expect_all_is_there(settings: Settings) -> None:
     if advice := missing_system_libraries():
         fail(advice)
     if missing_models(settings):
@@ -50,41 +75,58 @@ def crop(photos: tuple[Path, ...], output: Path, overlay: bool, json_output: boo
         without_network(settings)
     except SandboxUnavailable as error:
         fail(str(error))
-    files = list(_files(photos))
-    output.mkdir(parents=True, exist_ok=True)
-    reports = []
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("Loading models", total=len(files))
-        preparer = offline_preparer(settings)
-        for path in files:
-            progress.update(task, description=path.name)
-            reports.append(_crop(preparer, path, output, overlay=overlay))
-            progress.advance(task)
-    if json_output:
-        click.echo(json.dumps(reports, indent=2))
-    else:
-        for report in reports:
-            click.echo(_line(report))
-    if any("error" in report for report in reports):
-        sys.exit(EXIT_FAILED)
 
 
-def _files(photos: tuple[Path, ...]) -> Iterator[Path]:
-    for path in photos:
-        if path.is_dir():
-            yield from sorted(found for found in path.iterdir() if found.suffix.lower() in PHOTOS)
-        else:
-            yield path
-
-
-def _crop(preparer: Any, path: Path, output: Path, *, overlay: bool) -> dict[str, Any]:
-    report: dict[str, Any] = {"file": str(path)}
+@contextmanager
+def _only_our_lines() -> Iterator[None]:
+    """Libraries write to the descriptor of standard error, whatever Python does; we write to a copy of it."""
+    theirs, ours = os.open(os.devnull, os.O_WRONLY), os.dup(2)
+    before, sys.stderr = sys.stderr, os.fdopen(os.dup(ours), "w")
+    os.dup2(theirs, 2)
     try:
-        explained: ExplainedPhoto = preparer.explain(path.read_bytes())
+        yield
+    finally:
+        sys.stderr.close()
+        sys.stderr = before
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(theirs)
+
+
+def _crop_all(batch: Batch, settings: Settings, results: "_Results", *, overlay: bool) -> Iterator[Report]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Loading models", total=len(batch.photos))
+        preparer = offline_preparer(settings)
+        progress.update(task, description="Cropping")
+        for path in batch.photos:
+            yield _crop(preparer, path, results, settings.max_file_bytes, overlay=overlay)
+            progress.advance(task)
+
+
+@dataclass(slots=True)
+class _Results:
+    """Names in the output folder; no two photos get the same one, also where case makes no difference."""
+
+    folder: Path
+    taken: set[str] = field(default_factory=set)
+
+    def path(self, stem: str) -> Path:
+        names = (f"{stem}{suffix}.jpg" for suffix in ("", *(f"-{number}" for number in range(2, 10**6))))
+        name = next(name for name in names if name.lower() not in self.taken)
+        self.taken.add(name.lower())
+        return self.folder / name
+
+
+def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, overlay: bool) -> Report:
+    report: Report = {"file": str(path)}
+    try:
+        explained: ExplainedPhoto = preparer.explain(read_photo(path, max_bytes))
     except DomainError as error:
         return report | {"error": error.code, "message": str(error)}
     prepared = explained.prepared
-    target = output / f"{path.stem}{path.suffix.lower().replace('.', '-')}.jpg"
+    target = results.path("photo" if path == Path("-") else path.stem)
     target.write_bytes(prepared.jpeg)
     report |= {
         "output": str(target),
@@ -96,17 +138,29 @@ def _crop(preparer: Any, path: Path, output: Path, *, overlay: bool) -> dict[str
         "warnings": [warning.code for warning in prepared.warnings],
     }
     if overlay:
-        drawn = target.with_name(f"{target.stem}-overlay.jpg")
+        drawn = results.path(f"{target.stem}-overlay")
         drawn.write_bytes(draw_overlay(explained))
         report["overlay"] = str(drawn)
     return report
 
 
-def _line(report: dict[str, Any]) -> str:
+def _line(report: Report) -> str:
+    name = printable(Path(report["file"]))
     if "error" in report:
-        return f"{report['file']}: {report['error']}: {report['message']}"
+        return f"{name}: {report['error']}: {report['message']}"
     window, person = report["crop"], report["person"]
     seen = f"{person['framing']}, {person['count']} seen" if person else "nobody seen"
     warnings = f" [{', '.join(report['warnings'])}]" if report["warnings"] else ""
     at = f"{window['width']}x{window['height']}+{window['x']}+{window['y']}"
-    return f"{report['file']}: {at} ({seen}){warnings} -> {report['output']}"
+    return f"{name}: {at} ({seen}){warnings} -> {printable(Path(report['output']))}"
+
+
+def _summarize(reports: list[Report], batch: Batch) -> None:
+    refused = sum("error" in report for report in reports)
+    passed_over = f", {len(batch.passed_over)} passed over" if batch.passed_over else ""
+    click.echo(f"{len(reports) - refused} cropped, {refused} refused{passed_over}.", err=True)
+    warnings = Counter(code for report in reports for code in report.get("warnings", ()))
+    if warnings:
+        click.echo(f"Warnings: {', '.join(f'{code} {count}' for code, count in warnings.most_common())}.", err=True)
+    if refused:
+        sys.exit(EXIT_FAILED)

@@ -16,6 +16,7 @@ from entrypoints.cli.observability import observability
 from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import serve
 from entrypoints.cli.storage import storage
+from entrypoints.cli.upload import upload
 from entrypoints.cli.worker import worker
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     """Turn customers' photos into try-on images, keep them as long as promised, erase them on request.
 
     \b
-    Settings come from TRYON_* variables; README lists them.
+    Settings come from TRYON_* variables; docs/settings.md lists them.
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 database or storage down, 4 wrong configuration.
 
     \b
@@ -39,6 +40,7 @@ def main() -> None:
 COMMANDS = (
     serve,
     worker,
+    upload,
     crop,
     accounts,
     keys,
