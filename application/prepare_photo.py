@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, PreparedPhoto, RgbPixels
-from domain.cropping import choose_window
+from domain.cropping import Fit, Placement, place
 from domain.geometry import Box
-from domain.person import PersonReport, SeenPerson, main_person
+from domain.person import PersonReport, SeenPhoto
 from domain.photo_quality import warnings_about
 
 _EXPLAINED_EDGE = 1600
@@ -17,8 +17,7 @@ class ExplainedPhoto:
     """A prepared photo with everything its window was chosen from; boxes in upright-source pixels."""
 
     prepared: PreparedPhoto
-    people: tuple[SeenPerson, ...]
-    person: SeenPerson | None
+    seen: SeenPhoto
     view: RgbPixels
 
 
@@ -31,42 +30,40 @@ class PreparePhoto:
     meter: PhotoMeter
     max_edge: int
 
-    def execute(self, photo: bytes | memoryview, *, crop: bool) -> PreparedPhoto:
+    def execute(self, photo: bytes | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge."""
         opened = self.decoder.open(photo)
-        people = self.detector.detect(opened) if crop else ()
-        return self._prepare(opened, people, crop=crop)
+        if not crop:
+            return self._prepare(opened, SeenPhoto.unseen(opened.upright_size), None)
+        seen = self.detector.detect(opened)
+        return self._prepare(opened, seen, place(seen, fit))
 
-    def explain(self, photo: bytes | memoryview) -> ExplainedPhoto:
+    def explain(self, photo: bytes | memoryview, *, fit: Fit = Fit.CROP) -> ExplainedPhoto:
         """Prepare a photo with the crop, and tell what was seen in it. Raises: as `execute`."""
         opened = self.decoder.open(photo)
-        people = self.detector.detect(opened)
-        return ExplainedPhoto(
-            prepared=self._prepare(opened, people, crop=True),
-            people=people,
-            person=main_person(people, opened.upright_size),
-            view=opened.view(None, _EXPLAINED_EDGE),
-        )
+        seen, view = self.detector.detect(opened), opened.view(None, _EXPLAINED_EDGE)
+        return ExplainedPhoto(self._prepare(opened, seen, place(seen, fit)), seen, view)
 
-    def _prepare(self, opened: OpenPhoto, people: tuple[SeenPerson, ...], *, crop: bool) -> PreparedPhoto:
-        source = opened.upright_size
-        person = main_person(people, source)
-        window = choose_window(source, person) if crop else None
+    def _prepare(self, opened: OpenPhoto, seen: SeenPhoto, placement: Placement | None) -> PreparedPhoto:
+        """Encoding comes last: see `OpenPhoto.encode`."""
+        person = seen.main_person
+        window = None if placement is None else placement.window
+        if person is None:
+            appearance = self.meter.measure(opened, window)
+        else:
+            appearance = self.meter.measure(opened, person.box, person.outline)
+        kept = placement.canvas if placement else Box.covering(seen.size)
         encoded = opened.encode(window, self.max_edge)
         quality = warnings_about(
-            kept=window or Box.covering(source),
-            stored=encoded.size,
-            looked_for_people=crop,
-            people=people,
-            person=person,
-            appearance=self.meter.measure(opened, person.box if person else window),
+            seen, kept=kept, stored=encoded.size, looked_for_people=placement is not None, appearance=appearance
         )
         return PreparedPhoto(
             jpeg=encoded.jpeg,
             size=encoded.size,
             source_format=opened.source_format,
-            source_size=source,
+            source_size=seen.size,
             crop=window,
-            person=PersonReport.about(person, len(people)) if person else None,
+            person=PersonReport.about(person, len(seen.people), kept) if person else None,
             warnings=(*encoded.warnings, *quality),
+            content=seen.content if seen.content.size != seen.size else None,
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Self
+from typing import Final, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,24 @@ class Box:
     def center(self) -> tuple[float, float]:
         return self.x + self.width / 2, self.y + self.height / 2
 
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a point lies inside or on the border."""
+        return self.x <= x <= self.right and self.y <= y <= self.bottom
+
     def shared_area(self, other: Self) -> int:
         """How many pixels both boxes hold."""
         width = min(self.right, other.right) - max(self.x, other.x)
         height = min(self.bottom, other.bottom) - max(self.y, other.y)
         return max(0, width) * max(0, height)
+
+    def cut_to(self, other: Self) -> Self | None:
+        """The part that lies in another box; None when there is none."""
+        x, y = max(self.x, other.x), max(self.y, other.y)
+        width, height = min(self.right, other.right) - x, min(self.bottom, other.bottom) - y
+        return type(self)(x, y, width, height) if width > 0 and height > 0 else None
+
+    def moved(self, across: int, down: int) -> Self:
+        return type(self)(self.x + across, self.y + down, self.width, self.height)
 
     def joined(self, other: Self) -> Self:
         """The smallest box that holds both."""
@@ -91,3 +104,31 @@ class Box:
 
     def is_inside(self, size: Size) -> bool:
         return self.x >= 0 and self.y >= 0 and self.right <= size.width and self.bottom <= size.height
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """By how many pixels a picture is extended on each side."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.left, self.top, self.right, self.bottom))
+
+    def around(self, size: Size) -> Size:
+        """The size of a picture with the padding on its sides."""
+        return Size(self.left + size.width + self.right, self.top + size.height + self.bottom)
+
+    def scaled(self, size: Size, to: Size) -> Self:
+        """The padding of a picture of `size` when both together are scaled to a picture of size `to`."""
+        across, down = to.width / self.around(size).width, to.height / self.around(size).height
+        left, top = round(self.left * across), round(self.top * down)
+        right = to.width - left - max(1, round(size.width * across))
+        bottom = to.height - top - max(1, round(size.height * down))
+        return type(self)(left, top, max(0, right), max(0, bottom))
+
+
+NO_PADDING: Final = Padding()

@@ -1,7 +1,7 @@
 """People in a photo: what was seen of them, which one matters, and what is reported of that one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import hypot
 from typing import Final, Self
@@ -16,13 +16,21 @@ BELOW_A_JOINT: Final = 0.02
 """A visible ankle has at least this share of the visible body below it: the foot is some 4 % of a person's height."""
 
 
+COMPARABLE_SHARE: Final = 0.3
+"""Somebody else counts beside the main person from this share of their silhouette on; smaller ones are passers-by."""
+
+
 class Framing(StrEnum):
-    """How much of the main person the photo shows."""
+    """How much of the main person the stored picture shows."""
 
     FULL_BODY = "full-body"
     THREE_QUARTER = "three-quarter"
     HALF_BODY = "half-body"
     CLOSE_UP = "close-up"
+
+
+HEADS_DOWN_TO: Final = {Framing.FULL_BODY: 6.3, Framing.THREE_QUARTER: 4.7, Framing.HALF_BODY: 3.2}
+"""Somebody who stands is seven to eight heads high; ankles, knees and hips come after so many."""
 
 
 class BodyPart(StrEnum):
@@ -50,6 +58,23 @@ class BodyPart(StrEnum):
     LEFT_FOOT = "left foot"
     RIGHT_FOOT = "right foot"
 
+    @property
+    def other_side(self) -> "BodyPart":
+        """The same part of the other side, as a mirror shows it."""
+        other = {"left": self.replace("left", "right"), "right": self.replace("right", "left")}
+        return BodyPart(other.get(self.split(" ", maxsplit=1)[0], self.value))
+
+
+HEADS_BELOW_THE_CROWN: Final = {
+    BodyPart.LEFT_KNEE: 2.0,
+    BodyPart.RIGHT_KNEE: 2.0,
+    BodyPart.LEFT_ANKLE: 2.3,
+    BodyPart.RIGHT_ANKLE: 2.3,
+    BodyPart.LEFT_FOOT: 2.3,
+    BodyPart.RIGHT_FOOT: 2.3,
+}
+"""How many heads a leg's joint is away from the crown at least, even when somebody squats."""
+
 
 @dataclass(frozen=True, slots=True)
 class Landmark:
@@ -61,11 +86,21 @@ class Landmark:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """Which pixels of a box belong to a person: `data` holds height x width values, 0 (none) to 255 (surely)."""
+
+    box: Box
+    size: Size
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SeenPerson:
     """What a detector saw of one person; boxes in pixels of the upright source and inside it.
 
     `box` holds all that is visible of the body; `head` is the visible head with hair and hat; `face` is there when the
-    face itself was recognised. `silhouette` is the share of the photo's pixels that the person covers, 0-1.
+    face itself was recognised. `silhouette` is the share of the photo's pixels that the person covers, 0-1;
+    `confidence`, 0-1, is how sure it is that this is a person. Somebody may be seen without landmarks or an outline.
     """
 
     box: Box
@@ -73,6 +108,8 @@ class SeenPerson:
     face: Box | None
     silhouette: float
     landmarks: Mapping[BodyPart, Landmark] = field(default_factory=dict)
+    confidence: float = 1.0
+    outline: Outline | None = None
 
     def visible_landmarks(self) -> dict[BodyPart, Landmark]:
         return {part: mark for part, mark in self.landmarks.items() if self._is_visible(part)}
@@ -84,23 +121,87 @@ class SeenPerson:
             and mark.confidence >= LIKELY
             and self.box.x <= mark.x <= self.box.right
             and self.box.y <= mark.y <= self.box.bottom
+            and self._is_plausible(part, mark)
         )
 
-    @property
-    def framing(self) -> Framing:
-        """The lowest joint that the photo shows; a seated person whose ankles show counts as full-body."""
-        if self._shows_below(BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE):
+    def _is_plausible(self, part: BodyPart, mark: Landmark) -> bool:
+        """Whether a leg's joint is as far from the crown as legs are: close by, models imagine knees in sleeves."""
+        if part not in HEADS_BELOW_THE_CROWN or self.head is None:
+            return True
+        crown, _ = self.head.center
+        return hypot(mark.x - crown, mark.y - self.head.y) >= HEADS_BELOW_THE_CROWN[part] * self.head.height
+
+    def framing(self, kept: Box) -> Framing:
+        """The lowest joint that a picture of `kept` shows; a seated person whose ankles show counts as full-body."""
+        if not self.landmarks:
+            return self._framing_by_heads(kept)
+        if self._shows_below(kept, BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE):
             return Framing.FULL_BODY
-        if self._shows_below(BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE):
+        if self._shows_below(kept, BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE):
             return Framing.THREE_QUARTER
-        if self._shows_below(BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP):
+        if self._shows_below(kept, BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP):
             return Framing.HALF_BODY
         return Framing.CLOSE_UP
 
-    def _shows_below(self, *joints: BodyPart) -> bool:
+    def _shows_below(self, kept: Box, *joints: BodyPart) -> bool:
         """Whether a joint is seen with some of the body under it: at the very edge its place is a guess."""
-        lowest = self.box.bottom - BELOW_A_JOINT * self.box.height
-        return any(mark.y <= lowest for part, mark in self.visible_landmarks().items() if part in joints)
+        lowest = min(self.box.bottom, kept.bottom) - BELOW_A_JOINT * self.box.height
+        return any(
+            mark.y <= lowest and kept.x <= mark.x <= kept.right
+            for part, mark in self.visible_landmarks().items()
+            if part in joints
+        )
+
+    def _framing_by_heads(self, kept: Box) -> Framing:
+        """The same for somebody of whom no joint is known, by how many heads high what shows of them is."""
+        heads = (min(self.box.bottom, kept.bottom) - self.box.y) / self.head.height if self.head else 0.0
+        lowest = (least for least in HEADS_DOWN_TO if heads >= HEADS_DOWN_TO[least])
+        return next(lowest, Framing.CLOSE_UP)
+
+    def moved(self, across: int, down: int) -> Self:
+        """The same person in a picture that begins elsewhere; without the outline."""
+        return replace(
+            self,
+            box=self.box.moved(across, down),
+            head=self.head and self.head.moved(across, down),
+            face=self.face and self.face.moved(across, down),
+            landmarks={
+                part: replace(mark, x=mark.x + across, y=mark.y + down) for part, mark in self.landmarks.items()
+            },
+            outline=None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPhoto:
+    """What a detector saw of a photo: where the picture itself is, and everybody that can be told apart, in no order.
+
+    `content` leaves out frames, letterbox bars, blurred story borders and the bars of a screenshot; `is_filled` when
+    borders of the blurred kind were left out, which continue the photo. `is_sideways` when people stand upright in it
+    only after a turn. All in pixels of the upright source.
+    """
+
+    size: Size
+    content: Box
+    people: tuple[SeenPerson, ...]
+    is_sideways: bool = False
+    is_filled: bool = False
+
+    @classmethod
+    def unseen(cls, size: Size) -> Self:
+        """A photo that nobody looked at."""
+        return cls(size, Box.covering(size), ())
+
+    @property
+    def main_person(self) -> SeenPerson | None:
+        return main_person(self.people, self.size)
+
+    @property
+    def rivals(self) -> tuple[SeenPerson, ...]:
+        """Everybody beside the main person whom somebody could take for the one who is meant."""
+        person = self.main_person
+        least = COMPARABLE_SHARE * person.silhouette if person else 0.0
+        return tuple(other for other in self.people if other is not person and other.silhouette >= least)
 
 
 def main_person(people: Sequence[SeenPerson], source: Size) -> SeenPerson | None:
@@ -120,13 +221,17 @@ def _prominence(person: SeenPerson, source: Size) -> float:
 
 @dataclass(frozen=True, slots=True)
 class PersonReport:
-    """The main person and how many people there are; boxes in pixels of the upright source."""
+    """The main person and how many people there are; boxes in pixels of the upright source.
+
+    `framing` says how much of the person the stored picture shows; `confidence`, 0-1, how sure it is that this is one.
+    """
 
     count: int
     box: Box
     face: Box | None
     framing: Framing
+    confidence: float | None = None
 
     @classmethod
-    def about(cls, person: SeenPerson, count: int) -> Self:
-        return cls(count=count, box=person.box, face=person.face, framing=person.framing)
+    def about(cls, person: SeenPerson, count: int, kept: Box) -> Self:
+        return cls(count, person.box, person.face, person.framing(kept), round(person.confidence, 2))

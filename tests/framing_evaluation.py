@@ -16,11 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.vision.mediapipe_detector import MediaPipeDetector
+from adapters.vision.people_detector import PeopleDetector
 from application.ports.photos import OpenPhoto
-from domain.cropping import choose_window
-from domain.geometry import Box, Size
-from domain.person import main_person
+from domain.cropping import choose_window, place
+from domain.geometry import Box
 
 FOLDER_VARIABLE = "TRYON_FRAMING_PHOTOS"
 MODELS = Path(os.environ.get("TRYON_MODEL_DIR", "~/.cache/tryon-images/models")).expanduser()
@@ -48,7 +47,7 @@ def main() -> int:
 
 
 def windows_of_ours(folder: Path, cases: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
-    decoder, detector = ImagingPhotoDecoder(), MediaPipeDetector(MODELS)
+    decoder, detector = ImagingPhotoDecoder(), PeopleDetector(MODELS)
     found, milliseconds = {}, []
     for name, case in cases.items():
         photo = decoder.open((folder / case["file"]).read_bytes())
@@ -59,14 +58,15 @@ def windows_of_ours(folder: Path, cases: dict[str, Any]) -> tuple[dict[str, Any]
     return found, milliseconds
 
 
-def window_of_ours(photo: OpenPhoto, detector: MediaPipeDetector) -> dict[str, Any]:
-    person = main_person(detector.detect(photo), photo.upright_size)
+def window_of_ours(photo: OpenPhoto, detector: PeopleDetector) -> dict[str, Any]:
+    photo_seen = detector.detect(photo)
+    person = photo_seen.main_person
     seen = {"box": as_json(person.box)} if person else None
-    return {"crop": as_json(choose_window(photo.upright_size, person)), "person": seen}
+    return {"crop": as_json(place(photo_seen).window), "person": seen}
 
 
 def largest_centered(case: dict[str, Any]) -> Box:
-    return choose_window(Size(case["width"], case["height"]), None)
+    return choose_window(Box(0, 0, case["width"], case["height"]), None)
 
 
 def as_json(box: Box) -> dict[str, int]:

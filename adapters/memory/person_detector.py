@@ -1,7 +1,8 @@
 """A person detector that sees whom it was told about: for tests, and wherever no model is wanted."""
 
 from application.ports.photos import OpenPhoto, PersonDetector
-from domain.person import SeenPerson
+from domain.geometry import Box
+from domain.person import SeenPerson, SeenPhoto
 
 
 class InMemoryPersonDetector(PersonDetector):
@@ -10,5 +11,6 @@ class InMemoryPersonDetector(PersonDetector):
     def __init__(self, *people: SeenPerson) -> None:
         self._people = people
 
-    def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
-        return tuple(person for person in self._people if person.box.is_inside(photo.upright_size))
+    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+        size = photo.upright_size
+        return SeenPhoto(size, Box.covering(size), tuple(seen for seen in self._people if seen.box.is_inside(size)))

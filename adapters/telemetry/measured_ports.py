@@ -10,7 +10,7 @@ from application.ports.objects import ObjectStore
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories, UnitOfWork
 from application.request_trace import Stage, note
-from domain.person import SeenPerson
+from domain.person import SeenPhoto
 
 
 class MeasuredObjectStore:
@@ -126,6 +126,6 @@ class MeasuredPersonDetector:
     def __init__(self, detector: PersonDetector) -> None:
         self._detector = detector
 
-    def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
+    def detect(self, photo: OpenPhoto) -> SeenPhoto:
         with Stage("detect"):
             return self._detector.detect(photo)

@@ -1,22 +1,23 @@
-"""A window of the photo as a detector sees it, and the way back from its pixels to the upright source."""
+"""A view of the photo as a detector sees it, and the way back from its pixels to the upright source."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.vision.mediapipe_models import Pixels
 from application.ports.photos import OpenPhoto
 from domain.geometry import Box, Size
-from domain.person import Landmark
+from domain.person import BodyPart, Landmark, Outline
 
 LOOK_EDGE: Final = 640
-"""Longest edge of the copy that is looked at; the models themselves work on 192 to 256 pixels of a part of it. At 512
+"""Longest edge of the copy that is looked at; the models themselves work on 192 to 300 pixels of a part of it. At 512
 to 1024 the windows are equally good; the cost grows with the masks, which the models return in the copy's size."""
 
-_PLAIN: Final = 14
-"""A border is plain when 95 % of it is within so many levels, of 255, of its median color: paper and its shading."""
+_OUTLINE_EDGE: Final = 96
+"""Longest edge of an outline: enough to tell a person's pixels from the ground's, and a few kilobytes small."""
 
 _DARK: Final = 60
 """A photo in which nobody was seen is brightened for a second look when half of it is darker than this, of 255."""
@@ -24,11 +25,13 @@ _DARK: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A window of the photo as pixels, and the way back from those pixels to the upright source."""
+    """A window of the photo as pixels: upright, or `turns` quarter turns counterclockwise, or mirrored."""
 
     pixels: Pixels
     window: Box
     source: Size
+    turns: int = 0
+    is_mirrored: bool = False
 
     @classmethod
     def at(cls, photo: OpenPhoto, window: Box | None) -> Self:
@@ -36,22 +39,59 @@ class Look:
         pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
         return cls(pixels, window or Box.covering(photo.upright_size), photo.upright_size)
 
+    def turned(self, turns: int) -> Self:
+        """The same look after so many quarter turns counterclockwise."""
+        pixels = np.ascontiguousarray(np.rot90(self.pixels, turns))
+        return replace(self, pixels=pixels, turns=(self.turns + turns) % 4)
+
+    def mirrored(self) -> Self:
+        return replace(self, pixels=np.ascontiguousarray(self.pixels[:, ::-1]), is_mirrored=not self.is_mirrored)
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
     @property
     def scale(self) -> float:
         """Source pixels per pixel of the look."""
-        width: int = self.pixels.shape[1]
-        return self.window.width / width
+        return self.window.width / (self.height if self.turns % 2 else self.width)
+
+    def _in_source(self, x: float, y: float) -> tuple[float, float]:
+        width, height = self.width, self.height
+        if self.is_mirrored:
+            x = width - x
+        for _ in range(self.turns):
+            x, y, width, height = height - y, x, height, width
+        return x * self.scale + self.window.x, y * self.scale + self.window.y
 
     def box(self, left: float, top: float, right: float, bottom: float) -> Box | None:
-        scale, x, y = self.scale, self.window.x, self.window.y
-        return Box.spanning(left * scale + x, top * scale + y, right * scale + x, bottom * scale + y, self.source)
+        """The part of an area of the look that lies inside the photo; None when there is none."""
+        (x0, y0), (x1, y1) = self._in_source(left, top), self._in_source(right, bottom)
+        box = Box.spanning(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1), self.source)
+        return box and box.cut_to(self.window)
 
-    def pixel_edges(self, box: Box) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of a box of the source in pixels of the look, inside it."""
-        across, down = (box.x, box.right), (box.y, box.bottom)
-        left, right = (max(0, round((x - self.window.x) / self.scale)) for x in across)
-        top, bottom = (max(0, round((y - self.window.y) / self.scale)) for y in down)
-        return left, top, right, bottom
+    def landmarks(self, marks: dict[BodyPart, Landmark]) -> dict[BodyPart, Landmark]:
+        """Landmarks in pixels of the source; in a mirrored look the model takes left for right."""
+        return {
+            part.other_side if self.is_mirrored else part: Landmark(*self._in_source(mark.x, mark.y), mark.confidence)
+            for part, mark in marks.items()
+        }
+
+    def outline(self, mask: NDArray[np.float32], box: Box) -> Outline | None:
+        """The part of a mask (height x width of the look) that lies in a box of the source, small."""
+        upright = np.rot90(mask[:, ::-1] if self.is_mirrored else mask, -self.turns)
+        left, right = (round((x - self.window.x) / self.scale) for x in (box.x, box.right))
+        top, bottom = (round((y - self.window.y) / self.scale) for y in (box.y, box.bottom))
+        part = np.ascontiguousarray(upright[max(0, top) : bottom, max(0, left) : right])
+        if not part.size:
+            return None
+        size = Size(part.shape[1], part.shape[0]).limited_to(_OUTLINE_EDGE)
+        small = cv2.resize(part, (size.width, size.height), interpolation=cv2.INTER_AREA)
+        return Outline(box, size, (small * 255).astype(np.uint8).tobytes())
 
     def brightened(self) -> Self | None:
         """The same look with the light turned up; None when it is not dark."""
@@ -61,14 +101,3 @@ class Look:
             return None
         curve = 255 * np.minimum(1, np.arange(256) / max(brightest, 16)) ** 0.5
         return replace(self, pixels=cv2.LUT(self.pixels, curve.astype(np.uint8)))
-
-    def has_plain_border(self) -> bool:
-        """Whether all four edges show the same plain color, as behind a product."""
-        strip = max(1, min(self.pixels.shape[:2]) // 50)
-        rows = (self.pixels[:strip], self.pixels[-strip:], self.pixels[:, :strip], self.pixels[:, -strip:])
-        border = np.concatenate([edge.reshape(-1, 3) for edge in rows]).astype(np.int16)
-        distance = np.abs(border - np.median(border, axis=0)).max(axis=1)
-        return bool(np.mean(distance <= _PLAIN) >= 0.95)
-
-    def landmark(self, mark: Landmark) -> Landmark:
-        return Landmark(mark.x * self.scale + self.window.x, mark.y * self.scale + self.window.y, mark.confidence)

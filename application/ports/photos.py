@@ -6,8 +6,8 @@ The synchronous ports run inside a sandboxed worker process; `PhotoProcessor` is
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.geometry import Box, Size
-from domain.person import PersonReport, SeenPerson
+from domain.geometry import Box, Padding, Size
+from domain.person import Outline, PersonReport, SeenPhoto
 from domain.photo import PhotoWarning, SourceFormat
 from domain.photo_quality import Appearance
 
@@ -40,6 +40,8 @@ class PreparedPhoto:
     crop: Box | None
     person: PersonReport | None
     warnings: tuple[PhotoWarning, ...]
+    content: Box | None = None
+    pad: Padding | None = None
 
 
 class OpenPhoto(Protocol):
@@ -82,10 +84,10 @@ class PhotoDecoder(Protocol):
 class PersonDetector(Protocol):
     """Finds people; only ever called inside a sandboxed worker, one photo at a time."""
 
-    def detect(self, photo: OpenPhoto) -> tuple[SeenPerson, ...]:
-        """Everybody that can be told apart, in no particular order; boxes and landmarks in upright-source pixels.
+    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+        """Where the picture itself is and everybody in it; drawn and mannequin people may be among them.
 
-        Printed, drawn and mannequin people may be among them. Raises: InvalidImage.
+        Raises: InvalidImage.
         """
         ...
 
@@ -93,8 +95,11 @@ class PersonDetector(Protocol):
 class PhotoMeter(Protocol):
     """Measures light and sharpness; only ever called inside a sandboxed worker."""
 
-    def measure(self, photo: OpenPhoto, region: Box | None) -> Appearance:
-        """How a region of the upright source, or all of it, looks. Raises: InvalidImage."""
+    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+        """How a region of the upright source, or all of it, looks, and of it only what `outline` says is the person.
+
+        Raises: InvalidImage.
+        """
         ...
 
 

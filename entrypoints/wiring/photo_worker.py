@@ -6,7 +6,7 @@ import mediapipe  # noqa: F401 - imported once, in the fork server, instead of t
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.telemetry.measured_ports import MeasuredPersonDetector
-from adapters.vision.mediapipe_detector import MediaPipeDetector
+from adapters.vision.people_detector import PeopleDetector
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 
@@ -15,7 +15,7 @@ def build_preparer(model_dir: Path, max_pixels: int, max_edge: int) -> PreparePh
     """Load the models, once for each worker."""
     return PreparePhoto(
         decoder=ImagingPhotoDecoder(max_pixels),
-        detector=MeasuredPersonDetector(MediaPipeDetector(model_dir)),
+        detector=MeasuredPersonDetector(PeopleDetector(model_dir)),
         meter=PixelMeter(),
         max_edge=max_edge,
     )

@@ -20,11 +20,11 @@ def prepare_photo(*people: SeenPerson, max_edge: int = 2000) -> PreparePhoto:
 
 def test_a_photo_is_cut_to_four_by_five_around_its_main_person() -> None:
     prepared = prepare_photo(WALKER).execute(LANDSCAPE, crop=True)
-    assert prepared.crop == Box(0, 100, 800, 1000)
-    assert prepared.size == Size(800, 1000)
+    assert prepared.crop == Box(0, 95, 820, 1025)
+    assert prepared.size == Size(820, 1025)
     assert (prepared.source_format, prepared.source_size) == (SourceFormat.PNG, Size(1800, 1200))
-    assert prepared.person == PersonReport(1, WALKER.box, WALKER.face, Framing.FULL_BODY)
-    assert [warning.code for warning in prepared.warnings] == [WarningCode.LOW_RESOLUTION]
+    assert prepared.person == PersonReport(1, WALKER.box, WALKER.face, Framing.FULL_BODY, 1.0)
+    assert prepared.warnings == ()
 
 
 def test_without_a_person_the_largest_window_in_the_middle_is_kept_and_said_so() -> None:
@@ -53,8 +53,8 @@ def test_what_is_stored_is_at_most_as_large_as_allowed_and_exactly_four_by_five(
 def test_an_explanation_tells_what_the_window_was_chosen_from() -> None:
     bystander = a_person(Box(1500, 500, 60, 200), silhouette=0.01)
     explained = prepare_photo(bystander, WALKER).explain(LANDSCAPE)
-    assert explained.people == (bystander, WALKER)
-    assert explained.person is WALKER
+    assert explained.seen.people == (bystander, WALKER)
+    assert explained.seen.main_person is WALKER
     assert explained.prepared == prepare_photo(bystander, WALKER).execute(LANDSCAPE, crop=True)
     assert explained.view.size == Size(1600, 1067)
 

@@ -1,0 +1,185 @@
+"""Find the photo itself inside plain frames, letterbox bars, blurred story borders and the bars of a screenshot."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.vision.mediapipe_models import Pixels
+
+_FLAT: Final = 8
+"""A frame is drawn, not photographed: its pixels are within so many levels, of 255, of its color, JPEG included."""
+
+_PLAIN_LINE: Final = 0.97
+"""The outermost line of a frame has this share of its pixels in the frame's color."""
+
+_STRAIGHT: Final = 0.6
+_STRAIGHT_BESIDE_ANOTHER: Final = 0.2
+"""A frame ends in a straight line: this share of the columns that meet the photo meet it within three pixels of each
+other. Hair, shoulders and shoes on a studio's paper, which may be as plain, are met at many depths. Where another side
+of the same color was sure, less is enough: a white frame around an overexposed photo shows here and there only."""
+
+_LEAST_LINE: Final = 0.25
+"""That line is as long as this share of the side: the soles of somebody who stands on white paper are straight, too."""
+
+_WHOLE_SIDE: Final = 0.85
+"""A single bar reaches over so much of its side; a garment's straight hem does not."""
+
+_STRAY: Final = 0.03
+"""Columns that may leave the frame before it ends: dust and JPEG's noise."""
+
+_RINGING: Final = 8
+"""Pixels before the line in which JPEG's blocks may carry the photo's colors over."""
+
+_MARKS: Final = 0.6
+"""A bar with symbols or text still has this share of every line in its color, and the photo fills as much behind it."""
+
+_LEAST_CONTENT: Final = 0.15
+"""A photo takes at least this share of the picture's width and height; a smaller rectangle is part of a photo."""
+
+_BLUR: Final = 0.25
+"""A blurred border has less than this share of the photo's fine detail, line by line."""
+
+_STEP: Final = 3.0
+_FULL_LINE: Final = 0.7
+"""Where such a border meets the photo, so much of the line differs from the next by so many times the usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentEdges:
+    """First and behind the last column and row of the photo; `is_filled` when what is around it is blurred photo."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    is_filled: bool = False
+
+
+def content_edges(pixels: Pixels) -> ContentEdges:
+    """Where the photo lies in a picture; all of the picture when it has no borders."""
+    height, width = pixels.shape[:2]
+    edges = ContentEdges(0, 0, width, height)
+    for _ in range(2):  # a letterboxed photo may have a frame around it all
+        inner = _inside(edges, _without_plain(_part(pixels, edges)))
+        if inner == edges:
+            break
+        edges = inner
+    if edges == ContentEdges(0, 0, width, height):
+        edges = _without_blurred(pixels)
+    is_enough = (
+        edges.right - edges.left >= _LEAST_CONTENT * width and edges.bottom - edges.top >= _LEAST_CONTENT * height
+    )
+    return edges if is_enough else ContentEdges(0, 0, width, height)
+
+
+def _inside(outer: ContentEdges, inner: ContentEdges) -> ContentEdges:
+    return ContentEdges(
+        outer.left + inner.left, outer.top + inner.top, outer.left + inner.right, outer.top + inner.bottom
+    )
+
+
+def _part(pixels: Pixels, edges: ContentEdges) -> Pixels:
+    return pixels[edges.top : edges.bottom, edges.left : edges.right]
+
+
+def _without_plain(pixels: Pixels) -> ContentEdges:
+    """Take off what is plain above and below, then what is plain beside the rest."""
+    height, width = pixels.shape[:2]
+    top, bottom = _plain_ends(pixels, may_have_marks=True)
+    left, right = _plain_ends(pixels[top : height - bottom].transpose(1, 0, 2), may_have_marks=False)
+    return ContentEdges(left, top, width - right, height - bottom)
+
+
+def _plain_ends(pixels: Pixels, *, may_have_marks: bool) -> tuple[int, int]:
+    """How many rows at the top and at the bottom are a frame or a bar; 0 when where it ends cannot be told."""
+    ends = (_End.of(pixels), _End.of(pixels[::-1]))
+    depths = [
+        end.depth if _is_sure(end, other) else _depth_of_bar(end) if may_have_marks else 0
+        for end, other in (ends, ends[::-1])
+    ]
+    return (depths[0], depths[1]) if sum(depths) < pixels.shape[0] else (0, 0)
+
+
+def _is_sure(end: "_End", other: "_End") -> bool:
+    """One bar alone goes across the whole side; the two halves of a frame bear each other out."""
+    if end.straightness >= _STRAIGHT and end.line >= _WHOLE_SIDE:
+        return True
+    surest, less_sure = max(end.straightness, other.straightness), min(end.straightness, other.straightness)
+    return surest >= _STRAIGHT and less_sure >= _STRAIGHT_BESIDE_ANOTHER
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The upper end of a picture: which pixels have the color of its first row, and where most columns leave it."""
+
+    is_frame: NDArray[np.bool_]
+    depth: int
+    line: float
+    straightness: float
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> Self:
+        color = np.median(pixels[:2].reshape(-1, 3), axis=0)
+        if (cv2.inRange(pixels[:1], color - _FLAT, color + _FLAT) > 0).mean() < _PLAIN_LINE:
+            return cls(np.zeros((1, 1), np.bool_), 0, 0.0, 0.0)
+        is_frame = cv2.inRange(pixels, color - _FLAT, color + _FLAT) > 0
+        depths = np.argmin(is_frame, axis=0)
+        depths = depths[~is_frame[depths, np.arange(len(depths))]]
+        counts = np.bincount(depths, minlength=len(is_frame))
+        together = np.convolve(counts, (1, 1, 1), "same")
+        depth = int(np.argmax(together)) + 1  # the resized edge itself is a mixture
+        stray, line = counts[: max(0, depth - _RINGING)].sum(), together[depth - 1] / pixels.shape[1]
+        is_line = depth > 1 and stray <= _STRAY * len(depths) and line >= _LEAST_LINE
+        straightness = together[depth - 1] / len(depths) if is_line and _is_step(pixels, depth) else 0.0
+        return cls(is_frame, depth, line, straightness)
+
+
+def _is_step(pixels: Pixels, row: int) -> bool:
+    """Whether the picture changes at once there: on shaded paper the same color ends in a straight line, too."""
+    above, below = pixels[max(0, row - 3)], pixels[min(row + 3, len(pixels) - 1)]
+    change = np.abs(above.astype(np.int16) - below).max(axis=1)
+    return float(np.mean(change > _FLAT)) >= _STRAIGHT_BESIDE_ANOTHER
+
+
+def _depth_of_bar(end: _End) -> int:
+    """The rows of a bar with symbols on it: where the photo begins, most columns leave the bar's color at once."""
+    shares = end.is_frame.mean(axis=1)
+    leaves = (end.is_frame[:-3] & ~end.is_frame[3:]).mean(axis=1)
+    rows = np.flatnonzero(leaves >= _MARKS)
+    depth = int(rows[0]) + 2 if len(rows) else 0
+    has_gap = depth > 6 and shares[depth - 6 : depth - 2].min() >= _PLAIN_LINE
+    return depth if has_gap and np.median(shares[:depth]) >= _MARKS else 0
+
+
+def _without_blurred(pixels: Pixels) -> ContentEdges:
+    """Take off two blurred borders of about the same size, above and below or on both sides."""
+    height, width = pixels.shape[:2]
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    top, bottom = _blurred_depths(np.ascontiguousarray(gray[:, ::2]))
+    left, right = (0, 0) if top else _blurred_depths(np.ascontiguousarray(gray[::2].T))
+    return ContentEdges(left, top, width - right, height - bottom, is_filled=bool(top or left))
+
+
+def _blurred_depths(gray: NDArray[np.uint8]) -> tuple[int, int]:
+    """Rows of the borders at both ends; (0, 0) when there are none."""
+    height = gray.shape[0]
+    if height < 16:
+        return 0, 0
+    detail = np.abs(cv2.Laplacian(gray, cv2.CV_16S)).mean(axis=1)
+    steps = np.abs(np.diff(gray.astype(np.int16), axis=0))
+    change = np.percentile(steps, 100 * (1 - _FULL_LINE), axis=1)
+    beside = np.median(steps)
+    candidates = np.flatnonzero(change >= max(4.0, _STEP * (beside + 0.5))) + 1
+    first = [int(row) for row in candidates if 0.04 * height <= row <= 0.45 * height]
+    last = [int(row) for row in candidates if 0.55 * height <= row <= 0.96 * height]
+    for top in first:
+        for bottom in reversed(last):
+            middle = float(np.median(detail[top + 2 : bottom - 2])) if bottom - top > 8 else 0.0
+            outside = max(float(np.median(detail[: top - 2])), float(np.median(detail[bottom + 2 :])))
+            is_even = abs(top - (height - bottom)) <= 0.1 * height
+            if is_even and middle > 1 and outside <= _BLUR * middle:
+                return top, height - bottom
+    return 0, 0
