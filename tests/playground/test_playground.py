@@ -65,7 +65,7 @@ def test_from_drop_to_erase(playground: Playground) -> None:
     ]
 
     playground.erase(CUSTOMER)
-    expect(page.locator("#receipt")).to_contain_text("Erased: ")
+    expect(page.locator("#receipt")).to_contain_text("Erased: 1 picture")
     expect(page.locator("#result")).to_be_hidden()
     expect(page.locator("#gallery li")).to_have_count(0)
     assert playground.status_of(image_id) == 404
@@ -256,7 +256,8 @@ def test_a_cancelled_upload_leaves_the_page_as_it_was(playground: Playground) ->
 def test_an_erasure_that_waits_for_storage_is_told_so(playground: Playground) -> None:
     page = playground.page
     playground.unlock()
-    page.route("**/customers/*", lambda route: route.fulfill(status=202, headers={"retry-after": "60"}))
+    body = {"erasureId": "ers_1", "status": "ERASING", "imagesErased": 2, "requestedAt": "2026-11-28T10:00:00Z"}
+    page.route("**/customers/erase", lambda route: route.fulfill(status=202, json=body))
     playground.erase(CUSTOMER)
     expect(page.get_by_text("the bytes go as soon as storage is back")).to_be_visible()
 

@@ -30,13 +30,8 @@ export const deleteImage = (imageId) => call("DELETE", `/images/${encodeURICompo
 
 /** Resolves to the receipt: { erasureId, status, imagesErased, requestedAt }. */
 export async function eraseCustomer(customerId) {
-  const { status, header } = await call("DELETE", `/customers/${encodeURIComponent(customerId)}`);
-  return {
-    erasureId: header("x-erasure-id"),
-    status: status === 202 ? "ERASING" : "ERASED",
-    imagesErased: header("x-images-erased"),
-    requestedAt: Date.now(),
-  };
+  const { body } = await call("POST", "/customers/erase", { json: { customerId } });
+  return body;
 }
 
 /** What an upload of this form would answer; nothing is kept. */
@@ -88,7 +83,7 @@ export function uploadImage(form, { onProgress, signal }) {
 
 function read(status, text, header) {
   const body = parsed(text);
-  if (status < 400) return { status, body, header };
+  if (status < 400) return { status, body };
   throw new Problem({
     code: body?.code ?? "UNEXPECTED",
     status,
