@@ -1,10 +1,11 @@
 """Accounts and API keys, for the operator."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from application.ports.rows import UnitOfWork
+from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
+from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import Account, AccountId, ApiKey, KeyId, PresentedKey
 from domain.errors import AccountExists, AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
@@ -56,6 +57,51 @@ class ChangeAccount:
             changed = change(account)
             await repositories.accounts.save(changed)
         return changed
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedAccount:
+    """`images`: how many were marked for deletion. `bytes_left`: those whose bytes wait for storage."""
+
+    images: int
+    keys: int
+    bytes_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAccount:
+    """No key opens it any more, and all its images go. Its row stays, without a way in: audit records name it.
+
+    Idempotent. An upload in flight ends by itself: its image is no longer there to be published.
+    """
+
+    work: UnitOfWork
+    finish: FinishDeletion
+    clock: Clock
+    batch_size: int = 500
+
+    async def execute(self, name: str) -> DeletedAccount:
+        """Raises: AccountNotFound; Overloaded: the database is down; run it again."""
+        now = self.clock.now()
+        async with self.work.begin() as repositories:
+            account = await repositories.accounts.find_by_name(name)
+            if account is None:
+                raise AccountNotFound(name)
+            await repositories.accounts.save(replace(account, is_active=False))
+            live = [key for key in await repositories.accounts.list_keys(account.account_id) if key.revoked_at is None]
+            for key in live:
+                await repositories.accounts.save_key(key.revoked(now))
+        images = bytes_left = 0
+        while marked := await self._mark(account.account_id):
+            images += len(marked)
+            bytes_left += len((await self.finish.execute(marked)).left)
+        return DeletedAccount(images, len(live), bytes_left)
+
+    async def _mark(self, account_id: AccountId) -> tuple[ImageToDelete, ...]:
+        retry_at = self.clock.now() + TAKE_OVER_AFTER
+        async with self.work.begin() as repositories:
+            found = await repositories.images.live_of(account_id, None, self.batch_size)
+            return await repositories.images.mark_known_deleting([image.image_id for image in found], retry_at)
 
 
 @dataclass(frozen=True, slots=True)

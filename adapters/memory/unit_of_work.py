@@ -18,6 +18,8 @@ from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedIm
 from domain.product import Product
 from domain.retention import RetentionPolicy
 
+LIVE = (ImageState.PENDING, ImageState.STORED)
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
@@ -179,6 +181,11 @@ class InMemoryImageRepository:
     async def count_live(self, account_id: AccountId) -> int:
         images = (row.image for row in self._rows.values())
         return sum(image.account_id == account_id and image.state is not ImageState.DELETING for image in images)
+
+    async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
+        rows = sorted(self._rows.values(), key=lambda row: (row.due_at, row.image.image_id))
+        live = [row for row in rows if row.image.account_id == account_id and row.image.state in LIVE]
+        return tuple(row.image for row in live if until is None or row.due_at <= until)[:limit]
 
     async def overdue(self, now: datetime) -> Overdue:
         images = [row.image for row in self._rows.values() if row.image.state is not ImageState.PENDING]

@@ -195,6 +195,13 @@ class SqlImageRepository:
         )
         return int(await self._connection.scalar(live) or 0)
 
+    async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
+        live = [images.c.account_id == account_id, images.c.state.in_([ImageState.PENDING, ImageState.STORED])]
+        if until is not None:
+            live.append(images.c.due_at <= until)
+        query = select(*WHOLE).where(*live).order_by(images.c.due_at, images.c.id).limit(limit)
+        return tuple(_image(row) for row in await self._connection.execute(query))
+
     async def overdue(self, now: datetime) -> Overdue:
         total = Overdue()
         for days in RetentionPolicy.ALL_DAYS:

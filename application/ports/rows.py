@@ -148,6 +148,13 @@ class ImageRepository(Protocol):
         """Images that are stored or on their way. Until this transaction ends, no other counts in the same account."""
         ...
 
+    async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
+        """Images of an account that are stored or on their way, those that go first first.
+
+        until: only what is stored and gone by then, or was to be stored by then.
+        """
+        ...
+
     async def overdue(self, now: datetime) -> Overdue:
         """Images past their expiry that are still there."""
         ...

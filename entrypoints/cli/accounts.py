@@ -9,7 +9,7 @@ import click
 from domain.account import Account, ApiKey, KeyId
 from domain.errors import AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
-from entrypoints.cli.console import as_json, confirmed, run, show, show_one
+from entrypoints.cli.console import EXIT_UNAVAILABLE, as_json, confirm, confirmed, run, show, show_one
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -113,8 +113,8 @@ def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
     if dry_run:
         show_one({"keysRefused": run(lambda container: _count_live_keys(container, name))}, json_output=json_output)
         return
-    if not yes:
-        click.confirm(f"Deactivate {name}? All its clients will be refused at once.", abort=True, err=True)
+    count = run(lambda container: _count_live_keys(container, name))
+    confirm(f"Deactivate {name}? Clients that use its {count} keys will be refused at once.", yes=yes)
     _change(name, lambda account: replace(account, is_active=False), json_output=json_output)
 
 
@@ -124,6 +124,40 @@ def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
 def activate(name: str, json_output: bool) -> None:
     """Accept the keys of the account NAME again."""
     _change(name, lambda account: replace(account, is_active=True), json_output=json_output)
+
+
+@accounts.command("delete")
+@click.argument("name")
+@confirmed
+@click.option("--dry-run", is_flag=True, help="Only count what would go.")
+@as_json
+def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
+    """Revoke all keys of the account NAME and delete all its images. Run it again after an outage.
+
+    The name stays taken and the account can be activated again, for new images: records of erasures name it.
+
+    \b
+    Example: tryon-images accounts delete acme --dry-run
+    """
+
+    async def count(container: "Container") -> dict[str, int]:
+        keys = await _count_live_keys(container, name)
+        async with container.work().read() as repositories:
+            account = await repositories.accounts.find_by_name(name)
+            return {"keys": keys, "images": await repositories.images.count_live(account.account_id) if account else 0}
+
+    there = run(count)
+    if dry_run:
+        show_one({"keysRevoked": there["keys"], "imagesDeleted": there["images"]}, json_output=json_output)
+        return
+    confirm(f"Delete {there['images']} images and {there['keys']} keys of {name}? This cannot be undone.", yes=yes)
+    done = run(lambda container: container.delete_account().execute(name))
+    show_one(
+        {"keysRevoked": done.keys, "imagesDeleted": done.images, "bytesLeft": done.bytes_left}, json_output=json_output
+    )
+    if done.bytes_left:
+        click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)
+        raise SystemExit(EXIT_UNAVAILABLE)
 
 
 @click.group()
@@ -173,11 +207,11 @@ def revoke_key(key_id: str, yes: bool, dry_run: bool, json_output: bool) -> None
     \b
     Example: tryon-images keys revoke 3f9a1c20b7de --yes
     """
+    key = run(lambda container: _the_key(container, KeyId(key_id)))
     if dry_run:
-        show_one(_key(run(lambda container: _the_key(container, KeyId(key_id)))), json_output=json_output)
+        show_one(_key(key), json_output=json_output)
         return
-    if not yes:
-        click.confirm(f"Revoke {key_id}? Clients that use it will be refused at once.", abort=True, err=True)
+    confirm(f"Revoke {key_id}? Clients that use it will be refused at once.", yes=yes)
     show_one(_key(run(lambda container: container.revoke_key().execute(KeyId(key_id)))), json_output=json_output)
 
 

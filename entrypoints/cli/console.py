@@ -25,11 +25,13 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 EXIT_FAILED: Final = 1  # what was asked for could not be done
+EXIT_USAGE: Final = 2  # the command line is not complete
 EXIT_UNAVAILABLE: Final = 3  # database or storage is down: trying again may help
 EXIT_CONFIGURATION: Final = 4  # a TRYON_ variable is wrong
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
 confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
+limit_rows = click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Lines.")
 
 
 def run(work: Callable[["Container"], Awaitable[T]]) -> T:
@@ -67,6 +69,15 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """Say what is wrong and leave."""
     click.echo(f"Error: {message}", err=True)
     sys.exit(code)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only after a yes: of the command line, or of a person on a terminal."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail(f"{question} There is no terminal to answer on: say --yes.", EXIT_USAGE)
+    click.confirm(question, abort=True, err=True)
 
 
 def show(rows: Sequence[Row], *, json_output: bool, empty: str) -> None:

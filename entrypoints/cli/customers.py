@@ -16,6 +16,7 @@ from entrypoints.cli.console import (
     EXIT_FAILED,
     EXIT_UNAVAILABLE,
     as_json,
+    confirm,
     confirmed,
     fail,
     progress,
@@ -70,8 +71,7 @@ def erase_customer(
     if dry_run:
         show_one({"wouldErase": run(count)}, json_output=json_output)
         return
-    if not yes:
-        click.confirm("Erase this customer? This cannot be undone.", abort=True, err=True)
+    confirm(f"Erase this customer and {run(count)} images? This cannot be undone.", yes=yes)
     outcome, remains = run(erase)
     proof = _proof(remains) if remains else {}
     show_one(

@@ -1,10 +1,10 @@
 """The database: its schema, and what is overdue in it."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from application.purge import PurgeReport
 from entrypoints.cli.console import as_json, run, show_one
 
 if TYPE_CHECKING:
@@ -53,10 +53,20 @@ def purge(json_output: bool) -> None:
     Example, in cron: */5 * * * * tryon-images purge --json
     """
 
-    async def execute(container: "Container") -> dict[str, int]:
-        return asdict(await container.purge_overdue().execute())
+    async def execute(container: "Container") -> PurgeReport:
+        report: PurgeReport = await container.purge_overdue().execute()
+        return report
 
     report = run(execute)
-    show_one(report, json_output=json_output)
-    if report["left_for_later"]:
+    show_one(
+        {
+            "expired": report.expired,
+            "interrupted": report.interrupted,
+            "removed": report.removed,
+            "leftForLater": report.left_for_later,
+            "erasuresCompleted": report.erasures_completed,
+        },
+        json_output=json_output,
+    )
+    if report.left_for_later:
         raise SystemExit(3)

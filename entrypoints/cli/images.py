@@ -1,5 +1,6 @@
 """Single images, for the operator."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -7,7 +8,7 @@ import click
 from domain.account import AccountId
 from domain.errors import AccountNotFound, ImageNotFound
 from domain.image import ImageId, UploadedImage
-from entrypoints.cli.console import as_json, confirmed, run, show_one
+from entrypoints.cli.console import as_json, confirm, confirmed, limit_rows, run, show, show_one
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -18,6 +19,30 @@ of_account = click.option("--account", default="default", show_default=True, hel
 @click.group()
 def images() -> None:
     """Images that are kept."""
+
+
+@images.command("list")
+@of_account
+@click.option("--expiring", type=click.FloatRange(0, 24 * 30), metavar="HOURS", help="Only what is gone within HOURS.")
+@limit_rows
+@as_json
+def list_images(account: str, expiring: float | None, limit: int, json_output: bool) -> None:
+    """List the images of an account that are kept, those that go first first. Ids, dates and sizes; no customers.
+
+    \b
+    Example: tryon-images images list --account acme --expiring 24
+    """
+
+    async def find(container: "Container") -> list[UploadedImage]:
+        account_id = await _account_id(container, account)
+        until = None if expiring is None else container.clock().now() + timedelta(hours=expiring)
+        async with container.work().read() as repositories:
+            found = await repositories.images.live_of(account_id, until, limit)
+        return [image for image in found if image.photo is not None]
+
+    columns = ("imageId", "createdAt", "expiresAt", "keepForDays", "width", "height", "sizeBytes", "warnings")
+    rows = [{name: facts[name] for name in columns} for facts in map(_facts, run(find))]
+    show(rows, json_output=json_output, empty="There are no such images.")
 
 
 @images.command("show")
@@ -51,11 +76,11 @@ def delete_image(image_id: str, account: str, yes: bool, dry_run: bool) -> None:
     async def delete(container: "Container") -> None:
         await container.delete_image().execute(ImageId(image_id), await _account_id(container, account))
 
+    found = run(look).image_id
     if dry_run:
-        click.echo(f"Would delete {run(look).image_id}.")
+        click.echo(f"Would delete {found}.")
         return
-    if not yes:
-        click.confirm(f"Delete {image_id}? This cannot be undone.", abort=True, err=True)
+    confirm(f"Delete {found}? This cannot be undone.", yes=yes)
     run(delete)
     click.echo(f"Deleted {image_id}.")
 

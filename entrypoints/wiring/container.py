@@ -24,7 +24,14 @@ from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
 from application.keep_picture import KeepPicture
 from application.limit_rate import LimitRate
-from application.manage_accounts import ChangeAccount, CreateAccount, CreateKey, ListAccounts, RevokeKey
+from application.manage_accounts import (
+    ChangeAccount,
+    CreateAccount,
+    CreateKey,
+    DeleteAccount,
+    ListAccounts,
+    RevokeKey,
+)
 from application.page_pass import PagePass
 from application.ports.system import Clock, RateLimiter
 from application.preview_link import OpenPreview, PreviewLinks
@@ -193,6 +200,7 @@ class Container(DeclarativeContainer):
     )
     create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
     change_account = providers.Factory(ChangeAccount, work=work)
+    delete_account = providers.Factory(DeleteAccount, work=work, finish=finish_deletion, clock=clock)
     create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
     revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
     list_accounts = providers.Factory(ListAccounts, work=work)

@@ -66,11 +66,75 @@ def test_a_key_is_kept_as_a_digest_only(shell: Shell) -> None:
     assert all(secret not in path.read_bytes() for path in shell.data_dir.iterdir() if path.is_file())
 
 
-def test_revoking_asks_first(shell: Shell) -> None:
+def test_revoking_asks_first(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     shell("accounts", "create", "acme")
     key_id = shell.json("keys", "create", "--account", "acme")["id"]
-    assert shell("keys", "revoke", key_id, stdin="n\n").exit_code == 1
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    asked = shell("keys", "revoke", key_id, stdin="n\n")
+    assert (asked.exit_code, "Clients that use it" in asked.stderr) == (1, True)
     assert shell.json("keys", "list")[0]["revokedAt"] is None
+    assert shell("keys", "revoke", key_id, stdin="y\n").exit_code == 0
+    assert shell.json("keys", "list")[0]["revokedAt"] is not None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("keys", "revoke", "KEY"),
+        ("accounts", "deactivate", "acme"),
+        ("accounts", "delete", "acme"),
+        ("customers", "erase", "ann", "--account", "acme"),
+    ],
+)
+def test_where_nobody_can_answer_the_word_is_named_that_goes_on(shell: Shell, command: tuple[str, ...]) -> None:
+    shell("accounts", "create", "acme")
+    key_id = shell.json("keys", "create", "--account", "acme")["id"]
+    done = shell(*(key_id if word == "KEY" else word for word in command), stdin="")
+    assert done.exit_code == 2
+    assert "say --yes" in done.stderr
+    assert shell.json("keys", "list")[0]["revokedAt"] is None
+    assert shell.json("accounts", "list")[0]["active"] is True
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("keys", "revoke", "nothing"),
+        ("accounts", "deactivate", "nobody"),
+        ("accounts", "delete", "nobody"),
+        ("images", "delete", "img_1"),
+        ("customers", "erase", "ann", "--account", "nobody"),
+    ],
+)
+def test_nobody_is_asked_about_what_is_not_there(shell: Shell, command: tuple[str, ...]) -> None:
+    done = shell(*command, stdin="")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: There is no ")
+
+
+def test_a_label_is_shown_as_it_is_and_whole(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    labels = ("[kiosk 7]", "[/x]", "a" * 200, "two\nlines \x1b[31m")
+    for label in labels:
+        assert shell("keys", "create", "--account", "acme", "--label", label).exit_code == 0
+    shown = shell("keys", "list", "--account", "acme").stdout
+    for text in ("[kiosk 7]", "[/x]", "a" * 200, "two\\nlines \\x1b[31m"):
+        assert text in shown
+    assert len(shown.splitlines()) == 1 + len(labels)
+    for key in shell.json("keys", "list"):
+        assert key["id"] in shown
+        assert key["createdAt"] in shown
+
+
+def test_an_account_is_deleted_with_its_keys(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    shell("keys", "create", "--account", "acme")
+    assert shell.json("accounts", "delete", "acme", "--dry-run") == {"keysRevoked": 1, "imagesDeleted": 0}
+    done = shell.json("accounts", "delete", "acme", "--yes")
+    assert done == {"keysRevoked": 1, "imagesDeleted": 0, "bytesLeft": 0}
+    assert shell.json("keys", "list")[0]["revokedAt"] is not None
+    assert shell.json("accounts", "list")[0]["active"] is False
+    assert shell.json("accounts", "delete", "acme", "--yes")["keysRevoked"] == 0
 
 
 def test_a_dry_run_of_revoking_shows_the_key_and_revokes_nothing(shell: Shell) -> None:
@@ -162,7 +226,7 @@ def test_deactivating_counts_and_asks_first_and_can_be_undone(shell: Shell) -> N
     shell("accounts", "create", "acme")
     shell("keys", "create", "--account", "acme")
     assert shell.json("accounts", "deactivate", "acme", "--dry-run") == {"keysRefused": 1}
-    assert shell("accounts", "deactivate", "acme", stdin="n\n").exit_code == 1
+    assert shell("accounts", "deactivate", "acme", stdin="n\n").exit_code == 2
     assert shell.json("accounts", "list")[0]["active"] is True
     assert shell.json("accounts", "deactivate", "acme", "--yes")["active"] is False
     assert shell.json("accounts", "activate", "acme")["active"] is True

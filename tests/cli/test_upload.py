@@ -209,3 +209,24 @@ def test_an_account_that_is_not_there_is_told(tmp_path: Path) -> None:
         done = CliRunner().invoke(main, ["upload", str(photo), "--account", "nobody"], env=environment)
     assert done.exit_code == 1
     assert "ACCOUNT_NOT_FOUND" in done.stdout
+
+
+def test_what_was_uploaded_is_listed_and_goes_with_its_account(tmp_path: Path) -> None:
+    for name, size in (("one", 400), ("two", 440)):
+        (tmp_path / f"{name}.jpg").write_bytes(a_jpeg(size, size))
+    with an_embedded_service(tmp_path / "data") as environment:
+
+        def run(*command: str) -> Result:
+            return CliRunner().invoke(main, command, env=environment)
+
+        photos = (str(tmp_path / "one.jpg"), str(tmp_path / "two.jpg"))
+        uploaded = run("upload", *photos, "--account", "acme", "--json").stdout.splitlines()
+        ids = {json.loads(line)["imageId"] for line in uploaded}
+        listed = json.loads(run("images", "list", "--account", "acme", "--json").stdout)
+        assert {image["imageId"] for image in listed} == ids
+        assert json.loads(run("images", "list", "--account", "acme", "--expiring", "1", "--json").stdout) == []
+        assert len(json.loads(run("images", "list", "--account", "acme", "--expiring", "73", "--json").stdout)) == 2
+        assert len(json.loads(run("images", "list", "--account", "acme", "--limit", "1", "--json").stdout)) == 1
+        deleted = json.loads(run("accounts", "delete", "acme", "--yes", "--json").stdout)
+        assert deleted == {"keysRevoked": 0, "imagesDeleted": 2, "bytesLeft": 0}
+    assert list((tmp_path / "data" / "objects").rglob("*.jpg")) == []

@@ -394,6 +394,21 @@ class UnitOfWorkContract:
             await repositories.images.mark_deleting(marked.image_id, ACME, SOON)
             assert await repositories.images.count_live(ACME) == 2
 
+    async def test_an_accounts_live_images_are_listed_in_the_order_in_which_they_go(self, work: UnitOfWork) -> None:
+        await given_stored(work, an_image("img_1", keep_for_days=7))
+        await given_stored(work, an_image("img_2", keep_for_days=1))
+        await given_pending(work, an_image("img_3"))
+        await given_stored(work, an_image("img_4", account_id=OTHER))
+        marked = await given_stored(work, an_image("img_5", keep_for_days=3))
+        async with work.begin() as repositories:
+            await repositories.images.mark_deleting(marked.image_id, ACME, SOON)
+        async with work.read() as repositories:
+            listed = await repositories.images.live_of(ACME, None, 10)
+            assert [image.image_id for image in listed] == ["img_3", "img_2", "img_1"]
+            assert [image.image_id for image in await repositories.images.live_of(ACME, None, 2)] == ["img_3", "img_2"]
+            soon = await repositories.images.live_of(ACME, NOON + timedelta(days=2), 10)
+            assert [image.image_id for image in soon] == ["img_3", "img_2"]
+
     async def test_a_changed_account_keeps_its_name_and_its_erasures(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:
             await repositories.erasures.advance_epoch(ACME)
