@@ -1,7 +1,7 @@
 """Work off the queue of generations, one at a time; any number of workers may do so at once."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from application.keep_picture import KeepPicture
@@ -24,12 +24,16 @@ from domain.photo import SourceFormat
 
 @dataclass(frozen=True, slots=True)
 class GenerationOutcome:
-    """What came of one attempt, for the log. `status` is PENDING when there will be another one."""
+    """What came of one attempt, for the log. `status` is PENDING when there will be another one.
+
+    `waited`: from the request to this attempt.
+    """
 
     generation_id: GenerationId
     status: GenerationStatus
     attempts: int
     code: str | None
+    waited: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class RunNextGeneration:
         if generation is None:
             return None
         try:
-            return await self._run(generation)
+            waited = self.clock.now() - generation.created_at
+            return replace(await self._run(generation), waited=waited)
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(generation))
             raise

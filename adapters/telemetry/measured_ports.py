@@ -6,30 +6,49 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol
 
+from adapters.telemetry import metrics
 from application.ports.objects import ObjectStore
-from application.ports.photos import OpenPhoto, PersonDetector, PhotoProcessor, PreparedPhoto
+from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories, UnitOfWork
 from application.request_trace import Stage, note
-from domain.person import SeenPhoto
+from domain.errors import Overloaded
+
+
+class _StorageErrors:
+    """A context manager that counts an outage by its cause."""
+
+    __slots__ = ("_operation",)
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Overloaded):
+            metrics.STORAGE_ERRORS.labels(self._operation, error.cause).inc()
 
 
 class MeasuredObjectStore:
-    """The stage `store`."""
+    """The stage `store`, and failures by operation and cause."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
     async def put(self, name: str, data: bytes) -> None:
-        with Stage("store"):
+        with Stage("store"), _StorageErrors("put"):
             await self._objects.put(name, data)
 
     async def get(self, name: str) -> bytes | None:
-        with Stage("store"):
+        with Stage("store"), _StorageErrors("get"):
             return await self._objects.get(name)
 
     async def delete(self, names: Iterable[str]) -> frozenset[str]:
         with Stage("store"):
-            return await self._objects.delete(names)
+            left = await self._objects.delete(names)
+        if left:
+            metrics.STORAGE_ERRORS.labels("delete", "left").inc(len(left))
+        return left
 
     def names(self, after: str = "") -> AsyncIterator[str]:
         return self._objects.names(after)
@@ -38,7 +57,8 @@ class MeasuredObjectStore:
         await self._objects.sweep(now)
 
     async def check(self) -> None:
-        await self._objects.check()
+        with _StorageErrors("check"):
+            await self._objects.check()
 
 
 class MeasuredTransaction:
@@ -54,8 +74,9 @@ class MeasuredTransaction:
         self._stage.__enter__()
         try:
             return await self._transaction.__aenter__()
-        except BaseException:
+        except BaseException as error:
             self._stage.__exit__()
+            _count_database_error(error)
             raise
 
     async def __aexit__(
@@ -63,8 +84,16 @@ class MeasuredTransaction:
     ) -> bool | None:
         try:
             return await self._transaction.__aexit__(kind, error, trace)
+        except Overloaded as outage:
+            _count_database_error(outage)
+            raise
         finally:
             self._stage.__exit__()
+
+
+def _count_database_error(error: BaseException) -> None:
+    if isinstance(error, Overloaded):
+        metrics.DATABASE_ERRORS.labels(error.cause).inc()
 
 
 class MeasuredUnitOfWork:
@@ -118,14 +147,3 @@ class NotedPhotoProcessor:
             stored_bytes=len(prepared.jpeg),
         )
         return prepared
-
-
-class MeasuredPersonDetector:
-    """The stage `detect`, inside a photo worker."""
-
-    def __init__(self, detector: PersonDetector) -> None:
-        self._detector = detector
-
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
-        with Stage("detect"):
-            return self._detector.detect(photo)

@@ -4,19 +4,20 @@ Several server processes share them through files (prometheus-client's multiproc
 when it is asked for: gauges are set by those who know, every few seconds.
 """
 
-import os
+from collections import Counter as Tally
 from functools import cache
-from pathlib import Path
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import Counter, Gauge, Histogram
 
 from application.request_trace import ObservedRequest, StageName
+from application.run_generation import GenerationOutcome
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's own variable; it has to be set before this module is imported."""
 
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_GENERATION_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)
 _STAGE_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 REQUESTS: Final = Counter(
@@ -27,8 +28,8 @@ REQUEST_SECONDS: Final = Histogram(
 )
 STAGE_SECONDS: Final = Histogram(
     "tryon_stage_seconds",
-    "What requests spent their time on: reading the body, waiting for a photo worker, decode, detect, encode, encode, "
-    "store, database.",
+    "What requests spent their time on: reading the body, waiting for a photo worker, decode, detect, encode, store, "
+    "database.",
     ["stage"],
     buckets=_STAGE_SECONDS,
 )
@@ -40,6 +41,38 @@ IMAGES: Final = Counter(
     "Uploads whose photo was looked at, by its format and what became of it: stored, or an error code.",
     ["format", "outcome"],
 )
+PHOTO_WAIT_SECONDS: Final = Histogram(
+    "tryon_photo_wait_seconds", "How long a photo waited for a worker.", buckets=_STAGE_SECONDS
+)
+PHOTO_SECONDS: Final = Histogram(
+    "tryon_photo_seconds", "How long a worker took over a photo, by its format.", ["format"], buckets=_STAGE_SECONDS
+)
+GENERATIONS: Final = Counter(
+    "tryon_generations_total", "Attempts at a try-on, by what came of them: COMPLETED, or an error code.", ["outcome"]
+)
+GENERATION_WAIT_SECONDS: Final = Histogram(
+    "tryon_generation_wait_seconds", "From the request for a try-on to its first attempt.", buckets=_GENERATION_SECONDS
+)
+GENERATION_SECONDS: Final = Histogram(
+    "tryon_generation_seconds", "Duration of one attempt at a try-on.", ["outcome"], buckets=_GENERATION_SECONDS
+)
+ACCOUNT_REQUESTS: Final = Counter(
+    "tryon_account_requests_total",
+    "Requests by account and code of the answer; `account` is its id only where an operator asked for it, else `all`.",
+    ["account", "code"],
+)
+ACTIVE_ACCOUNTS: Final = Gauge(
+    "tryon_active_accounts", "Accounts that asked for something in the last half minute.", multiprocess_mode="livemax"
+)
+BUSIEST_ACCOUNT_REQUESTS: Final = Gauge(
+    "tryon_busiest_account_requests",
+    "Requests of the account that asked for most in the last half minute; of one server process.",
+    multiprocess_mode="livemax",
+)
+STORAGE_ERRORS: Final = Counter(
+    "tryon_storage_errors_total", "Failures of the object storage, by operation and cause.", ["operation", "cause"]
+)
+DATABASE_ERRORS: Final = Counter("tryon_database_errors_total", "Failures of the database, by cause.", ["cause"])
 ERASURES: Final = Counter("tryon_erasures_total", "Erasures of customers that clients asked for and got.")
 
 UPLOADS_IN_HAND: Final = Gauge("tryon_uploads_in_hand", "Uploads that hold a slot.", multiprocess_mode="livesum")
@@ -78,6 +111,11 @@ LAST_PURGE: Final = Gauge(
     "When a purge last went through, in Unix time.",
     multiprocess_mode="mostrecent",
 )
+CLOCK_SKEW_SECONDS: Final = Gauge(
+    "tryon_clock_skew_seconds",
+    "How far this machine's clock is ahead of the database's; expiry goes by this one.",
+    multiprocess_mode="mostrecent",
+)
 PURGED_IMAGES: Final = Counter("tryon_purged_images_total", "Images that a purge removed, with their bytes.")
 
 ALL: Final = (
@@ -86,6 +124,16 @@ ALL: Final = (
     STAGE_SECONDS,
     REJECTIONS,
     IMAGES,
+    PHOTO_WAIT_SECONDS,
+    PHOTO_SECONDS,
+    GENERATIONS,
+    GENERATION_WAIT_SECONDS,
+    GENERATION_SECONDS,
+    ACCOUNT_REQUESTS,
+    ACTIVE_ACCOUNTS,
+    BUSIEST_ACCOUNT_REQUESTS,
+    STORAGE_ERRORS,
+    DATABASE_ERRORS,
     ERASURES,
     UPLOADS_IN_HAND,
     UPLOAD_SLOTS,
@@ -99,6 +147,7 @@ ALL: Final = (
     OLDEST_EXPIRED_SECONDS,
     OPEN_ERASURES,
     LAST_PURGE,
+    CLOCK_SKEW_SECONDS,
     PURGED_IMAGES,
 )
 
@@ -107,18 +156,58 @@ UPLOAD: Final = "uploadImage"
 ERASURE: Final = "eraseCustomer"
 
 
+WORK: Final[tuple[StageName, ...]] = ("decode", "detect", "encode")
+"""The stages of a photo inside a worker."""
+
+
 def observe(request: ObservedRequest) -> None:
     """Count one request."""
     _requests(request.route, request.method, request.status).inc()
     _request_seconds(request.route).observe(request.seconds)
-    for name, seconds in request.trace.seconds_by_stage().items():
+    stages = request.trace.seconds_by_stage()
+    for name, seconds in stages.items():
         _stage_seconds(name).observe(seconds)
     if request.code is not None:
         REJECTIONS.labels(request.code).inc()
-    if request.operation == UPLOAD and (photo_format := request.trace.facts.get("photo_format")):
+    photo_format = request.trace.facts.get("photo_format")
+    if request.operation == UPLOAD and photo_format:
         IMAGES.labels(str(photo_format), request.code or "stored").inc()
+    if "queue" in stages:
+        PHOTO_WAIT_SECONDS.observe(stages["queue"])
+    if photo_format and "decode" in stages:
+        PHOTO_SECONDS.labels(str(photo_format)).observe(sum(stages.get(name, 0.0) for name in WORK))
     if request.operation == ERASURE and request.code is None:
         ERASURES.inc()
+
+
+def observe_generation(outcome: GenerationOutcome, seconds: float) -> None:
+    """Count one attempt at a try-on, which took `seconds`."""
+    name = outcome.code or outcome.status
+    GENERATIONS.labels(name).inc()
+    GENERATION_SECONDS.labels(name).observe(seconds)
+    if outcome.attempts == 1:
+        GENERATION_WAIT_SECONDS.observe(outcome.waited.total_seconds())
+
+
+class AccountMeter:
+    """Figures by account that name none, unless the operator asked for ids."""
+
+    def __init__(self, *, with_ids: bool) -> None:
+        self._with_ids = with_ids
+        self._requests: Tally[str] = Tally()
+
+    def observe(self, request: ObservedRequest) -> None:
+        """Count a request that came with a valid key."""
+        account = request.trace.facts.get("account_id")
+        if account is not None:
+            self._requests[str(account)] += 1
+            ACCOUNT_REQUESTS.labels(str(account) if self._with_ids else "all", request.code or "OK").inc()
+
+    def conclude(self) -> None:
+        """To be called every half minute."""
+        ACTIVE_ACCOUNTS.set(len(self._requests))
+        BUSIEST_ACCOUNT_REQUESTS.set(max(self._requests.values(), default=0))
+        self._requests.clear()
 
 
 # What every request counts in: a look-up here takes a fifth of the time that the library's own takes.
@@ -137,22 +226,3 @@ def _request_seconds(route: str) -> Histogram:
 @cache
 def _stage_seconds(name: StageName) -> Histogram:
     return STAGE_SECONDS.labels(name)
-
-
-def exposition() -> bytes:
-    """All metrics of all server processes, in Prometheus' text format."""
-    folder = os.environ.get(SHARED_FOLDER)
-    if folder is None:
-        return generate_latest(REGISTRY)
-    _forget_the_dead(Path(folder))
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, folder)
-    return generate_latest(registry)
-
-
-def _forget_the_dead(folder: Path) -> None:
-    """A process that is gone has no uploads in hand; what it counted still counts."""
-    for path in folder.glob("gauge_live*_*.db"):
-        process_id = path.stem.rpartition("_")[2]
-        if not Path(f"/proc/{process_id}").exists():
-            multiprocess.mark_process_dead(int(process_id), str(folder))

@@ -9,6 +9,7 @@ import click
 
 from entrypoints.cli.console import run
 from entrypoints.server.background import generating
+from entrypoints.server.metrics_server import serve_metrics
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -31,6 +32,9 @@ def worker(at_once: int) -> None:
 
 async def _work(container: "Container", at_once: int) -> None:
     await container.work().check()
+    settings = container.settings()
+    if settings.metrics_port is not None:
+        serve_metrics(settings.metrics_host, settings.metrics_port)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -80,6 +80,8 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
             check_readiness=service.check_readiness,
             work=container.work(),
             clock=container.clock(),
+            database_clock=container.database_clock(),
+            accounts=container.account_meter(),
         )
         try:
             async with asyncio.TaskGroup() as background:

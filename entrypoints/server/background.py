@@ -58,13 +58,15 @@ async def generating(run_next: RunNextGeneration) -> None:
         else:
             pause = LOOK_EVERY_SECONDS
             if outcome is not None:
+                seconds = time.monotonic() - started_at
+                metrics.observe_generation(outcome, seconds)
                 log.info(
                     "generation_attempted",
                     generation_id=outcome.generation_id,
                     status=outcome.status,
                     attempts=outcome.attempts,
                     code=outcome.code,
-                    seconds=round(time.monotonic() - started_at, 3),
+                    seconds=round(seconds, 3),
                 )
                 continue
         await asyncio.sleep(pause)

@@ -12,6 +12,8 @@ from typing import Final
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX: Final = "tryon-metrics-"
 LOCK: Final = "lock"
+OWNER: Final = "owner"
+"""Names the process whose descendants are the service (adapters/telemetry/exposition.py)."""
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, with a random name
 
 
@@ -24,6 +26,7 @@ def metrics_folder(parent: Path | None = None) -> Iterator[Path]:
     place = parent or (MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
     _sweep(place)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    (folder / OWNER).write_text(str(os.getpid()))
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.environ[VARIABLE] = str(folder)

@@ -12,7 +12,7 @@ class _Metrics(BaseHTTPRequestHandler):
     timeout = READ_SECONDS  # for all of a request: who sends slowly holds a thread
 
     def do_GET(self) -> None:
-        from adapters.telemetry.metrics import exposition  # noqa: PLC0415 - once the shared folder is named
+        from adapters.telemetry.exposition import exposition  # noqa: PLC0415 - once the shared folder is named
 
         if self.path.partition("?")[0] != "/metrics":
             self.send_error(HTTPStatus.NOT_FOUND)

@@ -6,7 +6,9 @@ from typing import Final
 import structlog
 
 from adapters.sandbox.worker_pool import WorkerPool
+from adapters.sql.database_clock import DatabaseClock
 from adapters.telemetry import metrics
+from adapters.telemetry.metrics import AccountMeter
 from application.check_readiness import CheckReadiness
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
@@ -31,12 +33,16 @@ class Watch:
         check_readiness: CheckReadiness,
         work: UnitOfWork,
         clock: Clock,
+        database_clock: DatabaseClock,
+        accounts: AccountMeter,
     ) -> None:
         self._admission = admission
         self._photo_workers = photo_workers
         self._check_readiness = check_readiness
         self._work = work
         self._clock = clock
+        self._database_clock = database_clock
+        self._accounts = accounts
         self._restarts = 0
         self._failing: frozenset[str] = frozenset()
 
@@ -62,6 +68,7 @@ class Watch:
 
     async def look_around(self) -> None:
         """At what all processes share."""
+        self._accounts.conclude()
         failing = await self._check_readiness.execute()
         for part in self._check_readiness.probes:
             metrics.PART_READY.labels(part).set(part not in failing)
@@ -72,8 +79,15 @@ class Watch:
             async with self._work.read() as repositories:
                 overdue = await repositories.images.overdue(self._clock.now())
                 open_erasures = await repositories.erasures.count_open()
+            metrics.CLOCK_SKEW_SECONDS.set(await self._clock_skew())
         except Overloaded:
             return  # `tryon_part_ready` says so, and old figures are better than invented ones
         metrics.EXPIRED_IMAGES.set(overdue.images)
         metrics.OLDEST_EXPIRED_SECONDS.set(overdue.oldest.total_seconds())
         metrics.OPEN_ERASURES.set(open_erasures)
+
+    async def _clock_skew(self) -> float:
+        """Seconds; a database that answers slowly makes it uncertain by half of what it took. Raises: Overloaded."""
+        before = self._clock.now()
+        theirs = await self._database_clock.now()
+        return ((before - theirs) + (self._clock.now() - theirs)).total_seconds() / 2

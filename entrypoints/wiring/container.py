@@ -16,6 +16,7 @@ from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from adapters.system import SystemClock, SystemRandomSource
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
+from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.authenticate import Authenticate
 from application.check_readiness import CheckReadiness, RecentAnswer
@@ -97,7 +98,8 @@ class Container(DeclarativeContainer):
     )
     work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
     traces: providers.Object[Any] = providers.Object(None)
-    telemetry = providers.Singleton(Telemetry, traces)
+    account_meter = providers.Singleton(AccountMeter, with_ids=settings.provided.metrics_by_account)
+    telemetry = providers.Singleton(Telemetry, traces, account_meter)
     database_clock = providers.Singleton(DatabaseClock, engine)
     rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)

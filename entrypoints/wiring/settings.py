@@ -132,6 +132,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Port | None, says("A port for `/metrics`. Not set: on the main port where no stranger gets to it, else off.")
     ] = None
     metrics_host: Annotated[Host, says("Address for that port.")] = "127.0.0.1"
+    metrics_by_account: Annotated[bool, says("Label requests with the ids of accounts. Off: `account` is `all`.")] = (
+        False
+    )
     header_timeout_seconds: Annotated[
         Seconds, says("To receive a request's headers; also how long an idle connection is kept.")
     ] = 30

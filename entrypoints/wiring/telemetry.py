@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.telemetry.metrics import exposition, observe
+from adapters.telemetry.exposition import exposition
+from adapters.telemetry.metrics import AccountMeter, observe
 from application.request_trace import Observer
 from entrypoints.wiring.environment import ConfigurationError, Problem
 
@@ -44,10 +45,12 @@ class Telemetry:
     """Who is told of every request, and where the figures are read."""
 
     traces: "Traces | None"
+    accounts: AccountMeter
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        return (observe, self.traces.record) if self.traces else (observe,)
+        counting = (observe, self.accounts.observe)
+        return (*counting, self.traces.record) if self.traces else counting
 
     def metrics(self) -> bytes:
         """In Prometheus' text format."""

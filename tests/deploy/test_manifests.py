@@ -42,7 +42,7 @@ def named(kind: str, name: str = "tryon-images") -> dict[str, Any]:
 def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = manifest["spec"]
     while "template" in spec or "jobTemplate" in spec:
-        spec = spec.get("jobTemplate", spec.get("template"))["spec"]
+        spec = (spec.get("jobTemplate") or spec["template"])["spec"]
     return spec
 
 

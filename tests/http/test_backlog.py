@@ -17,6 +17,8 @@ def test_the_backlog_is_told_as_long_as_it_is_there(service: Service) -> None:
             check_readiness=service.container.check_readiness(),
             work=service.work,
             clock=service.clock,
+            database_clock=service.container.database_clock(),
+            accounts=service.container.account_meter(),
         ).look_around()
         return (
             REGISTRY.get_sample_value("tryon_expired_images"),

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from adapters.telemetry.exposition import exposition
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
-from adapters.telemetry.metrics import exposition
 from adapters.telemetry.traces import Traces
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
