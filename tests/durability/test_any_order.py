@@ -174,7 +174,7 @@ class AnyOrder(RuleBasedStateMachine):
         photo = self.kept[garment].photo
         if data.draw(st.booleans()):
             photo = self.photo_for(None)
-            source = FileSource(photo)
+            source = FileSource(photo, "products[0].images[0]")
         attempt = self.world.try_on(person, (source,), plan, customer=customer, product_id=product_id)
         result = self.run(self.outcome(attempt, plan))
         if isinstance(result, StartedTryOn):

@@ -161,7 +161,7 @@ async def purge(story: Story, plan: Plan) -> None:
 async def work_off_a_try_on(story: Story, plan: Plan) -> None:
     world = story.world
     person = await story.given(b"person", customer=MINE)
-    started = await world.try_on(person, (FileSource(b"garment"),), customer=MINE)
+    started = await world.try_on(person, (FileSource(b"garment", "products[0].images[0]"),), customer=MINE)
     outcome = await strike(world.work_off(plan), plan)
     await story.assert_promises()
     await world.recover()
@@ -223,7 +223,7 @@ async def test_a_put_that_outlives_its_row_and_loses_one_call_more_leaves_no_obj
     for then_at in range(1, 9):
         async with make_world() as world:
             assert (await world.upload(b"theirs", keep_for_days=1)).image.image_id == THEIRS
-            await world.try_on(THEIRS, (FileSource(b"garment"),))
+            await world.try_on(THEIRS, (FileSource(b"garment", "products[0].images[0]"),))
             plan = Plan(Fault.PAUSES_BEFORE, call=".put", then=fault, then_at=then_at)
             keeping = asyncio.ensure_future(KEPT_BY[kept_by](world, plan))
             await plan.waiting.wait()
