@@ -5,14 +5,13 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from adapters.sql.connection import SqlConnection
-from adapters.sql.prepared import Prepared
+from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 
-FIND_KEY = Prepared(
+FIND_KEY = (
     select(
         accounts,
         api_keys.c.id.label("key_id"),
@@ -24,7 +23,7 @@ FIND_KEY = Prepared(
     .join(api_keys, api_keys.c.account_id == accounts.c.id)
     .where(api_keys.c.id == bindparam("key"))
 )
-FIND_BY_NAME = Prepared(select(accounts).where(accounts.c.name == bindparam("name")))
+FIND_BY_NAME = select(accounts).where(accounts.c.name == bindparam("name"))
 
 
 class SqlAccountRepository:
@@ -66,7 +65,7 @@ class SqlAccountRepository:
         return _account(row) if row else None
 
     async def find_by_name(self, name: str) -> Account | None:
-        row = await FIND_BY_NAME.row(self._connection, name=name)
+        row = (await self._connection.execute(FIND_BY_NAME, {"name": name})).one_or_none()
         return _account(row) if row else None
 
     async def list(self) -> tuple[Account, ...]:
@@ -86,7 +85,7 @@ class SqlAccountRepository:
         )
 
     async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
-        row = await FIND_KEY.row(self._connection, key=key_id)
+        row = (await self._connection.execute(FIND_KEY, {"key": key_id})).one_or_none()
         if row is None:
             return None
         key = ApiKey(

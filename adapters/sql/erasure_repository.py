@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, exists, func, insert, select, tuple_, update
 
-from adapters.sql.connection import SqlConnection
+from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, erased_images, erasures, images, tombstones
 from domain.account import AccountId
 from domain.customer import Customer

@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from adapters.sql.connection import SqlConnection
-from adapters.sql.prepared import Prepared
+from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import generations
 from domain.account import AccountId
 from domain.customer import Customer
@@ -16,14 +15,12 @@ from domain.image import ImageId
 from domain.retention import RetentionPolicy
 
 IDS = msgspec.json.Decoder(tuple[str, ...])
-FIND = Prepared(
-    select(generations).where(
-        generations.c.id == bindparam("generation"), generations.c.account_id == bindparam("account")
-    )
+FIND = select(generations).where(
+    generations.c.id == bindparam("generation"), generations.c.account_id == bindparam("account")
 )
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
 # PostgreSQL passes over rows that another worker is claiming just now; SQLite has one writer at a time.
-FIND_DUE = Prepared(
+FIND_DUE = (
     select(generations.c.id)
     .where(generations.c.due_at <= bindparam("now"), or_(*(generations.c.status == status for status in OPEN)))
     .order_by(generations.c.due_at)
@@ -60,16 +57,16 @@ class SqlGenerationRepository:
         )
 
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
-        row = await FIND.row(self._connection, generation=generation_id, account=account_id)
+        row = (await self._connection.execute(FIND, {"generation": generation_id, "account": account_id})).one_or_none()
         return _generation(row) if row else None
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
-        due = await FIND_DUE.row(self._connection, now=now)
+        due = await self._connection.scalar(FIND_DUE, {"now": now})
         if due is None:
             return None
         claimed = await self._connection.execute(
             update(generations)
-            .where(generations.c.id == due.id)
+            .where(generations.c.id == due)
             .values(
                 status=GenerationStatus.PROCESSING,
                 attempts=generations.c.attempts + 1,

@@ -8,8 +8,7 @@ import msgspec
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from adapters.sql.connection import SqlConnection
-from adapters.sql.prepared import Prepared
+from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, images
 from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
 from domain.account import AccountId
@@ -38,20 +37,8 @@ WHOLE = (
     *(images.c.created_at, images.c.photo, images.c.key_digest, images.c.fingerprint),
 )
 """What an image is made of again."""
-FIND_BY_KEY = Prepared(
-    select(*WHOLE).where(images.c.account_id == bindparam("account"), images.c.key_digest == bindparam("key"))
-)
-FIND = Prepared(select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account")))
-RESERVED = (
-    *("id", "account_id", "customer_id", "state", "keep_for_days"),
-    *("created_at", "due_at", "key_digest", "fingerprint"),
-)
-RESERVE = Prepared(insert(images).values({name: bindparam(name) for name in RESERVED}))
-PUBLISH = Prepared(
-    update(images)
-    .where(images.c.id == bindparam("image"), images.c.state == ImageState.PENDING)
-    .values(state=ImageState.STORED, due_at=bindparam("due"), photo=bindparam("facts"))
-)
+FIND_BY_KEY = select(*WHOLE).where(images.c.account_id == bindparam("account"), images.c.key_digest == bindparam("key"))
+FIND = select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
 
 
 class SqlImageRepository:
@@ -63,15 +50,11 @@ class SqlImageRepository:
     async def reserve(self, image: UploadedImage) -> None:
         record = image.idempotency
         try:
-            await RESERVE.changes(
-                self._connection,
-                id=image.image_id,
-                account_id=image.account_id,
-                customer_id=image.customer.external_id if image.customer else None,
+            await self._insert(
+                image,
                 state=ImageState.PENDING,
-                keep_for_days=image.retention.keep_for_days,
-                created_at=image.created_at,
                 due_at=image.created_at + UploadedImage.PENDING_LEASE,
+                customer_id=image.customer.external_id if image.customer else None,
                 key_digest=record.key_digest if record else None,
                 fingerprint=record.fingerprint if record else None,
             )
@@ -81,8 +64,12 @@ class SqlImageRepository:
             raise IdempotencyKeyInUse from error  # two copies at once: both found the key free, the index let one in
 
     async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
-        facts = msgspec.json.encode(photo).decode()
-        if await PUBLISH.changes(self._connection, image=image.image_id, due=image.expires_at, facts=facts):
+        published = await self._connection.execute(
+            update(images)
+            .where(images.c.id == image.image_id, images.c.state == ImageState.PENDING)
+            .values(state=ImageState.STORED, due_at=image.expires_at, photo=msgspec.json.encode(photo).decode())
+        )
+        if published.rowcount:
             return PublishOutcome.PUBLISHED
         erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
         return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
@@ -93,20 +80,12 @@ class SqlImageRepository:
             return marked[0]
         if await self._connection.scalar(select(images.c.id).where(images.c.id == image.image_id)):
             return None
-        await self._connection.execute(  # nobody but the image's own upload, which is asking, ever inserts its row
-            insert(images).values(
-                id=image.image_id,
-                account_id=image.account_id,
-                state=ImageState.DELETING,
-                keep_for_days=image.retention.keep_for_days,
-                created_at=image.created_at,
-                due_at=retry_at,
-            )
-        )
+        # Nobody but the image's own upload, which is asking, ever inserts its row.
+        await self._insert(image, state=ImageState.DELETING, due_at=retry_at)
         return ImageToDelete(image.image_id, image.object_name)
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        row = await FIND.row(self._connection, image=image_id, account=account_id)
+        row = (await self._connection.execute(FIND, {"image": image_id, "account": account_id})).one_or_none()
         return _image(row) if row else None
 
     async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
@@ -115,7 +94,7 @@ class SqlImageRepository:
         return _image(row) if row else None
 
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
-        row = await FIND_BY_KEY.row(self._connection, account=account_id, key=key_digest)
+        row = (await self._connection.execute(FIND_BY_KEY, {"account": account_id, "key": key_digest})).one_or_none()
         return _image(row) if row else None
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
@@ -226,6 +205,17 @@ class SqlImageRepository:
         )
         rows = await self._connection.execute(query)
         return tuple(KnownImage(row.id, row.state == ImageState.STORED) for row in rows)
+
+    async def _insert(self, image: UploadedImage, **values: Any) -> None:
+        await self._connection.execute(
+            insert(images).values(
+                id=image.image_id,
+                account_id=image.account_id,
+                keep_for_days=image.retention.keep_for_days,
+                created_at=image.created_at,
+                **values,
+            )
+        )
 
     async def _mark_deleting(
         self, conditions: list[Any], retry_at: datetime, **more: ErasureId | None

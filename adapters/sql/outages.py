@@ -35,24 +35,34 @@ shut down by an operator, I/O error, damaged data."""
 class OutagesAsOverloaded:
     """A context manager that raises Overloaded instead of what says "not now".
 
-    Some of it comes bare: a refused connection of asyncpg (OSError), and what SQLite says to its driver.
+    The one boundary for all that a database's drivers raise: while connecting, executing and committing. Some of it
+    comes bare, past SQLAlchemy: whatever goes wrong while asyncpg connects (OSError and its own errors), its
+    InternalClientError at any time, and what SQLite says to its driver.
     """
 
     def __enter__(self) -> None:
         """Nothing is needed before."""
 
     def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if error is None or (isinstance(error, DBAPIError) and not _is_outage(error)):
-            return
-        if isinstance(error, (DBAPIError, PoolTimeout, OSError, sqlite3.OperationalError)):
+        if error is not None and _is_outage(error):
             cause, cure = diagnose(error)
             raise Overloaded(OUT_OF_REACH, cause=cause, advice=cure) from error
 
 
-def _is_outage(error: DBAPIError) -> bool:
+def _is_outage(error: BaseException) -> bool:
     """Whether trying again later may help. SQLite says `OperationalError` when it is locked, full or read-only."""
-    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout, OSError, sqlite3.OperationalError)):
         return True
-    if isinstance(error.orig, sqlite3.DatabaseError):
-        return type(error.orig) is sqlite3.DatabaseError  # "file is not a database"; our own faults are subclasses
-    return str(getattr(error.orig, "sqlstate", None)).startswith(POSTGRES_OUTAGES)
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _says_not_now(error.orig)
+    return _says_not_now(error)
+
+
+def _says_not_now(error: BaseException | None) -> bool:
+    """An error of asyncpg without an SQLSTATE is about the connection, never about a statement."""
+    if isinstance(error, sqlite3.DatabaseError):
+        return type(error) is sqlite3.DatabaseError  # "file is not a database"; our own faults are subclasses
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate is None:  # asyncpg takes long to import, and is not where SQLite is used: judged by its name
+        return type(error).__module__.startswith("asyncpg.")
+    return str(sqlstate).startswith(POSTGRES_OUTAGES)

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.sql.connection import SqlConnection
+from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import products
 from domain.account import AccountId
 from domain.image import ImageId

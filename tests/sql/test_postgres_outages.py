@@ -1,0 +1,223 @@
+"""Every way in which a real PostgreSQL fails, at connect, execute and commit, is `Overloaded`, and passes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sql.unit_of_work import SqlRepositories, SqlUnitOfWork, create_engine
+from domain.account import KeyId
+from domain.errors import Overloaded
+from domain.image import ImageId
+from tests.builders import ACME, an_account, an_image
+from tests.postgres import PostgresServer
+
+TERMINATE_THE_OTHERS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()"
+)
+SASL_FROM_THE_MIDDLE = b"R\0\0\0\x0a\0\0\0\x0b??"
+"""An authentication that goes on before it began (PostgreSQL, "Message Formats")."""
+
+
+def database_in(url: str) -> str:
+    return url.rpartition("/")[2].partition("?")[0]
+
+
+@asynccontextmanager
+async def work_on(url: str, **limits: int) -> AsyncIterator[SqlUnitOfWork]:
+    engine = create_engine(url, **{"pool_size": 4, "statement_seconds": 1, **limits})
+    yield SqlUnitOfWork(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(postgres_url, pool_size=4, statement_seconds=5)
+    async with SqlUnitOfWork(engine).begin() as repositories:
+        await repositories.accounts.add(an_account(ACME))
+    yield engine
+    await engine.dispose()
+
+
+async def find_a_key(work: SqlUnitOfWork) -> None:
+    async with work.read() as repositories:
+        await repositories.accounts.find_key(KeyId("unknown"))
+
+
+async def advance(work: SqlUnitOfWork) -> None:
+    async with work.begin() as repositories:
+        await repositories.erasures.advance_epoch(ACME)
+
+
+USES: dict[str, Callable[[SqlUnitOfWork], Awaitable[None]]] = {
+    "read": find_a_key,
+    "write": advance,
+    "check": SqlUnitOfWork.check,
+}
+
+
+@pytest.fixture(params=USES)
+def use(request: pytest.FixtureRequest) -> Callable[[SqlUnitOfWork], Awaitable[None]]:
+    return USES[request.param]
+
+
+async def test_nobody_listens(use: Callable[..., Any]) -> None:
+    async with work_on("postgresql+asyncpg://postgres@127.0.0.1:1/none") as work:
+        with pytest.raises(Overloaded):
+            await use(work)
+
+
+async def test_the_server_hangs_up_at_once(use: Callable[..., Any]) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with work_on(f"postgresql+asyncpg://postgres@127.0.0.1:{port}/none?ssl=disable") as work:
+            with pytest.raises(Overloaded):
+                await use(work)
+
+
+async def test_the_driver_loses_the_thread_while_it_connects(use: Callable[..., Any]) -> None:
+    """An answer that makes no sense is asyncpg's InternalClientError, which is none of SQLAlchemy's."""
+
+    async def talk_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(SASL_FROM_THE_MIDDLE)
+        await reader.read(1000)
+        writer.close()
+
+    async with await asyncio.start_server(talk_nonsense, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with work_on(f"postgresql+asyncpg://postgres@127.0.0.1:{port}/none?ssl=disable") as work:
+            with pytest.raises(Overloaded) as failed:
+                await use(work)
+    assert isinstance(failed.value.__cause__, asyncpg.InternalClientError)
+
+
+async def test_the_driver_loses_the_thread_inside_a_transaction(engine: AsyncEngine) -> None:
+    async def lose_it() -> None:
+        async with SqlUnitOfWork(engine).begin():
+            raise asyncpg.InternalClientError("got result for unknown protocol state")
+
+    with pytest.raises(Overloaded):
+        await lose_it()
+
+
+async def test_too_many_connections(
+    postgres_server: PostgresServer, postgres_url: str, use: Callable[..., Any], engine: AsyncEngine
+) -> None:
+    role = f"few_{database_in(postgres_url)}"
+    await postgres_server.execute(f"CREATE ROLE {role} LOGIN SUPERUSER CONNECTION LIMIT 1")
+    await postgres_server.execute(f"ALTER ROLE {role} NOSUPERUSER")
+    async with engine.begin() as connection:
+        await connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"))
+    try:
+        async with work_on(postgres_url.replace("postgres@", f"{role}@")) as work:
+            answers = await asyncio.gather(*(use(work) for _ in range(40)), return_exceptions=True)
+            assert {type(answer) for answer in answers} <= {type(None), Overloaded}
+            assert any(isinstance(answer, Overloaded) for answer in answers)
+            await use(work)
+    finally:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"DROP OWNED BY {role}"))
+            await connection.execute(text(f"DROP ROLE {role}"))
+
+
+@pytest.mark.usefixtures("engine")
+async def test_an_exhausted_pool(postgres_url: str, use: Callable[..., Any]) -> None:
+    async with work_on(postgres_url, pool_size=1) as work:
+        async with work.begin() as repositories:
+            await repositories.accounts.list()
+            with pytest.raises(Overloaded):
+                await use(work)
+        await use(work)
+
+
+async def reserve(repositories: SqlRepositories) -> None:
+    await repositories.images.reserve(an_image())
+
+
+async def nothing(_: SqlRepositories) -> None:
+    """The commit comes next."""
+
+
+@pytest.mark.parametrize("then", [reserve, nothing], ids=["execute", "commit"])
+async def test_terminated_by_an_administrator_inside_a_transaction(
+    postgres_server: PostgresServer, postgres_url: str, engine: AsyncEngine, then: Callable[..., Any]
+) -> None:
+    work = SqlUnitOfWork(engine)
+
+    async def be_terminated() -> None:
+        async with work.begin() as repositories:
+            await repositories.erasures.advance_epoch(ACME)
+            await postgres_server.execute(TERMINATE_THE_OTHERS.format(database_in(postgres_url)))
+            await then(repositories)
+
+    with pytest.raises(Overloaded):
+        await be_terminated()
+    async with work.read() as repositories:
+        assert await repositories.accounts.find(ACME) == an_account(ACME)  # nothing of it is kept
+    await advance(work)
+
+
+async def test_terminated_inside_a_transaction_that_is_rolled_back(
+    postgres_server: PostgresServer, postgres_url: str, engine: AsyncEngine
+) -> None:
+    work = SqlUnitOfWork(engine)
+
+    async def be_terminated_and_raise() -> None:
+        async with work.begin() as repositories:
+            await repositories.erasures.advance_epoch(ACME)
+            await postgres_server.execute(TERMINATE_THE_OTHERS.format(database_in(postgres_url)))
+            raise ZeroDivisionError
+
+    with pytest.raises((Overloaded, ZeroDivisionError)):
+        await be_terminated_and_raise()
+    await advance(work)
+
+
+async def test_terminated_while_a_statement_waits(
+    postgres_server: PostgresServer, postgres_url: str, engine: AsyncEngine
+) -> None:
+    work = SqlUnitOfWork(engine)
+    async with engine.connect() as holder:
+        await holder.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
+        waiting = asyncio.create_task(find_a_key(work))
+        await asyncio.sleep(0.2)
+        await postgres_server.execute(TERMINATE_THE_OTHERS.format(database_in(postgres_url)))
+        with pytest.raises(Overloaded):
+            await waiting
+    await find_a_key(work)
+
+
+async def test_a_database_that_went_away(postgres_server: PostgresServer, use: Callable[..., Any]) -> None:
+    async with work_on(postgres_server.url("never_made")) as work:
+        with pytest.raises(Overloaded):
+            await use(work)
+
+
+async def test_a_server_that_has_become_read_only(postgres_url: str, engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(f"ALTER DATABASE {database_in(postgres_url)} SET default_transaction_read_only = on")
+        )
+    async with work_on(postgres_url) as work:
+        with pytest.raises(Overloaded):
+            await advance(work)
+        await find_a_key(work)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_one_connection_is_enough_for_every_use(postgres_url: str) -> None:
+    async with work_on(postgres_url, pool_size=1) as work:
+        async with work.begin() as repositories:
+            await repositories.images.reserve(an_image("img_9"))
+            await repositories.images.mark_known_deleting([ImageId("img_9")], an_account().created_at)
+        for one in USES.values():
+            await one(work)
