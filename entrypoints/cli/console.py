@@ -17,6 +17,7 @@ from domain.errors import DomainError, Overloaded
 from entrypoints.server.logging import configure_logging
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.surroundings import prepare_folders
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -39,6 +40,7 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
 
     settings = settings_or_fail()
+    or_fail(lambda: prepare_folders(settings))
 
     async def main() -> T:
         container = Container(settings=settings)
@@ -57,12 +59,17 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
 
 def settings_or_fail() -> Settings:
     """The settings, or one line for each problem with them. From here on log lines go to standard error."""
-    try:
-        settings = load_settings(os.environ)
-    except ConfigurationError as error:
-        fail(f"The configuration is wrong.\n{error}", EXIT_CONFIGURATION)
+    settings = or_fail(lambda: load_settings(os.environ))
     configure_logging(settings.log_level)
     return settings
+
+
+def or_fail(work: Callable[[], T]) -> T:
+    """What `work` returns; a table and an exit code when it finds something wrong with the settings."""
+    try:
+        return work()
+    except ConfigurationError as error:
+        fail(f"The configuration is wrong.\n{error}", EXIT_CONFIGURATION)
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:

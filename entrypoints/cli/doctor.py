@@ -1,26 +1,39 @@
 """Look for what is missing, with a fix for each finding."""
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+import httpx
 
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import as_json, show
+from entrypoints.server.logging import configure_logging
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries, sandbox_problem
 from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.surroundings import expect_free_port, folders_of, prepare_folders
 from entrypoints.wiring.telemetry import check_tracing
 
-MIN_FREE_BYTES = 1024**3
-MAX_CLOCK_DIFFERENCE = timedelta(seconds=1)
+if TYPE_CHECKING:
+    from entrypoints.wiring.container import Container
+
+MIN_FREE_BYTES: Final = 1024**3
+MAX_CLOCK_DIFFERENCE: Final = timedelta(seconds=1)
 """Expiry is compared with this clock; nobody keeps a promise to better than a second."""
+SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only looked at
+MIN_SHARED_BYTES: Final = 16 * 1024**2
+OPTIONAL: Final = {"opentelemetry.sdk": "traces"}
+PROBE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,68 +42,133 @@ class Finding:
 
     check: str
     ok: bool
+    found: str = ""
     fix: str = ""
+
+
+class Unwell(Exception):
+    """Something is off; the text says what to do."""
 
 
 @click.command()
 @as_json
 def doctor(json_output: bool) -> None:
-    """Check settings, libraries, models, sandbox, database, storage, clock, disk; exit code 1 when something is off."""
+    """Check all that the service needs, and decode a photo of each format in the sandbox; exit code 1 when one is off.
+
+    Settings, libraries, models, sandbox, folders, disk, port, database, storage, clock, engine, formats. An engine
+    is sent no picture. The data folder is made if it is missing.
+    """
     try:
         settings = load_settings(os.environ)
     except ConfigurationError as error:
         findings = [
-            Finding("settings", ok=False, fix=f"{problem.variable} takes {problem.takes}") for problem in error.problems
+            Finding(problem.variable, ok=False, found=problem.holds, fix=f"takes {problem.takes}")
+            for problem in error.problems
         ]
     else:
-        findings = [Finding("settings", ok=True), _tracing(), *_local(settings), *asyncio.run(_remote(settings))]
+        configure_logging("warning")
+        findings = [Finding("settings", ok=True), *_local(settings), *asyncio.run(_remote(settings))]
     show([asdict(finding) for finding in findings], json_output=json_output, empty="")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
 
 
-def _tracing() -> Finding:
-    try:
-        check_tracing(os.environ)
-    except ConfigurationError as error:
-        return Finding("tracing", ok=False, fix=str(error))
-    return Finding("tracing", ok=True)
-
-
 def _local(settings: Settings) -> Iterator[Finding]:
-    libraries = missing_system_libraries()
-    yield Finding("system libraries", ok=libraries is None, fix=libraries or "")
-    models = missing_models(settings)
-    yield Finding("models", ok=not models, fix="Run: tryon-images models install" if models else "")
-    problem = sandbox_problem()
-    yield Finding("sandbox", ok=problem is None, fix=problem or "")
-    if settings.keeps_files:
-        folder = settings.storage_folder
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        free = shutil.disk_usage(existing).free
-        fix = "" if free >= MIN_FREE_BYTES else f"Free space under {existing}: {free // 1024**2} MiB are left."
-        yield Finding("disk", ok=not fix, fix=fix)
+    yield _looked_at("tracing", lambda: check_tracing(os.environ))
+    for module, purpose in OPTIONAL.items():
+        there = importlib.util.find_spec(module.partition(".")[0]) is not None
+        yield Finding(f"optional: {module}", ok=True, found="there" if there else f"not there: no {purpose}")
+    yield _looked_at("system libraries", lambda: _expect_nothing(missing_system_libraries()))
+    yield _looked_at("models", lambda: _expect_models(settings))
+    yield _looked_at("sandbox", lambda: _expect_nothing(sandbox_problem()))
+    yield _looked_at("folders", lambda: prepare_folders(settings))
+    for variable, folder in folders_of(settings).items():
+        yield _looked_at(f"folder of {variable}", lambda folder=folder: _look_at_folder(folder))  # type: ignore[misc]
+        yield _looked_at(f"disk of {variable}", lambda folder=folder: _look_at_disk(folder))  # type: ignore[misc]
+    yield _looked_at("temporary folder", _look_at_temporary_folder)
+    yield _looked_at("shared memory", _look_at_shared_memory)
+    yield _looked_at("port", lambda: _look_at_port(settings))
+    yield Finding("page", ok=True, found=f"{settings.base_url}/" if settings.shows_playground else "off")
+
+
+def _looked_at(check: str, look: Callable[[], str | None]) -> Finding:
+    try:
+        return Finding(check, ok=True, found=look() or "")
+    except ConfigurationError as error:
+        (problem, *_) = error.problems
+        return Finding(check, ok=False, found=problem.holds, fix=f"{problem.variable} takes {problem.takes}")
+    except (DomainError, Unwell) as error:
+        return Finding(check, ok=False, fix=str(error))
+    except Exception as error:
+        return Finding(check, ok=False, found=type(error).__name__, fix=_first_line(error))
+
+
+async def _probed(check: str, probe: Callable[[], Awaitable[str | None]]) -> Finding:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            answer = await probe()
+    except TimeoutError:
+        return Finding(check, ok=False, fix=f"It did not answer within {PROBE_SECONDS} seconds.")
+    except Exception as error:
+        failure = error
+
+        def again() -> None:
+            raise failure
+
+        return _looked_at(check, again)
+    return Finding(check, ok=True, found=answer or "")
 
 
 async def _remote(settings: Settings) -> list[Finding]:
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - only once the settings are known to be right
+    from entrypoints.wiring.try_on_engine import probe_engine  # noqa: PLC0415
 
     container = Container(settings=settings)
-    checks: dict[str, Callable[[], Awaitable[Any]]] = {
-        "database": container.work().check,
-        "storage": container.objects().check,
+    checks: dict[str, Callable[[], Awaitable[str | None]]] = {
+        "database": lambda: container.work().check(),
+        "storage": lambda: container.objects().check(),
         "clock": lambda: _compare_clocks(container.clock().now, container.database_clock().now),
+        "engine": lambda: probe_engine(settings),
     }
     try:
-        findings = [await _probe(name, check) for name, check in checks.items()]
-        rules = container.storage_rules()
-        found = await rules.check() if rules else ()
-        return [*findings, *(Finding(finding.check, ok=finding.is_ok, fix=finding.fix) for finding in found)]
+        findings = [await _probed(name, check) for name, check in checks.items()]
+        findings += await _rules(container)
+        return [*findings, *await _photos(container)]
     finally:
         await container.engine().dispose()
 
 
-async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awaitable[datetime]]) -> None:
+async def _rules(container: "Container") -> list[Finding]:
+    async def look() -> str | None:
+        rules = container.storage_rules()
+        found.extend(await rules.check() if rules else ())
+        return None
+
+    found: list[Any] = []
+    whole = await _probed("storage rules", look)
+    return [Finding(rule.check, ok=rule.is_ok, fix=rule.fix) for rule in found] if whole.ok else [whole]
+
+
+async def _photos(container: "Container") -> list[Finding]:
+    """What an upload does with one photo of each format, in the real sandbox."""
+    from entrypoints.wiring.sample_photos import SAMPLES  # noqa: PLC0415 - only the last check needs them
+
+    processor = container.processor()
+    started = await _probed("photo workers", processor.start)
+    if not started.ok:
+        return [started]
+
+    async def decode(photo: bytes) -> str:
+        prepared = await processor.prepare(photo, crop=False)
+        return f"{prepared.source_size.width} x {prepared.source_size.height} decoded"
+
+    try:
+        return [await _probed(f"{kind} photo", lambda photo=photo: decode(photo)) for kind, photo in SAMPLES.items()]  # type: ignore[misc]
+    finally:
+        await processor.close()
+
+
+async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awaitable[datetime]]) -> str:
     """Raises: Overloaded when they differ by more than replicas may."""
     before, database_time, after = ours(), await theirs(), ours()
     off_by = max(before - database_time, database_time - after)
@@ -99,13 +177,77 @@ async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awa
         raise Overloaded(
             f"This clock and the database's differ by {seconds:.1f} s. Set both by NTP (chrony, timesyncd)."
         )
+    return f"{max(off_by, timedelta()).total_seconds():.3f} s apart from the database's"
 
 
-async def _probe(name: str, check: Callable[[], Awaitable[Any]]) -> Finding:
+def _expect_nothing(problem: str | None) -> None:
+    if problem:
+        raise Unwell(problem)
+
+
+def _expect_models(settings: Settings) -> str:
+    if missing := missing_models(settings):
+        raise Unwell(f"Run: tryon-images models install (missing or damaged: {', '.join(missing)})")
+    return str(settings.model_dir.expanduser())
+
+
+def _look_at_folder(folder: Path) -> str:
+    there = _existing(folder)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise Unwell(f"User {os.geteuid()} may not write to {there}. Run: chown {os.geteuid()} {there}")
+    is_open = folder.exists() and folder.stat().st_mode & 0o077
+    return f"{folder}, into which other users may look" if is_open else str(folder)
+
+
+def _look_at_disk(folder: Path) -> str:
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < MIN_FREE_BYTES:
+        raise Unwell(f"Free space under {_existing(folder)}: {free // 1024**2} MiB are left.")
+    return f"{free / 1024**3:.1f} GiB free"
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+
+
+def _look_at_temporary_folder() -> str:
     try:
-        await check()
-    except Overloaded as error:
-        return Finding(name, ok=False, fix=error.advice)
-    except DomainError as error:
-        return Finding(name, ok=False, fix=str(error))
-    return Finding(name, ok=True)
+        with tempfile.TemporaryFile() as file:
+            file.write(b"probe")
+            file.flush()
+    except OSError as error:
+        raise Unwell(f"Nothing can be written to it ({error.strerror}). Set TMPDIR to a folder that can.") from None
+    return tempfile.gettempdir()
+
+
+def _look_at_shared_memory() -> str:
+    """Metrics of all server processes are kept there."""
+    if not os.access(SHARED_MEMORY, os.W_OK):
+        return f"none; metrics are kept in {tempfile.gettempdir()}"
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if free < MIN_SHARED_BYTES:
+        raise Unwell(f"{SHARED_MEMORY} has {free // 1024**2} MiB left. Give it more (docker run --shm-size=64m).")
+    return f"{free // 1024**2} MiB free"
+
+
+def _look_at_port(settings: Settings) -> str:
+    try:
+        expect_free_port(settings)
+    except ConfigurationError:
+        if _answers(settings):
+            return f"{settings.port}: a tryon-images service runs there"
+        raise
+    return f"{settings.port} is free"
+
+
+def _answers(settings: Settings) -> bool:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - where to knock
+    try:
+        answer = httpx.get(f"http://{host}:{settings.port}/health/live", timeout=2, trust_env=False)
+        return bool(answer.json()["status"] == "live")
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")[:200]

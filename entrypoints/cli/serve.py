@@ -9,9 +9,9 @@ import click
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
-from entrypoints.cli.console import EXIT_CONFIGURATION, fail, run, settings_or_fail
-from entrypoints.wiring.environment import ConfigurationError
+from entrypoints.cli.console import fail, or_fail, run, settings_or_fail
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries
+from entrypoints.wiring.surroundings import expect_free_port
 from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
@@ -37,10 +37,8 @@ def serve() -> None:
     Example: TRYON_PORT=9000 TRYON_DATA_DIR=/var/lib/tryon tryon-images serve
     """
     settings = settings_or_fail()
-    try:
-        check_tracing(os.environ)
-    except ConfigurationError as error:
-        fail(f"The configuration is wrong.\n{error}", EXIT_CONFIGURATION)
+    or_fail(lambda: check_tracing(os.environ))
+    or_fail(lambda: expect_free_port(settings))
     if advice := missing_system_libraries():
         fail(advice)
     if missing_models(settings):

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from adapters.try_on.predict_engine import Authorize, PredictEngine
+import httpx
+
+from adapters.try_on.predict_engine import Authorize, NotAuthorized, PredictEngine
 from application.ports.photos import PhotoProcessor
 from application.ports.try_on import TryOnEngine
+from domain.errors import Overloaded
 from entrypoints.wiring.settings import Settings
 
+PROBE_SECONDS: Final = 10
 JPEG_QUALITY: Final = 90
 PARAMETERS: Final[Mapping[str, Any]] = {
     "sampleCount": 1,
@@ -61,3 +65,30 @@ def _bearer(token: str | None) -> Authorize:
         return {"authorization": f"Bearer {token}"} if token else {}
 
     return headers
+
+
+async def probe_engine(settings: Settings) -> str:
+    """Whether the engine can be reached, without a picture. Raises: Overloaded, with what to look at."""
+    match settings.engine:
+        case "vertex":
+            from adapters.try_on.google_tokens import GoogleTokens  # noqa: PLC0415 - as above
+
+            try:
+                await GoogleTokens().headers()
+            except NotAuthorized:
+                raise Overloaded("There are no credentials. Run: gcloud auth application-default login") from None
+            return await _reached(vertex_url(settings))
+        case "http":
+            return await _reached(str(settings.engine_url))
+        case _:
+            return "sandbox: no model is connected"
+
+
+async def _reached(url: str) -> str:
+    """Any answer will do: nothing is asked of the model."""
+    try:
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS) as client:
+            await client.head(url)
+    except (httpx.HTTPError, OSError) as error:
+        raise Overloaded(f"The engine does not answer ({type(error).__name__}). Does it run there?") from None
+    return "it answers"
