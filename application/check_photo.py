@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
+from application.fair_turns import FairTurns
 from application.ports.photos import PhotoProcessor, PreparedPhoto
+from domain.account import AccountId
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.foreign_file import described
 
@@ -17,12 +19,16 @@ class CheckPhoto:
     """What is no photo is named, so that whoever sent it finds the mistake."""
 
     processor: PhotoProcessor
+    turns: FairTurns
 
-    async def execute(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+    async def execute(
+        self, photo: bytes | bytearray | memoryview, account_id: AccountId, *, crop: bool
+    ) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded."""
         if not len(photo):
             raise InvalidImage(NOTHING_CAME)
         try:
-            return await self.processor.prepare(photo, crop=crop)
+            async with self.turns.turn(account_id):
+                return await self.processor.prepare(photo, crop=crop)
         except UnsupportedImageFormat:
             raise UnsupportedImageFormat(described(photo)) from None

@@ -54,7 +54,7 @@ class FileSource:
     """An image that came with the request, as received; `path` is where the request names it."""
 
     photo: bytes | bytearray | memoryview
-    path: str
+    path: str = ""
 
 
 PhotoSource = StoredSource | UrlSource | FileSource

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from application.check_photo import CheckPhoto
 from application.keep_picture import KeepPicture
-from application.ports.photos import PhotoProcessor, PreparedPhoto
+from application.ports.photos import PreparedPhoto
 from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
 from application.preview_link import LinkedImage, PreviewLinks
@@ -45,7 +45,7 @@ class UploadCommand:
 class UploadPhoto:
     """A photo that is kept was prepared, has a link, and nobody asked for its erasure meanwhile."""
 
-    processor: PhotoProcessor
+    check_photo: CheckPhoto
     keep_picture: KeepPicture
     links: PreviewLinks
     clock: Clock
@@ -113,7 +113,7 @@ class UploadPhoto:
     async def _prepare(self, image: UploadedImage, command: UploadCommand) -> tuple[StoredPhoto, bytes, LinkedImage]:
         """The link comes before the image is published: a photo that nobody was told of must not be kept."""
         try:
-            prepared = await CheckPhoto(self.processor).execute(command.photo, crop=command.crop)
+            prepared = await self.check_photo.execute(command.photo, image.account_id, crop=command.crop)
             photo = _facts(prepared, command.warnings)
             return photo, prepared.jpeg, await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
         except BaseException:

@@ -75,8 +75,13 @@ STORAGE_ERRORS: Final = Counter(
 DATABASE_ERRORS: Final = Counter("tryon_database_errors_total", "Failures of the database, by cause.", ["cause"])
 ERASURES: Final = Counter("tryon_erasures_total", "Erasures of customers that clients asked for and got.")
 
-UPLOADS_IN_HAND: Final = Gauge("tryon_uploads_in_hand", "Uploads that hold a slot.", multiprocess_mode="livesum")
-UPLOAD_SLOTS: Final = Gauge("tryon_upload_slots", "Slots for uploads.", multiprocess_mode="livesum")
+UPLOADS_IN_HAND: Final = Gauge("tryon_uploads_in_hand", "Requests with a body.", multiprocess_mode="livesum")
+UPLOAD_MEMORY_BYTES: Final = Gauge(
+    "tryon_upload_memory_bytes", "Claimed by bodies on their way and photos in work.", multiprocess_mode="livesum"
+)
+UPLOAD_MEMORY_LIMIT_BYTES: Final = Gauge(
+    "tryon_upload_memory_limit_bytes", "That may be claimed.", multiprocess_mode="livesum"
+)
 PHOTOS_QUEUED: Final = Gauge("tryon_photos_queued", "Photos that wait for a worker.", multiprocess_mode="livesum")
 PHOTO_WORKERS_BUSY: Final = Gauge(
     "tryon_photo_workers_busy", "Photo workers that are at work.", multiprocess_mode="livesum"
@@ -136,7 +141,8 @@ ALL: Final = (
     DATABASE_ERRORS,
     ERASURES,
     UPLOADS_IN_HAND,
-    UPLOAD_SLOTS,
+    UPLOAD_MEMORY_BYTES,
+    UPLOAD_MEMORY_LIMIT_BYTES,
     PHOTOS_QUEUED,
     PHOTO_WORKERS_BUSY,
     PHOTO_WORKERS_ALIVE,

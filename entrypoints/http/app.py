@@ -30,6 +30,7 @@ def create_app(container: Container) -> Litestar:
         "/tryon/v1",
         route_handlers=[
             images.upload_image,
+            images.check_image,
             images.read_image,
             images.delete_image,
             customers.erase,
@@ -75,7 +76,7 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
         await processor.start()
         service.draining.listen()
         watch = Watch(
-            admission=service.admission,
+            body_memory=service.body_memory,
             photo_workers=container.photo_workers(),
             check_readiness=service.check_readiness,
             work=container.work(),

@@ -23,7 +23,7 @@ ERASE: Final = "/customers/erase"
 @post(ERASE, operation_id="erase", status_code=200)
 async def erase(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody]:
     """Erase one end user's images, results and records; says how many images there were. 202 while storage is down."""
-    sent = (await json_object_of(request, service.settings.upload_min_bytes_per_second)).get("customerId")
+    sent = (await json_object_of(request, service)).get("customerId")
     outcome = await _erase(request, service, sent)
     return Response(ErasureBody.of(outcome), status_code=202 if outcome.bytes_left else 200, headers=_headers(outcome))
 

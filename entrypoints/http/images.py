@@ -1,5 +1,6 @@
 """The routes of images."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from litestar import delete, get, post
@@ -12,8 +13,8 @@ from domain.errors import ImageNotFound, about
 from domain.image import ImageId
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.request_body import body_of
-from entrypoints.http.schemas import ImageBody
+from entrypoints.http.request_body import receiving
+from entrypoints.http.schemas import ImageBody, PhotoCheckBody
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FILE, UploadForm, read_upload_form
 from entrypoints.wiring.settings import Settings
@@ -28,13 +29,24 @@ IdInPath = Annotated[str, PathParameter(name="imageId")]
 )
 async def upload_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
-    async with service.admission.slot(request.user.account_id):
-        form = await _read_form(request, service.settings)
+    async with receiving(request, service) as body:
+        form = await _read_form(request, body, service.settings)
         command = form.to_command(request.user, request.headers.get("idempotency-key"))
         with about(FILE):
             linked = await service.upload_photo.execute(command)
         note(image_id=linked.image.image_id)
         return _body(linked)
+
+
+@post("/images/check", operation_id="checkImage", status_code=200)
+async def check_image(request: RequestWithKey, service: NamedDependency[Service]) -> PhotoCheckBody:
+    """What an upload of this photo would answer; nothing is kept."""
+    async with receiving(request, service) as body:
+        form = await _read_form(request, body, service.settings)
+        command = form.to_command(request.user, None)
+        with about(FILE):
+            prepared = await service.check_photo.execute(command.photo, request.user.account_id, crop=command.crop)
+        return PhotoCheckBody.of(prepared, command.warnings)
 
 
 @get(
@@ -55,8 +67,7 @@ async def delete_image(request: RequestWithKey, image_id: IdInPath, service: Nam
     await service.delete_image.execute(ImageId(image_id), request.user.account_id)
 
 
-async def _read_form(request: AnyRequest, settings: Settings) -> UploadForm:
-    body = body_of(request, settings.upload_min_bytes_per_second)
+async def _read_form(request: AnyRequest, body: AsyncIterator[bytes], settings: Settings) -> UploadForm:
     with Stage("read"):
         return await read_upload_form(request.headers.get("content-type", ""), body, settings.max_file_bytes)
 

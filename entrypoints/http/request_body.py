@@ -1,14 +1,18 @@
-"""Bodies as they arrive: uncompressed, and no slower than the lowest rate."""
+"""Bodies as they arrive: uncompressed, no slower than the lowest rate, and within the memory there is for them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import msgspec
 
 from domain.errors import RequestTimeout, UnsupportedContentEncoding
+from entrypoints.http.admission import BodyClaim
+from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.form_parts import malformed_body
+from entrypoints.http.service import Service
 
 WINDOW_SECONDS: Final = 15
 """Over which the rate is taken: a phone that goes through a tunnel comes out again."""
@@ -17,33 +21,37 @@ AS_IT_IS: Final = frozenset({"", "identity", "aws-chunked"})
 COMPRESSED: Final = frozenset({"gzip", "x-gzip", "br", "deflate", "zstd", "compress"})
 
 
-async def body_of(request: AnyRequest, min_bytes_per_second: int) -> AsyncIterator[bytes]:
-    """The pieces of a body, none of them empty.
+@asynccontextmanager
+async def receiving(request: RequestWithKey, service: Service) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The pieces of a body, none of them empty; the memory for it is held until the end of the block.
 
-    Raises: UnsupportedContentEncoding; RequestTimeout: less than `min_bytes_per_second` in the mean of 15 s.
+    Raises: UnsupportedContentEncoding. Reading raises RequestTimeout: less than the lowest rate in the mean of 15 s;
+    Overloaded: the memory is taken for too long.
     """
     _expect_uncompressed(request)
-    window = _Window(min_bytes_per_second)
+    with service.body_memory.claim(request.user.account_id, request.content_length) as claim:
+        yield _pieces(request, claim, service.settings.upload_min_bytes_per_second)
+
+
+async def _pieces(request: AnyRequest, claim: BodyClaim, min_bytes_per_second: int) -> AsyncIterator[bytes]:
+    window, received_bytes = _Window(min_bytes_per_second), 0
     stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout_at(window.ends_at):
-                chunk = await anext(stream, b"")
-        except TimeoutError as error:
-            raise RequestTimeout(window.received_bytes, WINDOW_SECONDS, min_bytes_per_second) from error
-        if not chunk:
-            return
-        window.count(len(chunk))
+    while chunk := await window.next_of(stream):
+        received_bytes += len(chunk)
+        with window.stopped():
+            await claim.draw(len(chunk))
         yield chunk
+    claim.settle(received_bytes)
 
 
-async def json_object_of(request: AnyRequest, min_bytes_per_second: int) -> dict[str, Any]:
-    """A small JSON object. Raises: ValidationFailed: it is none, or too large; what `body_of` raises."""
+async def json_object_of(request: RequestWithKey, service: Service) -> dict[str, Any]:
+    """A small JSON object. Raises: ValidationFailed: it is none, or too large; what `receiving` raises."""
     data = bytearray()
-    async for chunk in body_of(request, min_bytes_per_second):
-        data += chunk
-        if len(data) > MAX_JSON_BYTES:
-            raise malformed_body(f"has more than {MAX_JSON_BYTES:,} bytes of JSON")
+    async with receiving(request, service) as body:
+        async for chunk in body:
+            data += chunk
+            if len(data) > MAX_JSON_BYTES:
+                raise malformed_body(f"has more than {MAX_JSON_BYTES:,} bytes of JSON")
     return decoded_object(data)
 
 
@@ -62,18 +70,32 @@ class _Window:
     """The time in which the next bytes have to come; it begins anew as soon as they are there."""
 
     def __init__(self, min_bytes_per_second: int) -> None:
-        self._wanted_bytes = WINDOW_SECONDS * min_bytes_per_second
+        self._min_bytes_per_second = min_bytes_per_second
         self._now = asyncio.get_running_loop().time
         self._begin()
 
     def _begin(self) -> None:
-        self.received_bytes = 0
-        self.ends_at = self._now() + WINDOW_SECONDS
+        self._received_bytes = 0
+        self._ends_at = self._now() + WINDOW_SECONDS
 
-    def count(self, size_bytes: int) -> None:
-        self.received_bytes += size_bytes
-        if self.received_bytes >= self._wanted_bytes:
+    async def next_of(self, stream: AsyncIterator[bytes]) -> bytes:
+        """The next piece; empty at the end. Raises: RequestTimeout."""
+        try:
+            async with asyncio.timeout_at(self._ends_at):
+                chunk = await anext(stream, b"")
+        except TimeoutError:
+            raise RequestTimeout(self._received_bytes, WINDOW_SECONDS, self._min_bytes_per_second) from None
+        self._received_bytes += len(chunk)
+        if self._received_bytes >= WINDOW_SECONDS * self._min_bytes_per_second:
             self._begin()
+        return chunk
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Time in which it is us who do not read."""
+        began = self._now()
+        yield
+        self._ends_at += self._now() - began
 
 
 def _expect_uncompressed(request: AnyRequest) -> None:

@@ -7,13 +7,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from application.erase_customer import ErasureOutcome
+from application.ports.photos import PreparedPhoto
 from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
 from domain.geometry import Box
 from domain.image import StoredPhoto
 from domain.person import Framing, PersonReport
-from domain.photo import SourceFormat, WarningCode
+from domain.photo import PhotoWarning, SourceFormat, WarningCode
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -118,6 +119,29 @@ class ImageBody(Body, frozen=True, kw_only=True):
             crop=BoxBody.of(photo.crop) if photo.crop else UNSET,
             person=PersonBody.of(photo.person) if photo.person else UNSET,
             warnings=[WarningBody(code=warning.code, message=warning.message) for warning in photo.warnings],
+        )
+
+
+class PhotoCheckBody(Body, frozen=True, kw_only=True):
+    """What an upload of the photo would answer, without what only a stored image has."""
+
+    width: Pixels
+    height: Pixels
+    source: SourceBody
+    crop: BoxBody | UnsetType = UNSET
+    person: PersonBody | UnsetType = UNSET
+    warnings: list[WarningBody]
+
+    @classmethod
+    def of(cls, prepared: PreparedPhoto, about_the_form: tuple[PhotoWarning, ...]) -> Self:
+        source = prepared.source_size
+        return cls(
+            width=prepared.size.width,
+            height=prepared.size.height,
+            source=SourceBody(format=prepared.source_format, width=source.width, height=source.height),
+            crop=BoxBody.of(prepared.crop) if prepared.crop else UNSET,
+            person=PersonBody.of(prepared.person) if prepared.person else UNSET,
+            warnings=[WarningBody(code=w.code, message=w.message) for w in (*prepared.warnings, *about_the_form)],
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from application.authenticate import Authenticate
+from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
@@ -14,7 +15,7 @@ from application.read_generation import ReadGeneration
 from application.read_image import ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
-from entrypoints.http.admission import Admission
+from entrypoints.http.admission import BodyMemory
 from entrypoints.http.draining import Draining
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
@@ -25,9 +26,10 @@ class Service:
     """The one dependency of every route: for two of them the framework would start a task each, on every request."""
 
     settings: Settings
-    admission: Admission
+    body_memory: BodyMemory
     draining: Draining
     authenticate: Authenticate
+    check_photo: CheckPhoto
     upload_photo: UploadPhoto
     read_image: ReadImage
     delete_image: DeleteImage
@@ -45,9 +47,10 @@ class Service:
         settings = container.settings()
         return cls(
             settings=settings,
-            admission=Admission(settings.share(settings.max_uploads)),
+            body_memory=container.body_memory(),
             draining=Draining(),
             authenticate=container.authenticate(),
+            check_photo=container.check_photo(),
             upload_photo=container.upload_photo(),
             read_image=container.read_image(),
             delete_image=container.delete_image(),

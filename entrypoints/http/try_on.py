@@ -12,7 +12,7 @@ from domain.errors import FileTooLarge, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
-from entrypoints.http.request_body import body_of
+from entrypoints.http.request_body import receiving
 from entrypoints.http.schemas import GenerationBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
@@ -34,8 +34,7 @@ async def start_try_on(request: RequestWithKey, service: NamedDependency[Service
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
     content_type = request.headers.get("content-type", "")
     settings = service.settings
-    async with service.admission.slot(request.user.account_id, MAX_FILES_AT_ONCE if is_form(content_type) else 1):
-        body = body_of(request, settings.upload_min_bytes_per_second)
+    async with receiving(request, service) as body:
         data, files = await _read(content_type, body, settings.max_file_bytes)
         started = StartedTryOnBody.of(await service.start_try_on.execute(to_command(data, files, request.user)))
     return Response(started, status_code=202, headers={"retry-after": str(POLL_SECONDS)})

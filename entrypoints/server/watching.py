@@ -13,7 +13,7 @@ from application.check_readiness import CheckReadiness
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
 from domain.errors import Overloaded
-from entrypoints.http.admission import Admission
+from entrypoints.http.admission import BodyMemory
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class Watch:
     def __init__(
         self,
         *,
-        admission: Admission,
+        body_memory: BodyMemory,
         photo_workers: WorkerPool,
         check_readiness: CheckReadiness,
         work: UnitOfWork,
@@ -36,7 +36,7 @@ class Watch:
         database_clock: DatabaseClock,
         accounts: AccountMeter,
     ) -> None:
-        self._admission = admission
+        self._body_memory = body_memory
         self._photo_workers = photo_workers
         self._check_readiness = check_readiness
         self._work = work
@@ -57,8 +57,9 @@ class Watch:
     def look_inside(self) -> None:
         """At this process."""
         workers = self._photo_workers
-        metrics.UPLOADS_IN_HAND.set(self._admission.in_hand)
-        metrics.UPLOAD_SLOTS.set(self._admission.max_uploads)
+        metrics.UPLOADS_IN_HAND.set(self._body_memory.bodies)
+        metrics.UPLOAD_MEMORY_BYTES.set(self._body_memory.held_bytes)
+        metrics.UPLOAD_MEMORY_LIMIT_BYTES.set(self._body_memory.max_bytes)
         metrics.PHOTOS_QUEUED.set(workers.queued)
         metrics.PHOTO_WORKERS_BUSY.set(workers.busy)
         metrics.PHOTO_WORKERS_ALIVE.set(workers.workers_alive)

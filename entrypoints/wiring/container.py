@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.rate_limit.database import SqlRateLimiter
 from adapters.rate_limit.in_process import InMemoryRateLimiter
 from adapters.sandbox.started_on_demand import StartedOnDemand
+from adapters.sandbox.worker_pool import WorkerPool
 from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
@@ -19,10 +20,12 @@ from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitO
 from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.authenticate import Authenticate
+from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness, RecentAnswer
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
+from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.limit_rate import LimitRate
 from application.manage_accounts import (
@@ -45,6 +48,7 @@ from application.run_generation import RunNextGeneration
 from application.start_try_on import CopyPicture, StartTryOn
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
+from entrypoints.wiring.memory import body_memory
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.signing_key import signing_key
@@ -75,6 +79,11 @@ def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: 
     if settings.serves_alone:
         return InMemoryRateLimiter(clock)
     return SqlRateLimiter(engine(), clock)
+
+
+def _photo_turns(photo_workers: WorkerPool) -> FairTurns:
+    """One more than there are workers: none of them waits for the next photo."""
+    return FairTurns(photo_workers.workers + 1)
 
 
 class Container(DeclarativeContainer):
@@ -140,9 +149,12 @@ class Container(DeclarativeContainer):
     reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
     purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
     keep_picture = providers.Factory(KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
+    photo_turns = providers.Singleton(_photo_turns, photo_workers)
+    check_photo = providers.Factory(CheckPhoto, processor=processor, turns=photo_turns)
+    body_memory = providers.Singleton(body_memory, settings)
     upload_photo = providers.Factory(
         UploadPhoto,
-        processor=processor,
+        check_photo=check_photo,
         keep_picture=keep_picture,
         links=links,
         clock=clock,

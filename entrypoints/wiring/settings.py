@@ -100,7 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model_dir: Annotated[Path, says("Folder of the neural networks.")] = Path("~/.cache/tryon-images/models")
     workers: Annotated[Positive | None, says("Photo worker processes. Not set: one for each usable core.")] = None
     photo_timeout_seconds: Annotated[Seconds, says("The longest work on one photo.")] = 10
-    max_uploads: Annotated[Positive, says("Uploads in hand at once; more are answered `OVERLOADED`.")] = 32
+    upload_memory_mb: Annotated[
+        Positive | None,
+        says("Memory for bodies on their way (docs/limits.md). Not set: a quarter of the memory limit."),
+    ] = None
     upload_min_bytes_per_second: Annotated[
         Positive, says("In the mean of 15 s; a body that comes slower is answered `REQUEST_TIMEOUT`.")
     ] = 4096
@@ -174,6 +177,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def share(self, number: int) -> int:
         """What one server process gets of something that all of them share; at least one."""
         return -(-number // self.server_processes)
+
+    @property
+    def max_uploads(self) -> int:
+        """Photos at the workers' door: `FairTurns`, before it, lets in hardly more than there are workers."""
+        return 64
 
     @property
     def shows_playground(self) -> bool:

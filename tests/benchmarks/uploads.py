@@ -150,10 +150,10 @@ def main() -> None:
     report, quick = Report(), options.quick
     report.say(f"# Benchmarks\n\n`make bench` on {datetime.now(UTC):%Y-%m-%d}, {_machine()}.\n")
     with ExitStack() as servers:
-        ours = {"ours": Contender(servers.enter_context(our_server(TRYON_MAX_UPLOADS="64")), UPLOAD)}
+        ours = {"ours": Contender(servers.enter_context(our_server()), UPLOAD)}
         if options.before:
             command = options.before / ".venv" / "bin" / "tryon-images"
-            ours["before"] = Contender(servers.enter_context(our_server(command, TRYON_MAX_UPLOADS="64")), UPLOAD)
+            ours["before"] = Contender(servers.enter_context(our_server(command)), UPLOAD)
         peers = {
             "Fastify + sharp": Contender(servers.enter_context(sharp_server()), "/images/upload"),
             "libvips": Contender(servers.enter_context(rival_server()), "/libvips"),

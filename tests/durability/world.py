@@ -6,9 +6,11 @@ from typing import Any
 
 from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
+from application.check_photo import CheckPhoto
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.erasure_audit import AuditEntry, ReplayErasure
+from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.ports.objects import ObjectStore
 from application.ports.photos import PreparedPhoto
@@ -204,7 +206,7 @@ class World:
     def _upload_photo(self, plan: Plan | None) -> UploadPhoto:
         work, objects, finish = self._ports(plan)
         return UploadPhoto(
-            processor=self._faulty(PhotoAsItIs(), plan),
+            check_photo=CheckPhoto(self._faulty(PhotoAsItIs(), plan), FairTurns(8)),
             keep_picture=KeepPicture(objects, work, finish, self.clock),
             links=PreviewLinks(self._faulty(LINKS, plan), self.clock, timedelta(minutes=15)),
             clock=self.clock,

@@ -13,7 +13,7 @@ from tests.http.conftest import Service
 
 OPEN_TO_ALL = {"getPreview", "live", "ready"}
 NOT_YET_SERVED = {
-    *("checkImage", "createUploadTicket", "erase", "getErasure"),
+    *("createUploadTicket", "getErasure"),
     *("tryOn", "registerProduct", "listProducts", "getProduct", "deleteProduct", "getCredits", "listGenerations"),
 }
 OF_ROUTING = {"NOT_FOUND", "METHOD_NOT_ALLOWED"}

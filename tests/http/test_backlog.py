@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from prometheus_client import REGISTRY
 
-from entrypoints.http.admission import Admission
+from entrypoints.http.admission import BodyMemory
 from entrypoints.server.watching import Watch
 from tests.http.conftest import Service
 
@@ -12,7 +12,7 @@ from tests.http.conftest import Service
 def test_the_backlog_is_told_as_long_as_it_is_there(service: Service) -> None:
     async def look() -> tuple[float | None, float | None]:
         await Watch(
-            admission=Admission(1),
+            body_memory=BodyMemory(1, 1),
             photo_workers=service.container.photo_workers(),
             check_readiness=service.container.check_readiness(),
             work=service.work,

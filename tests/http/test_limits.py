@@ -1,17 +1,13 @@
 """How much an account may ask and keep, as a client sees it."""
 
-from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from application.authenticate import DEFAULT_ACCOUNT
-from domain.account import Account, AccountId
-from domain.errors import Overloaded
-from entrypoints.http.admission import WANTED_FOR_SECONDS, Admission
+from domain.account import Account
 from entrypoints.wiring.settings import Settings
-from tests.builders import ACME, OTHER
 from tests.http.conftest import API, Service, a_jpeg
 
 
@@ -99,63 +95,3 @@ def test_a_request_that_is_repeated_by_its_key_needs_no_room(service: Service) -
     again = service.client.post(f"{API}/images/upload", headers=headers, files=files)
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json()["imageId"] == first.json()["imageId"]
-
-
-class Seconds:
-    """Stands still until a test moves it."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
-
-
-async def fill(stack: AsyncExitStack, admission: Admission, account_id: AccountId, times: int) -> int:
-    """Returns: how many slots the account got."""
-    got = 0
-    for _ in range(times):
-        with suppress(Overloaded):
-            await stack.enter_async_context(admission.slot(account_id))
-            got += 1
-    return got
-
-
-async def test_an_account_that_is_alone_may_take_every_slot(seconds: Seconds) -> None:
-    admission = Admission(8, seconds)
-    async with AsyncExitStack() as stack:
-        assert await fill(stack, admission, ACME, 10) == 8
-    assert admission.in_hand == 0
-
-
-async def test_two_accounts_share_equally_however_often_one_asks(seconds: Seconds) -> None:
-    admission = Admission(8, seconds)
-    async with AsyncExitStack() as stack:
-        await fill(stack, admission, OTHER, 1)
-        assert await fill(stack, admission, ACME, 10) == 4
-        assert await fill(stack, admission, OTHER, 10) == 3
-
-
-async def test_who_was_refused_finds_its_share_when_slots_come_free(seconds: Seconds) -> None:
-    admission = Admission(8, seconds)
-    async with AsyncExitStack() as theirs:
-        async with AsyncExitStack() as first:
-            await fill(first, admission, ACME, 2)
-            await fill(theirs, admission, ACME, 6)
-            assert await fill(theirs, admission, OTHER, 1) == 0
-        assert await fill(theirs, admission, ACME, 2) == 0
-        assert await fill(theirs, admission, OTHER, 2) == 2
-
-
-async def test_who_stopped_asking_leaves_its_share_to_others(seconds: Seconds) -> None:
-    admission = Admission(8, seconds)
-    async with AsyncExitStack() as stack:
-        async with AsyncExitStack() as theirs:
-            await fill(theirs, admission, OTHER, 1)
-            assert await fill(stack, admission, ACME, 8) == 4
-        seconds.now += WANTED_FOR_SECONDS + 1
-        assert await fill(stack, admission, ACME, 8) == 4

@@ -1,0 +1,107 @@
+"""Turns at the workers: round-robin over accounts, in a simulation with adversarial accounts."""
+
+import asyncio
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from application.fair_turns import LONG_SECONDS, FairTurns
+from domain.account import AccountId
+from tests.builders import ACME, OTHER
+
+A, B = ACME, OTHER
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Photo:
+    account_id: AccountId
+    rounds: int
+
+
+photos = st.builds(Photo, st.sampled_from([AccountId(name) for name in "abcd"]), st.integers(1, 5))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(photos, min_size=1, max_size=60), st.integers(1, 4), st.data())
+def test_nobody_is_passed_over_more_often_than_there_are_other_accounts(
+    all_of: list[Photo], places: int, data: st.DataObject
+) -> None:
+    """Between two turns of an account that waits, no other one begins more than one beyond it."""
+    begun: list[AccountId] = []
+
+    async def scenario() -> None:
+        turns = FairTurns(places, Clock())
+
+        async def one(photo: Photo) -> None:
+            async with turns.turn(photo.account_id):
+                begun.append(photo.account_id)
+                assert turns._running.total() <= places
+                for _ in range(photo.rounds):
+                    await asyncio.sleep(0)
+
+        tasks = [asyncio.create_task(one(photo)) for photo in all_of]
+        given_up = data.draw(st.sets(st.integers(0, len(tasks) - 1), max_size=5))
+        await asyncio.sleep(0)
+        for number in given_up:
+            tasks[number].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert turns.waiting == 0
+        assert turns._running.total() == 0
+
+    asyncio.run(scenario())
+    assert len(begun) >= len(all_of) - 5
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 4), st.integers(1, 5))
+def test_one_photo_behind_anothers_hundreds_begins_as_soon_as_a_place_is_free(
+    crowd: int, places: int, rounds: int
+) -> None:
+    begun: list[AccountId] = []
+    before: list[int] = []
+
+    async def scenario() -> None:
+        turns = FairTurns(places, Clock())
+
+        async def one(account_id: AccountId) -> None:
+            async with turns.turn(account_id):
+                begun.append(account_id)
+                for _ in range(rounds):
+                    await asyncio.sleep(0)
+
+        tasks = [asyncio.create_task(one(A)) for _ in range(crowd)]
+        await asyncio.sleep(0)
+        before.append(len(begun))
+        await asyncio.gather(*tasks, asyncio.create_task(one(B)))
+
+    asyncio.run(scenario())
+    assert begun.index(B) - before[0] <= 2 * places  # some were dealt a turn in the moment of its asking
+
+
+async def test_an_account_of_slow_photos_leaves_one_place_to_the_others() -> None:
+    clock = Clock()
+    turns = FairTurns(2, clock)
+    for _ in range(10):
+        async with turns.turn(A):
+            clock.now += 4 * LONG_SECONDS
+    async with turns.turn(A):
+        waiting = asyncio.create_task(turns.turn(A).__aenter__())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        async with asyncio.timeout(1), turns.turn(B):
+            assert not waiting.done()
+    await waiting
+
+
+async def test_an_account_of_quick_photos_that_is_alone_has_every_place() -> None:
+    turns = FairTurns(3, Clock())
+    async with asyncio.timeout(1), turns.turn(A), turns.turn(A), turns.turn(A):
+        assert turns.waiting == 0
