@@ -53,6 +53,7 @@ class EraseCustomer:
             )
             gone = Failure(ImageNotFound.code, str(ImageNotFound()))
             await repositories.generations.fail_customer(customer, gone, now)
+            await repositories.requests.erase(customer)
             marked = await repositories.images.mark_customer_deleting(customer, erasure_id, now, now + TAKE_OVER_AFTER)
             record = ErasureRecord(
                 erasure_id=erasure_id,

@@ -1,6 +1,6 @@
 """Purge what is overdue: expired images, uploads that died, deletions that could not be finished."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,6 +8,7 @@ from application.ports.objects import ObjectStore
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock
 from domain.image import ImageId
+from domain.product import Product
 
 TAKE_OVER_AFTER = timedelta(minutes=1)
 """How long a purger leaves an image to whoever is deleting it just now."""
@@ -73,6 +74,8 @@ class PurgeOverdue:
     finish: FinishDeletion
     objects: ObjectStore
     clock: Clock
+    renew: Callable[[], Awaitable[None]]
+    """What is not overdue but will be needed for longer is copied at the same time."""
     batch_size: int = 200
 
     async def batch(self) -> PurgeReport:
@@ -82,7 +85,9 @@ class PurgeOverdue:
             due = await repositories.images.mark_due_deleting(now, now + TAKE_OVER_AFTER, self.batch_size)
             completed = await repositories.erasures.complete_records(now)
             await repositories.erasures.sweep(now)
-            await repositories.products.sweep(now)
+            released = await repositories.products.sweep(now)
+            await repositories.images.release(released, now + Product.RELEASED_AFTER)
+            await repositories.requests.sweep(now)
             await repositories.generations.sweep(now)
         finished = await self.finish.execute(due.images) if due.images else Finished(frozenset(), 0)
         return PurgeReport(
@@ -102,4 +107,5 @@ class PurgeOverdue:
             if done.removed == 0:
                 break
         await self.objects.sweep(self.clock.now())
+        await self.renew()
         return total

@@ -82,7 +82,7 @@ class UploadPhoto:
         if image.customer and await repositories.erasures.is_erased_since(image.customer, account.erasure_epoch):
             raise CustomerErased
         replayed = await self._replay(image, repositories)
-        if replayed is None:
+        if replayed is None and not image.is_of_product:
             await self._expect_room(account, repositories)
         return replayed
 

@@ -19,7 +19,8 @@ class Account:
     `erasure_epoch` counts the erasures that were committed for the account. An upload remembers the epoch it began in;
     an erasure with a higher one came after that beginning. No clocks have to agree for this.
 
-    `requests_per_minute`: None is what the settings say, 0 no limit. `max_live_images`: None is no limit.
+    `requests_per_minute`: None is what the settings say, 0 no limit. `max_live_images`: None is no limit. `credits`:
+    try-ons that are left; None is no limit.
     """
 
     account_id: AccountId
@@ -30,9 +31,10 @@ class Account:
     erasure_epoch: int = 0
     requests_per_minute: int | None = None
     max_live_images: int | None = None
+    credits: int | None = None
 
     def __post_init__(self) -> None:
-        if min(self.requests_per_minute or 0, self.max_live_images or 0) < 0:
+        if min(self.requests_per_minute or 0, self.max_live_images or 0, self.credits or 0) < 0:
             raise ValueError("a limit is not negative")
 
 

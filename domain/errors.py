@@ -220,6 +220,15 @@ class QuotaExceeded(DomainError):
         super().__init__(f"Your account may keep {limit:,} images. Delete some, or wait until some expire.")
 
 
+class InsufficientCredits(DomainError):
+    """No try-ons left: the operator gives an account as many as it may have."""
+
+    code = "INSUFFICIENT_CREDITS"
+
+    def __init__(self) -> None:
+        super().__init__("Your account has no try-ons left.")
+
+
 class ReconcileRefused(DomainError):
     """For the operator: a comparison that would take everything there is for wrong."""
 

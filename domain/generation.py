@@ -88,6 +88,12 @@ class Generation:
     engine: str | None = None
     result: ImageId | None = None
     failure: Failure | None = None
+    has_credit: bool = False
+    """Whether it took a credit, which the account gets back should it fail."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in {GenerationStatus.COMPLETED, GenerationStatus.FAILED}
 
     def is_spent(self, now: datetime) -> bool:
         """Whether another try is out of the question."""

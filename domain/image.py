@@ -89,6 +89,11 @@ class UploadedImage:
         """Where the bytes lie. The retention class stands first, so that a bucket's lifecycle rules can match it."""
         return object_name(self.image_id, self.retention)
 
+    @property
+    def is_of_product(self) -> bool:
+        """A picture of a product is no customer's, and is not counted as one."""
+        return self.retention.keep_for_days == RetentionPolicy.PRODUCT_DAYS
+
     def is_readable(self, now: datetime) -> bool:
         """From `expires_at` on nobody reads it, whether or not a purger has come by."""
         return self.state is ImageState.STORED and not self.is_over(now)

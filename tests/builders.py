@@ -115,5 +115,9 @@ async def a_database_with_accounts() -> InMemoryUnitOfWork:
     return work
 
 
+async def nothing_to_renew() -> None:
+    """For a purge where there are no products."""
+
+
 def an_object_store() -> InMemoryObjectStore:
     return InMemoryObjectStore()

@@ -1,6 +1,6 @@
 """A web in a dictionary."""
 
-from application.ports.try_on import Fetch, UrlNotFetched
+from application.ports.try_on import Fetch, FetchedPhoto, UrlNotFetched, Validators
 
 
 class InMemoryPhotoFetcher:
@@ -9,12 +9,16 @@ class InMemoryPhotoFetcher:
     def __init__(self, web: dict[str, bytes]) -> None:
         self.web = web
         self.fetched: list[str] = []
+        self.etags: dict[str, str] = {}
 
     def for_one_request(self) -> Fetch:
         return self._fetch
 
-    async def _fetch(self, url: str) -> bytes:
+    async def _fetch(self, url: str, known: Validators | None = None) -> FetchedPhoto | None:
         self.fetched.append(url)
         if url not in self.web:
             raise UrlNotFetched
-        return self.web[url]
+        etag = self.etags.get(url)
+        if etag is not None and known is not None and known.etag == etag:
+            return None
+        return FetchedPhoto(self.web[url], Validators(etag=etag))

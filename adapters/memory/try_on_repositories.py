@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from domain.account import AccountId
+from application.ports.rows import KeptRequest
+from domain.account import Account, AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, LeaseId
 from domain.image import ImageId
@@ -12,20 +13,96 @@ from domain.product import Product
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
 
 
+@dataclass(frozen=True, slots=True)
+class ProductRow:
+    """A product, and when its pictures are to be looked at."""
+
+    product: Product
+    renew_at: datetime | None
+
+
 class InMemoryProductRepository:
     """Products by account and id."""
 
-    def __init__(self, rows: dict[tuple[AccountId, str], Product]) -> None:
+    def __init__(self, rows: dict[tuple[AccountId, str], ProductRow]) -> None:
         self._rows = rows
 
-    async def save(self, product: Product) -> None:
-        self._rows[product.account_id, product.external_id] = product
+    async def add(self, product: Product) -> bool:
+        if (product.account_id, product.external_id) in self._rows:
+            return False
+        await self.replace(product)
+        return True
+
+    async def replace(self, product: Product) -> None:
+        self._rows[product.account_id, product.external_id] = ProductRow(product, product.renew_at)
+
+    async def touch(self, product: Product) -> bool:
+        row = self._rows.get((product.account_id, product.external_id))
+        if row is None or _kind(row.product) != _kind(product):
+            return False
+        touched = replace(row.product, last_used_at=product.last_used_at, expires_at=product.expires_at)
+        self._rows[product.account_id, product.external_id] = replace(row, product=touched)
+        return True
 
     async def find(self, account_id: AccountId, external_id: str) -> Product | None:
-        return self._rows.get((account_id, external_id))
+        row = self._rows.get((account_id, external_id))
+        return row.product if row else None
+
+    async def hold(self, account_id: AccountId, external_id: str) -> Product | None:
+        return await self.find(account_id, external_id)
+
+    async def remove(self, account_id: AccountId, external_id: str) -> tuple[ImageId, ...]:
+        row = self._rows.pop((account_id, external_id), None)
+        return row.product.images if row else ()
+
+    async def page(self, account_id: AccountId, after: str, limit: int, now: datetime) -> tuple[Product, ...]:
+        products = (row.product for key, row in sorted(self._rows.items()) if key[0] == account_id and key[1] > after)
+        return tuple(product for product in products if product.is_alive(now))[:limit]
+
+    async def claim_renewals(self, now: datetime, again_at: datetime, limit: int) -> tuple[Product, ...]:
+        due = [(key, row) for key, row in self._rows.items() if row.renew_at is not None and row.renew_at <= now]
+        for key, row in due[:limit]:
+            self._rows[key] = replace(row, renew_at=again_at)
+        return tuple(row.product for _, row in due[:limit])
+
+    async def sweep(self, now: datetime) -> tuple[ImageId, ...]:
+        over = [key for key, row in self._rows.items() if not row.product.is_alive(now)]
+        return tuple(image for key in over for image in self._rows.pop(key).product.images)
+
+
+def _kind(product: Product) -> tuple[bool, bool]:
+    return product.is_one_shot, product.is_registered
+
+
+class InMemoryRequestRepository:
+    """Requests by account and the digest of their key."""
+
+    def __init__(self, rows: dict[tuple[AccountId, bytes], KeptRequest]) -> None:
+        self._rows = rows
+
+    async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
+        earlier = self._rows.get((request.account_id, request.key_digest))
+        if earlier is not None and earlier.due_at > now:
+            return earlier
+        self._rows[request.account_id, request.key_digest] = request
+        return None
+
+    async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
+        key = (request.account_id, request.key_digest)
+        if key in self._rows and self._rows[key].due_at == request.due_at:
+            self._rows[key] = replace(self._rows[key], result=result, due_at=due_at)
+
+    async def remove(self, request: KeptRequest) -> None:
+        key = (request.account_id, request.key_digest)
+        if key in self._rows and self._rows[key].due_at == request.due_at:
+            del self._rows[key]
+
+    async def erase(self, customer: Customer) -> None:
+        for key in [key for key, row in self._rows.items() if row.customer == customer]:
+            del self._rows[key]
 
     async def sweep(self, now: datetime) -> int:
-        over = [key for key, product in self._rows.items() if not product.is_alive(now)]
+        over = [key for key, row in self._rows.items() if row.due_at <= now]
         for key in over:
             del self._rows[key]
         return len(over)
@@ -46,8 +123,9 @@ class GenerationRow:
 class InMemoryGenerationRepository:
     """Generations by their ids."""
 
-    def __init__(self, rows: dict[GenerationId, GenerationRow]) -> None:
+    def __init__(self, rows: dict[GenerationId, GenerationRow], accounts: dict[AccountId, Account]) -> None:
         self._rows = rows
+        self._accounts = accounts
 
     async def add(self, generation: Generation) -> None:
         self._rows[generation.generation_id] = GenerationRow(generation, generation.created_at)
@@ -55,6 +133,11 @@ class InMemoryGenerationRepository:
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
         row = self._rows.get(generation_id)
         return row.generation if row and row.generation.account_id == account_id else None
+
+    async def page(self, account_id: AccountId, before: Generation | None, limit: int) -> tuple[Generation, ...]:
+        generations = [row.generation for row in self._rows.values() if row.generation.account_id == account_id]
+        older = [each for each in generations if before is None or _age(each) < _age(before)]
+        return tuple(sorted(older, key=_age, reverse=True)[:limit])
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
         due = [row for row in self._rows.values() if row.is_open and row.due_at <= now]
@@ -112,5 +195,12 @@ class InMemoryGenerationRepository:
         return len(over)
 
     def _end(self, generation: Generation, now: datetime) -> None:
+        account = self._accounts.get(generation.account_id)
+        if generation.failure and generation.has_credit and account and account.credits is not None:
+            self._accounts[account.account_id] = replace(account, credits=account.credits + 1)
         ended = replace(generation, inputs=None, lease=None, updated_at=now)
         self._rows[generation.generation_id] = GenerationRow(ended, now + Generation.KEPT_FOR)
+
+
+def _age(generation: Generation) -> tuple[datetime, GenerationId]:
+    return generation.created_at, generation.generation_id

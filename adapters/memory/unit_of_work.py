@@ -7,15 +7,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from adapters.memory.try_on_repositories import GenerationRow, InMemoryGenerationRepository, InMemoryProductRepository
-from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
+from adapters.memory.try_on_repositories import (
+    GenerationRow,
+    InMemoryGenerationRepository,
+    InMemoryProductRepository,
+    InMemoryRequestRepository,
+    ProductRow,
+)
+from application.ports.rows import (
+    CustomerTraces,
+    DueBatch,
+    ImageToDelete,
+    KeptRequest,
+    KnownImage,
+    Overdue,
+    PublishOutcome,
+)
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.errors import AccountExists, IdempotencyKeyInUse
+from domain.errors import AccountExists, IdempotencyKeyInUse, InsufficientCredits
 from domain.generation import GenerationId
 from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
-from domain.product import Product
 from domain.retention import RetentionPolicy
 
 LIVE = (ImageState.PENDING, ImageState.STORED)
@@ -50,7 +63,8 @@ class Tables:
     tombstones: dict[ErasureId, Tombstone] = field(default_factory=dict)
     records: dict[ErasureId, ErasureRecord] = field(default_factory=dict)
     erased: dict[tuple[ErasureId, ImageId], datetime] = field(default_factory=dict)
-    products: dict[tuple[AccountId, str], Product] = field(default_factory=dict)
+    products: dict[tuple[AccountId, str], ProductRow] = field(default_factory=dict)
+    requests: dict[tuple[AccountId, bytes], KeptRequest] = field(default_factory=dict)
     generations: dict[GenerationId, GenerationRow] = field(default_factory=dict)
 
     def snapshot(self) -> "Tables":
@@ -87,7 +101,8 @@ class InMemoryRepositories:
         self.accounts = InMemoryAccountRepository(tables)
         self.erasures = InMemoryErasureRepository(tables)
         self.products = InMemoryProductRepository(tables.products)
-        self.generations = InMemoryGenerationRepository(tables.generations)
+        self.generations = InMemoryGenerationRepository(tables.generations, tables.accounts)
+        self.requests = InMemoryRequestRepository(tables.requests)
 
 
 class InMemoryImageRepository:
@@ -156,6 +171,12 @@ class InMemoryImageRepository:
         rows = [self._rows[image_id] for image_id in image_ids if image_id in self._rows]
         return tuple(self._mark_deleting(row, retry_at) for row in rows if row.image.state is ImageState.STORED)
 
+    async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
+        for image_id in image_ids:
+            row = self._rows.get(image_id)
+            if row and row.image.is_of_product and row.image.state is ImageState.STORED:
+                self._rows[image_id] = replace(row, due_at=due_at)
+
     async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = sorted((row for row in self._rows.values() if row.due_at <= now), key=lambda row: row.due_at)[:limit]
         states = [row.image.state for row in due]
@@ -180,7 +201,8 @@ class InMemoryImageRepository:
 
     async def count_live(self, account_id: AccountId) -> int:
         images = (row.image for row in self._rows.values())
-        return sum(image.account_id == account_id and image.state is not ImageState.DELETING for image in images)
+        mine = [image for image in images if image.account_id == account_id and not image.is_of_product]
+        return sum(image.state is not ImageState.DELETING for image in mine)
 
     async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
         rows = sorted(self._rows.values(), key=lambda row: (row.due_at, row.image.image_id))
@@ -217,7 +239,21 @@ class InMemoryAccountRepository:
 
     async def save(self, account: Account) -> None:
         kept = self._tables.accounts[account.account_id]
-        self._tables.accounts[account.account_id] = replace(account, erasure_epoch=kept.erasure_epoch)
+        self._tables.accounts[account.account_id] = replace(
+            account, erasure_epoch=kept.erasure_epoch, credits=kept.credits
+        )
+
+    async def take_credit(self, account_id: AccountId) -> bool:
+        account = self._tables.accounts[account_id]
+        if account.credits is None:
+            return False
+        if account.credits == 0:
+            raise InsufficientCredits
+        self._tables.accounts[account_id] = replace(account, credits=account.credits - 1)
+        return True
+
+    async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:
+        self._tables.accounts[account_id] = replace(self._tables.accounts[account_id], credits=credits_left)
 
     async def find(self, account_id: AccountId) -> Account | None:
         return self._tables.accounts.get(account_id)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, api_keys
 from domain.account import Account, AccountId, ApiKey, KeyId
-from domain.errors import AccountExists
+from domain.errors import AccountExists, InsufficientCredits
 from domain.retention import RetentionPolicy
 
 FIND_KEY = (
@@ -42,6 +42,7 @@ class SqlAccountRepository:
             created_at=account.created_at,
             requests_per_minute=account.requests_per_minute,
             max_live_images=account.max_live_images,
+            credits=account.credits,
         )
         try:
             await self._connection.execute(row)
@@ -59,6 +60,18 @@ class SqlAccountRepository:
                 max_live_images=account.max_live_images,
             )
         )
+
+    async def take_credit(self, account_id: AccountId) -> bool:
+        of_account = accounts.c.id == account_id
+        take = update(accounts).where(of_account, accounts.c.credits > 0).values(credits=accounts.c.credits - 1)
+        if (await self._connection.execute(take)).rowcount:
+            return True
+        if await self._connection.scalar(select(accounts.c.credits).where(of_account)) is not None:
+            raise InsufficientCredits
+        return False
+
+    async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:
+        await self._connection.execute(update(accounts).where(accounts.c.id == account_id).values(credits=credits_left))
 
     async def find(self, account_id: AccountId) -> Account | None:
         row = (await self._connection.execute(select(accounts).where(accounts.c.id == account_id))).one_or_none()
@@ -130,4 +143,5 @@ def _account(row: Any) -> Account:
         erasure_epoch=row.erasure_epoch,
         requests_per_minute=row.requests_per_minute,
         max_live_images=row.max_live_images,
+        credits=row.credits,
     )

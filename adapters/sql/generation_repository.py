@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, tuple_, update
 
 from adapters.sql.sqlite_engine import SqlConnection
-from adapters.sql.tables import generations
+from adapters.sql.tables import accounts, generations
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
@@ -50,6 +50,7 @@ class SqlGenerationRepository:
                 garment_image_ids=msgspec.json.encode(inputs.garments).decode(),
                 keep_for_days=inputs.retention.keep_for_days,
                 attempts=generation.attempts,
+                has_credit=generation.has_credit,
                 created_at=generation.created_at,
                 updated_at=generation.updated_at,
                 due_at=generation.created_at,
@@ -59,6 +60,14 @@ class SqlGenerationRepository:
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
         row = (await self._connection.execute(FIND, {"generation": generation_id, "account": account_id})).one_or_none()
         return _generation(row) if row else None
+
+    async def page(self, account_id: AccountId, before: Generation | None, limit: int) -> tuple[Generation, ...]:
+        age = tuple_(generations.c.created_at, generations.c.id)
+        query = select(generations).where(generations.c.account_id == account_id)
+        if before is not None:
+            query = query.where(age < tuple_(before.created_at, before.generation_id))
+        newest = query.order_by(generations.c.created_at.desc(), generations.c.id.desc()).limit(limit)
+        return tuple(_generation(row) for row in await self._connection.execute(newest))
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
         due = await self._connection.scalar(FIND_DUE, {"now": now})
@@ -99,19 +108,35 @@ class SqlGenerationRepository:
         )
 
     async def fail(self, generation: Generation, failure: Failure, now: datetime) -> bool:
-        return await self._change(generation, **_failed(failure, now))
+        if generation.has_credit:  # in the order of an erasure: first the account's row, then that of the generation
+            query = select(accounts.c.id).where(accounts.c.id == generation.account_id).with_for_update(key_share=True)
+            await self._connection.execute(query)
+        has_failed = await self._change(generation, **_failed(failure, now))
+        await self._give_back(generation.account_id, int(has_failed and generation.has_credit))
+        return has_failed
 
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
         failed = await self._connection.execute(
             update(generations)
             .where(generations.c.account_id == customer.account_id, generations.c.customer_id == customer.external_id)
             .values(**_failed(failure, now))
+            .returning(generations.c.has_credit)
         )
-        return failed.rowcount
+        had_credit = [bool(row.has_credit) for row in failed]
+        await self._give_back(customer.account_id, sum(had_credit))
+        return len(had_credit)
 
     async def sweep(self, now: datetime) -> int:
         over = delete(generations).where(generations.c.due_at <= now, generations.c.status.not_in(OPEN))
         return (await self._connection.execute(over)).rowcount
+
+    async def _give_back(self, account_id: AccountId, number: int) -> None:
+        if number:
+            await self._connection.execute(
+                update(accounts)
+                .where(accounts.c.id == account_id, accounts.c.credits.is_not(None))
+                .values(credits=accounts.c.credits + number)
+            )
 
     async def _change(self, generation: Generation, **values: Any) -> bool:
         changed = await self._connection.execute(update(generations).where(*_held(generation)).values(**values))
@@ -159,4 +184,5 @@ def _generation(row: Any) -> Generation:
         engine=row.engine,
         result=ImageId(row.result_image_id) if row.result_image_id is not None else None,
         failure=Failure(row.error_code, row.error_message) if row.error_code is not None else None,
+        has_credit=bool(row.has_credit),
     )

@@ -130,6 +130,18 @@ class SqlImageRepository:
     async def mark_stored_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
         return await self._mark_deleting([images.c.id.in_(image_ids), images.c.state == ImageState.STORED], retry_at)
 
+    async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
+        for some in _batches(sorted(image_ids)):
+            await self._connection.execute(
+                update(images)
+                .where(
+                    images.c.id.in_(some),
+                    images.c.keep_for_days == RetentionPolicy.PRODUCT_DAYS,
+                    images.c.state == ImageState.STORED,
+                )
+                .values(due_at=due_at)
+            )
+
     async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = (
             select(images.c.id, images.c.state)
@@ -170,7 +182,9 @@ class SqlImageRepository:
             select(accounts.c.id).where(accounts.c.id == account_id).with_for_update(key_share=True)
         )
         live = select(func.count()).where(
-            images.c.account_id == account_id, images.c.state.in_([ImageState.PENDING, ImageState.STORED])
+            images.c.account_id == account_id,
+            images.c.state.in_([ImageState.PENDING, ImageState.STORED]),
+            images.c.keep_for_days != RetentionPolicy.PRODUCT_DAYS,
         )
         return int(await self._connection.scalar(live) or 0)
 

@@ -56,6 +56,7 @@ accounts = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("requests_per_minute", Integer),  # without a value: what the settings say; 0: no limit
     Column("max_live_images", Integer),  # without a value: no limit
+    Column("credits", Integer),  # try-ons that are left; without a value: no limit
 )
 
 api_keys = Table(
@@ -86,7 +87,8 @@ images = Table(
     Column("fingerprint", LargeBinary),
     Column("photo", Text),
     Index("ix_images_due_at", "due_at"),
-    Index("ix_images_account_state", "account_id", "state"),  # counts an account's live images without a look at rows
+    # Counts an account's live images without a look at rows.
+    Index("ix_images_account_live", "account_id", "state", "keep_for_days"),
     Index(
         "ix_images_customer",
         "account_id",
@@ -146,8 +148,16 @@ products = Table(
     Column("account_id", String(40), ForeignKey("accounts.id"), primary_key=True),
     Column("external_id", String(256), primary_key=True),
     Column("images", Text, nullable=False),
+    Column("pictures", Text),  # what is known of those images; without a value in rows of an earlier version
+    Column("title", Text),
+    Column("description", Text),
     Column("is_one_shot", Boolean, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("is_registered", Boolean),
+    Column("created_at", UtcDateTime),
+    Column("updated_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("expires_at", UtcDateTime, index=True),  # without a value: stays until it is deleted
+    Column("renew_at", UtcDateTime, index=True),
 )
 
 generations = Table(
@@ -164,6 +174,7 @@ generations = Table(
     Column("keep_for_days", SmallInteger, nullable=False),
     Column("attempts", SmallInteger, nullable=False),
     Column("engine", String(20)),
+    Column("has_credit", Boolean),  # whether it took one of the account's
     Column("result_image_id", String(40)),
     Column("error_code", String(40)),
     Column("error_message", Text),
@@ -172,8 +183,27 @@ generations = Table(
     # When a worker may take it on: the next try, the end of a lease; when a purger may forget it, once it has ended.
     Column("due_at", UtcDateTime, nullable=False),
     Index("ix_generations_due_at", "due_at"),
+    Index("ix_generations_account", "account_id", "created_at", "id"),
     Index(
         "ix_generations_customer",
+        "account_id",
+        "customer_id",
+        sqlite_where=text("customer_id IS NOT NULL"),
+        postgresql_where=text("customer_id IS NOT NULL"),
+    ),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("account_id", String(40), ForeignKey("accounts.id"), primary_key=True),
+    Column("key_digest", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("customer_id", String(256)),  # so that an erasure finds it: the fingerprint is derived from the id, too
+    Column("result", Text),  # without a value: the first request is still running
+    Column("due_at", UtcDateTime, nullable=False, index=True),
+    Index(
+        "ix_idempotency_keys_customer",
         "account_id",
         "customer_id",
         sqlite_where=text("customer_id IS NOT NULL"),

@@ -17,6 +17,7 @@ from adapters.sql.migrate import is_new_enough
 from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.postgres_engine import DRIVER, TRANSACTIONS_ONLY, create_postgres_engine
 from adapters.sql.product_repository import SqlProductRepository
+from adapters.sql.request_repository import SqlRequestRepository
 from adapters.sql.sqlite_engine import SqlConnection, SqliteReader, create_sqlite_engine, expect_a_database
 from domain.errors import Overloaded
 
@@ -59,6 +60,10 @@ class SqlRepositories:
     @property
     def generations(self) -> SqlGenerationRepository:
         return SqlGenerationRepository(self._connection)
+
+    @property
+    def requests(self) -> SqlRequestRepository:
+        return SqlRequestRepository(self._connection)
 
 
 class SqlTransaction:

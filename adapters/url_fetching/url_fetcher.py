@@ -11,7 +11,7 @@ import structlog
 
 from adapters.url_fetching.name_resolution import NameResolver
 from adapters.url_fetching.public_addresses import is_public
-from application.ports.try_on import Fetch, PhotoFetcher, UrlNotFetched
+from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 
 log = structlog.get_logger()
 
@@ -21,6 +21,7 @@ MAX_REDIRECTS: Final = 3
 MAX_URL_CHARS: Final = 2048
 _MAX_ADDRESSES: Final = 3  # that are tried one after the other, when the first does not answer
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_VALIDATOR_CHARS: Final = 256
 _PORTS: Final = {"https": 443, "http": 80}
 _HEADERS: Final = {
     "accept": "image/jpeg, image/png, image/webp;q=0.9, image/heic",
@@ -41,13 +42,19 @@ class _OneRequest(Fetch):
     follow: Fetch
     seconds_left: float
 
-    async def __call__(self, url: str) -> bytes:
-        """The file behind the URL. Raises: UrlNotFetched, which says nothing about why."""
+    async def __call__(self, url: str, known: Validators | None = None) -> FetchedPhoto | None:
+        """The file behind the URL; None when it is the one that is `known`.
+
+        Raises: UrlNotFetched, which says nothing about why.
+        """
         now = asyncio.get_running_loop().time
         begun = now()
         try:
             async with asyncio.timeout(self.seconds_left):
-                return await self.follow(url)
+                found = await self.follow(url, known)
+            if found is None and known is None:
+                raise _Refused("status")
+            return found
         except _Refused as refusal:
             reason = str(refusal)
         except TimeoutError:
@@ -90,12 +97,12 @@ class UrlFetcher(PhotoFetcher):
     def for_one_request(self) -> Fetch:
         return _OneRequest(self.follow, self._seconds)
 
-    async def follow(self, url: str) -> bytes:
+    async def follow(self, url: str, known: Validators | None = None) -> FetchedPhoto | None:
         """The file behind the URL, whatever time it takes. Raises: anything that a connection or an answer may."""
         target = self._checked(httpx.URL(url))
         for _ in range(1 + MAX_REDIRECTS):
-            answer = await self._get(target)
-            if isinstance(answer, bytes):
+            answer = await self._get(target, known or Validators())
+            if not isinstance(answer, str):
                 return answer
             target = self._checked(target.join(answer))
         raise _Refused("too many redirects")
@@ -111,8 +118,8 @@ class UrlFetcher(PhotoFetcher):
             raise _Refused("port")
         return url
 
-    async def _get(self, url: httpx.URL) -> bytes | str:
-        """The body, or where a redirect leads."""
+    async def _get(self, url: httpx.URL, known: Validators) -> FetchedPhoto | str | None:
+        """The file, None when it is the one that is known, or where a redirect leads."""
         host = url.raw_host.decode("ascii")
         addresses = await self._resolve(host, url.port or _PORTS[url.scheme])
         if not addresses or not all(self._is_allowed(address) for address in addresses):
@@ -121,28 +128,35 @@ class UrlFetcher(PhotoFetcher):
         for address in addresses[:_MAX_ADDRESSES]:
             async with httpx.AsyncHTTPTransport(verify=self._context(), trust_env=False) as transport:
                 try:
-                    response = await transport.handle_async_request(self._request(url, host, address))
+                    response = await transport.handle_async_request(self._request(url, host, address, known))
                 except (httpx.ConnectError, httpx.ConnectTimeout):
                     continue
                 return await self._read(response)
         raise _Refused("connection")
 
-    def _request(self, url: httpx.URL, host: str, address: str) -> httpx.Request:
+    def _request(self, url: httpx.URL, host: str, address: str, known: Validators) -> httpx.Request:
         """Goes to the address, but is meant for the host: in its header, in TLS, and in the certificate's check."""
         seconds = self._seconds / _MAX_ADDRESSES
+        conditions = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
         return httpx.Request(
             "GET",
             url.copy_with(host=address, fragment=None),
-            headers={**_HEADERS, "host": url.netloc.decode("ascii")},
+            headers={
+                **_HEADERS,
+                **{name: value for name, value in conditions.items() if value is not None},
+                "host": url.netloc.decode("ascii"),
+            },
             extensions={
                 "sni_hostname": host,
                 "timeout": {"connect": seconds, "read": self._seconds, "write": seconds, "pool": seconds},
             },
         )
 
-    async def _read(self, response: httpx.Response) -> bytes | str:
+    async def _read(self, response: httpx.Response) -> FetchedPhoto | str | None:
         if response.status_code in _REDIRECTS and "location" in response.headers:
             return response.headers["location"]
+        if response.status_code == httpx.codes.NOT_MODIFIED:
+            return None
         if response.status_code != httpx.codes.OK:
             raise _Refused("status")
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -152,9 +166,17 @@ class UrlFetcher(PhotoFetcher):
             if len(body) + len(chunk) > self._max_bytes:
                 raise _Refused("size")
             body += chunk
-        return bytes(body)
+        headers = response.headers
+        return FetchedPhoto(bytes(body), Validators(_sane(headers.get("etag")), _sane(headers.get("last-modified"))))
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = httpx.create_ssl_context(trust_env=False)
         return self._tls
+
+
+def _sane(validator: str | None) -> str | None:
+    """A stranger's header is kept in our database only if it is short and plain."""
+    if validator is None or len(validator) > _MAX_VALIDATOR_CHARS:
+        return None
+    return validator if validator.isascii() and validator.isprintable() else None

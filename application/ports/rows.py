@@ -121,6 +121,10 @@ class ImageRepository(Protocol):
         """Those of the images that are stored -> deleting, whosever they are."""
         ...
 
+    async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
+        """Let a purger take those of them that are pictures of products from `due_at` on."""
+        ...
+
     async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         """Take on at most `limit` images that are expired, interrupted or to be tried again, oldest first.
 
@@ -145,7 +149,10 @@ class ImageRepository(Protocol):
         ...
 
     async def count_live(self, account_id: AccountId) -> int:
-        """Images that are stored or on their way. Until this transaction ends, no other counts in the same account."""
+        """Images that are stored or on their way, but for pictures of products.
+
+        Until this transaction ends, no other counts in the same account.
+        """
         ...
 
     async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
@@ -172,7 +179,15 @@ class AccountRepository(Protocol):
         ...
 
     async def save(self, account: Account) -> None:
-        """Keep changed settings of an account: its retention, its limits, whether it is active; nothing else."""
+        """Keep changed settings of an account: its retention, its limits, whether it is active; not its credits."""
+        ...
+
+    async def take_credit(self, account_id: AccountId) -> bool:
+        """Take one of the account's try-ons. Returns: False when it has no limit. Raises: InsufficientCredits."""
+        ...
+
+    async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:
+        """None: no limit."""
         ...
 
     async def find(self, account_id: AccountId) -> Account | None: ...
@@ -241,16 +256,40 @@ class ErasureRepository(Protocol):
 
 
 class ProductRepository(Protocol):
-    """Products by the ids that merchants gave them."""
+    """Products by the ids that merchants gave them, also those that are over and not swept yet."""
 
-    async def save(self, product: Product) -> None:
-        """Insert, or replace the one with the same id."""
+    async def add(self, product: Product) -> bool:
+        """False when there is one with the same id."""
+        ...
+
+    async def replace(self, product: Product) -> None:
+        """Put it in the place of the one with the same id, which the caller holds."""
+        ...
+
+    async def touch(self, product: Product) -> bool:
+        """Keep when it was used last and when it is over, nothing else; False when it is another kind of product."""
         ...
 
     async def find(self, account_id: AccountId, external_id: str) -> Product | None: ...
 
-    async def sweep(self, now: datetime) -> int:
-        """Forget products that are over; their pictures expire by themselves."""
+    async def hold(self, account_id: AccountId, external_id: str) -> Product | None:
+        """As `find`; what is found does not change until the transaction ends."""
+        ...
+
+    async def remove(self, account_id: AccountId, external_id: str) -> tuple[ImageId, ...]:
+        """Returns: the images it named."""
+        ...
+
+    async def page(self, account_id: AccountId, after: str, limit: int, now: datetime) -> tuple[Product, ...]:
+        """Those that are not over, in the order of their ids, from the first one greater than `after`."""
+        ...
+
+    async def claim_renewals(self, now: datetime, again_at: datetime, limit: int) -> tuple[Product, ...]:
+        """Some whose pictures are to be looked at; no two callers get the same one before `again_at`."""
+        ...
+
+    async def sweep(self, now: datetime) -> tuple[ImageId, ...]:
+        """Forget products that are over. Returns: the images they named."""
         ...
 
 
@@ -260,6 +299,10 @@ class GenerationRepository(Protocol):
     async def add(self, generation: Generation) -> None: ...
 
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None: ...
+
+    async def page(self, account_id: AccountId, before: Generation | None, limit: int) -> tuple[Generation, ...]:
+        """Newest first, from the first one older than `before`."""
+        ...
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
         """The one that has waited longest -> PROCESSING, with one more attempt; never the same to two callers.
@@ -281,16 +324,52 @@ class GenerationRepository(Protocol):
         ...
 
     async def fail(self, generation: Generation, failure: Failure, now: datetime) -> bool:
-        """-> FAILED; the row forgets its inputs."""
+        """-> FAILED; the row forgets its inputs, and the account gets the credit back."""
         ...
 
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
-        """All that wait or run for a customer -> FAILED, whoever holds their leases."""
+        """All that wait or run for a customer -> FAILED, whoever holds their leases; credits are given back."""
         ...
 
     async def sweep(self, now: datetime) -> int:
         """Forget generations that ended long ago."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRequest:
+    """A request that came with an idempotency key: digests of both, and what came of it as JSON, once it is done.
+
+    It names the customer, so that an erasure finds it: the fingerprint is derived from the customer's id, too.
+    """
+
+    account_id: AccountId
+    key_digest: bytes
+    fingerprint: bytes
+    customer: Customer | None
+    due_at: datetime
+    """When the request is taken for dead; once it is done, when the key is free again."""
+    result: str | None = None
+
+
+class RequestRepository(Protocol):
+    """Requests by their idempotency keys."""
+
+    async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
+        """Keep it, unless there is one with its key that is not due yet, which is returned."""
+        ...
+
+    async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
+        """Keep what came of it, if it is still there and nobody took it for dead."""
+        ...
+
+    async def remove(self, request: KeptRequest) -> None:
+        """Its key is free again, if it is still running."""
+        ...
+
+    async def erase(self, customer: Customer) -> None: ...
+
+    async def sweep(self, now: datetime) -> int: ...
 
 
 class Repositories(Protocol):
@@ -310,6 +389,9 @@ class Repositories(Protocol):
 
     @property
     def generations(self) -> GenerationRepository: ...
+
+    @property
+    def requests(self) -> RequestRepository: ...
 
 
 class UnitOfWork(Protocol):

@@ -42,10 +42,26 @@ class UrlNotFetched(Exception):
     """Whatever the reason was: it could tell a stranger what is in our network."""
 
 
-class Fetch(Protocol):
-    """The file behind a URL. Raises: UrlNotFetched."""
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server says of a file, for asking later whether it is still the same (RFC 9110, 8.8)."""
 
-    async def __call__(self, url: str) -> bytes: ...
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPhoto:
+    """A file as received."""
+
+    photo: bytes | bytearray | memoryview
+    validators: Validators = Validators()
+
+
+class Fetch(Protocol):
+    """The file behind a URL; None when it is the one that is `known`. Raises: UrlNotFetched."""
+
+    async def __call__(self, url: str, known: Validators | None = None) -> FetchedPhoto | None: ...
 
 
 class PhotoFetcher(Protocol):

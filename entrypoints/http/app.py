@@ -8,7 +8,8 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from entrypoints.http import customers, health, images, metrics, previews, try_on
+from entrypoints.http import credits as credits_of
+from entrypoints.http import customers, health, images, metrics, previews, products, try_on
 from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import reference_router
 from entrypoints.http.edge import Edge, HeadAsGet
@@ -36,9 +37,14 @@ def create_app(container: Container) -> Litestar:
             customers.erase,
             customers.erase_customer,
             try_on.read_generation,
+            try_on.list_generations,
+            products.list_products,
+            products.read_product,
+            products.delete_product,
+            credits_of.read_credits,
             Router(
                 "/",
-                route_handlers=[try_on.start_try_on],
+                route_handlers=[try_on.start_try_on, try_on.try_on, products.register_product],
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],

@@ -11,10 +11,12 @@ from application.ports.photos import PreparedPhoto
 from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
+from domain.generation import GenerationStatus
 from domain.geometry import Box
 from domain.image import StoredPhoto
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, SourceFormat, WarningCode
+from domain.product import Product
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -151,15 +153,11 @@ class StartedTryOnBody(Body, frozen=True, kw_only=True):
     generation_id: str
     status: str
     product_external_id: str
+    success: bool = True
 
     @classmethod
-    def of(cls, started: StartedTryOn) -> Self:
-        generation = started.generation
-        return cls(
-            generation_id=generation.generation_id,
-            status=generation.status,
-            product_external_id=started.product_id,
-        )
+    def of(cls, started: StartedTryOn, status: GenerationStatus = GenerationStatus.PENDING) -> Self:
+        return cls(generation_id=started.generation_id, status=status, product_external_id=started.product_id)
 
 
 class GenerationBody(Body, frozen=True, kw_only=True):
@@ -175,6 +173,7 @@ class GenerationBody(Body, frozen=True, kw_only=True):
     engine: str | UnsetType = UNSET
     created_at: datetime
     updated_at: datetime
+    success: bool = True
 
     @classmethod
     def of(cls, report: GenerationReport) -> Self:
@@ -209,6 +208,67 @@ class ErasureBody(Body, frozen=True, kw_only=True):
             images_erased=outcome.images,
             requested_at=outcome.requested_at.replace(microsecond=0),
         )
+
+
+class GenerationPageBody(Body, frozen=True, kw_only=True):
+    """Some generations, newest first."""
+
+    items: list[GenerationBody]
+    next_cursor: str | UnsetType = UNSET
+    has_more: bool
+
+
+class ProductImageBody(Body, frozen=True, kw_only=True):
+    """Where a picture of a product came from; the best picture has the lowest order."""
+
+    source_url: str | UnsetType = UNSET
+    order: int
+
+
+class ProductBody(Body, frozen=True, kw_only=True):
+    """A product as it is kept."""
+
+    external_id: str
+    product_id: str
+    title: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    images: list[ProductImageBody]
+    created_at: datetime
+    updated_at: datetime
+    last_used_at: datetime
+    expires_at: datetime | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, product: Product) -> Self:
+        return cls(
+            external_id=product.external_id,
+            product_id=product.external_id,
+            title=UNSET if product.title is None else product.title,
+            description=UNSET if product.description is None else product.description,
+            images=[
+                ProductImageBody(source_url=picture.url or UNSET, order=order)
+                for order, picture in enumerate(product.pictures)
+            ],
+            created_at=product.created_at.replace(microsecond=0),
+            updated_at=product.updated_at.replace(microsecond=0),
+            last_used_at=product.last_used_at.replace(microsecond=0),
+            expires_at=product.expires_at.replace(microsecond=0) if product.expires_at else UNSET,
+        )
+
+
+class ProductPageBody(Body, frozen=True, kw_only=True):
+    """Some products in the order of their ids."""
+
+    items: list[ProductBody]
+    next_cursor: str | UnsetType = UNSET
+    has_more: bool
+    count: int
+
+
+class CreditsBody(Body, frozen=True, kw_only=True):
+    """How many try-ons are left."""
+
+    credit_balance: int
 
 
 class ProblemBody(Body, frozen=True, kw_only=True):

@@ -11,12 +11,14 @@ from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
 from application.page_pass import PagePass
 from application.preview_link import OpenPreview
-from application.read_generation import ReadGeneration
+from application.products import DeleteProduct, ReadProducts, RegisterProduct
+from application.read_generation import AwaitGeneration, ReadGeneration
 from application.read_image import ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from entrypoints.http.admission import BodyMemory
 from entrypoints.http.draining import Draining
+from entrypoints.http.waiting import Waiting
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 
@@ -37,6 +39,11 @@ class Service:
     open_preview: OpenPreview
     start_try_on: StartTryOn
     read_generation: ReadGeneration
+    await_generation: AwaitGeneration
+    waiting: Waiting
+    register_product: RegisterProduct
+    read_products: ReadProducts
+    delete_product: DeleteProduct
     check_engine: CheckReadiness
     check_readiness: CheckReadiness
     metrics: Callable[[], bytes]
@@ -58,6 +65,11 @@ class Service:
             open_preview=container.open_preview(),
             start_try_on=container.start_try_on(),
             read_generation=container.read_generation(),
+            await_generation=AwaitGeneration(container.read_generation()),
+            waiting=Waiting(),
+            register_product=container.register_product(),
+            read_products=container.read_products(),
+            delete_product=container.delete_product(),
             check_engine=container.check_engine(),
             check_readiness=container.check_readiness(),
             metrics=container.telemetry().metrics,

@@ -8,43 +8,51 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from application.ports.system import RateBucket
-from domain.errors import FileTooLarge, ValidationFailed
+from application.start_try_on import StartedTryOn
+from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
+from entrypoints.http.paging import Cursor, Limit, page_limit
 from entrypoints.http.request_body import receiving
-from entrypoints.http.schemas import GenerationBody, StartedTryOnBody
+from entrypoints.http.schemas import GenerationBody, GenerationPageBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
 
 DATA = "data"
 POLL_SECONDS: Final = 2
 """How often clients ask for a generation (HTTP contract)."""
+WAIT_SECONDS: Final = 90
+"""How long a client may wait for a generation with its request open (HTTP contract)."""
 MAX_FILES_AT_ONCE: Final = 3
 """A form holds as many bytes as three of the largest files, however many parts they come in: a person and two views of
 a garment in full size, or nine files as shops have them."""
+MAX_GENERATIONS: Final = 100
 
 
-@post(
-    "/try-on",
-    operation_id="startTryOn",
-    status_code=202,
-)
+@post("/try-on", operation_id="startTryOn", status_code=202)
 async def start_try_on(request: RequestWithKey, service: NamedDependency[Service]) -> Response[StartedTryOnBody]:
     """Have a person wear a product: JSON, or a form with the JSON in `data` and files in parts named by `fileKey`."""
-    content_type = request.headers.get("content-type", "")
-    settings = service.settings
-    async with receiving(request, service) as body:
-        data, files = await _read(content_type, body, settings.max_file_bytes)
-        started = StartedTryOnBody.of(await service.start_try_on.execute(to_command(data, files, request.user)))
-    return Response(started, status_code=202, headers={"retry-after": str(POLL_SECONDS)})
+    return _accepted(StartedTryOnBody.of(await _start(request, service)))
 
 
-@get(
-    "/generations/{generationId:str}",
-    operation_id="getGeneration",
-    opt={RATE_BUCKET: RateBucket.POLLS},
-)
+@post("/try-on/sync", operation_id="tryOn", status_code=200)
+async def try_on(
+    request: RequestWithKey, service: NamedDependency[Service]
+) -> Response[StartedTryOnBody] | Response[GenerationBody]:
+    """The same, and wait for the picture. A client that leaves ends the waiting, and not the generation."""
+    started = await _start(request, service)
+    account_id = request.user.account_id
+    with service.waiting.slot(account_id) as may_wait:
+        report = await service.await_generation.execute(
+            started.generation_id, account_id, WAIT_SECONDS if may_wait else 0, lambda: _left(request)
+        )
+    if report.generation.has_ended:
+        return Response(GenerationBody.of(report), status_code=200)
+    return _accepted(StartedTryOnBody.of(started, report.generation.status))
+
+
+@get("/generations/{generationId:str}", operation_id="getGeneration", opt={RATE_BUCKET: RateBucket.POLLS})
 async def read_generation(
     request: RequestWithKey,
     generation_id: Annotated[str, PathParameter(name="generationId")],
@@ -56,12 +64,48 @@ async def read_generation(
     )
 
 
-async def _read(
-    content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int
+@get("/generations", operation_id="listGenerations")
+async def list_generations(
+    request: RequestWithKey, service: NamedDependency[Service], limit: Limit = None, cursor: Cursor = None
+) -> GenerationPageBody:
+    """Newest first."""
+    before = GenerationId(cursor) if cursor else None
+    try:
+        reports, has_more = await service.read_generation.page(
+            request.user.account_id, before, page_limit(limit, 10, MAX_GENERATIONS)
+        )
+    except GenerationNotFound:
+        raise ValidationFailed((FieldProblem("cursor", "is not the nextCursor of a page"),)) from None
+    items = [GenerationBody.of(report) for report in reports]
+    page = GenerationPageBody(items=items, has_more=has_more)
+    return GenerationPageBody(items=items, has_more=True, next_cursor=items[-1].generation_id) if has_more else page
+
+
+async def _start(request: RequestWithKey, service: Service) -> StartedTryOn:
+    async with receiving(request, service) as body:
+        data, files = await read_data_and_files(request, body, service)
+        command = to_command(data, files, request.user, request.headers.get("idempotency-key"))
+        return await service.start_try_on.execute(command)
+
+
+async def _left(request: RequestWithKey) -> None:
+    """Returns when the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _accepted(body: StartedTryOnBody) -> Response[StartedTryOnBody]:
+    return Response(body, status_code=202, headers={"retry-after": str(POLL_SECONDS)})
+
+
+async def read_data_and_files(
+    request: RequestWithKey, body: AsyncIterator[bytes], service: Service
 ) -> tuple[bytes | bytearray, dict[str, bytes]]:
+    """The JSON of a request, and the files that came beside it. Raises: ValidationFailed, FileTooLarge."""
+    content_type = request.headers.get("content-type", "")
     if not is_form(content_type):
-        return await _read_json(stream), {}
-    return await _read_form(content_type, stream, max_file_bytes)
+        return await _read_json(body), {}
+    return await _read_form(content_type, body, service.settings.max_file_bytes)
 
 
 async def _read_json(stream: AsyncIterator[bytes]) -> bytearray:

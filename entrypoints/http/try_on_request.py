@@ -1,18 +1,23 @@
-"""Understand the JSON of a try-on, in today's shape and in all that came before; every malformed field is named.
+"""Understand the JSON of a try-on or a product, in today's shape and in all that came before; every fault is named.
 
 Today: `{"products": [{"externalId", "images": [{"source": {"url" | "fileKey" | "id"}}]}],
 "person": {"image": {"source": {…}}}, "externalUserId", "output": {"keepForDays"}}`. Before: `product` for `products`,
-`customer` for `person`, no `source` or no `image` level, `imageUrls`, `customerId`, and days at the top level.
+`customer` for `person`, no `source` or no `image` level, `imageUrls`, `customerId`, and days at the top level. First of
+all: `{"productId", "customerImageId"}`.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from application.start_try_on import FileSource, PhotoSource, StoredSource, TryOnCommand, UrlSource
+from application.keep_product import WantedProduct
+from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
+from application.start_try_on import TryOnCommand
 from domain.account import Account
 from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, external_id_problem
 from domain.errors import (
@@ -22,17 +27,20 @@ from domain.errors import (
     ProductImagesRequired,
     ValidationFailed,
 )
-from domain.image import ImageId
+from domain.image import IdempotencyRecord, ImageId
 from domain.product import is_product_id
 from domain.retention import RetentionPolicy
-from entrypoints.http.form_parts import malformed_body
+from entrypoints.http.request_body import MAX_JSON_BYTES, decoded_object
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
 MOCK_TITLE: Final = "mock"
-MAX_DATA_BYTES: Final = 256 * 1024
+MAX_DATA_BYTES: Final = MAX_JSON_BYTES
 MAX_ID_CHARS: Final = 100
 MAX_URL_CHARS: Final = 2048
+MAX_KEY_CHARS: Final = 255
+MAX_VALID_DAYS: Final = 3650
+MAX_PROBLEMS: Final = 50
 SOURCE_KEYS: Final = ("url", "fileKey", "id")
 
 Json = dict[str, Any]
@@ -50,41 +58,64 @@ class _NamedFile:
 _Source = StoredSource | UrlSource | _NamedFile
 
 
-def to_command(data: bytes | bytearray, files: Files, account: Account) -> TryOnCommand:
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A product as it was sent; `days` is how long one that is registered is valid."""
+
+    external_id: str | None
+    garments: tuple[_Source, ...]
+    title: str | None
+    description: str | None
+    days: int | None
+
+
+def to_command(data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None) -> TryOnCommand:
     """Raises: ValidationFailed that names every malformed field; else CustomerImageRequired, ProductImagesRequired,
     MultipartFileNotFound.
     """
-    request = _Request(_decode(data))
-    person = request.person()
-    product_id, garments, has_product = request.product()
-    is_mock = request.is_mock()
+    body = decoded_object(data)
+    request = _Request(body)
+    person, product = request.person(), request.product()
     customer_id, days = request.customer_id(), request.days()
     request.expect_texts_and_flags()
-    if request.problems:
-        raise ValidationFailed(tuple(request.problems))
+    record = request.idempotency_record(idempotency_key, "try-on", files)
+    request.expect_no_problems()
     if person is None:
         raise CustomerImageRequired
-    if not has_product or not (garments or product_id):
+    if product is None or not (product.garments or product.external_id):
         raise ProductImagesRequired
     return TryOnCommand(
         account=account,
         person=_with_file(person, files),
-        garments=tuple(_with_file(garment, files) for garment in garments),
-        product_id=product_id,
-        is_mock=is_mock,
+        garments=tuple(_with_file(garment, files) for garment in product.garments),
+        product_id=product.external_id,
+        title=product.title,
+        description=product.description,
+        is_mock=product.title == MOCK_TITLE,
         customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
         retention=RetentionPolicy(days) if days is not None else None,
+        idempotency=record,
     )
 
 
-def _decode(data: bytes | bytearray) -> Json:
-    try:
-        decoded = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise malformed_body("is not valid JSON in UTF-8, or is nested too deeply") from None
-    if not isinstance(decoded, dict):
-        raise malformed_body("must be a JSON object")
-    return decoded
+def to_registration(
+    data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None
+) -> tuple[WantedProduct, timedelta | None, IdempotencyRecord | None]:
+    """The product, how long it is valid, and the record of the request. Raises: as `to_command`."""
+    request = _Request(decoded_object(data))
+    product = request.registered_product()
+    record = request.idempotency_record(idempotency_key, "products", files)
+    request.expect_no_problems()
+    if product is None or not (product.garments or product.external_id):
+        raise ProductImagesRequired
+    wanted = WantedProduct(
+        account=account,
+        external_id=product.external_id,
+        garments=tuple(_with_file(garment, files) for garment in product.garments),
+        title=product.title,
+        description=product.description,
+    )
+    return wanted, timedelta(days=product.days) if product.days else None, record
 
 
 def _with_file(source: _Source, files: Files) -> PhotoSource:
@@ -100,7 +131,23 @@ class _Request:
 
     def __init__(self, body: Json) -> None:
         self._body = body
-        self.problems: list[FieldProblem] = []
+        self._problems: dict[FieldProblem, None] = {}
+
+    def expect_no_problems(self) -> None:
+        """Raises: ValidationFailed."""
+        if self._problems:
+            raise ValidationFailed(tuple(self._problems))
+
+    def idempotency_record(self, key: str | None, operation: str, files: Files) -> IdempotencyRecord | None:
+        """Digests of the key and of the request, however its JSON was written."""
+        if key is None:
+            return None
+        if not 1 <= len(key) <= MAX_KEY_CHARS:
+            self._note("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} characters")
+        request = hashlib.sha256(f"{operation}\0".encode() + msgspec.json.encode(self._body, order="sorted"))
+        for name, content in sorted(files.items()):
+            request.update(f"\0{name}\0".encode() + hashlib.sha256(content).digest())
+        return IdempotencyRecord(hashlib.sha256(key.encode()).digest(), request.digest())
 
     def person(self) -> _Source | None:
         """None when there is nothing that could be the person's photo."""
@@ -115,32 +162,50 @@ class _Request:
                 return self._source(holder, name) if _names_a_source(holder) else None
             image = self._object(holder["image"], f"{name}.image")
             return self._source(image, f"{name}.image") if image else None
-        return None
+        image_id = self._body.get("customerImageId")
+        return None if image_id is None else self._stored(image_id, "customerImageId")
 
-    def product(self) -> tuple[str | None, tuple[_Source, ...], bool]:
-        """The merchant's id, the pictures, and whether there is a product at all."""
+    def product(self) -> _Product | None:
+        """None when there is no product at all."""
         found = self._the_product()
-        if found is None:
-            return None, (), False
-        product, path = found
-        product_id = product.get("externalId")
-        if product_id is not None and not (isinstance(product_id, str) and is_product_id(product_id)):
-            self._note(f"{path}.externalId", f"must be a string of 1 to {MAX_EXTERNAL_ID_CHARS} characters")
-            product_id = None
-        images = self._list(product, "images", path)
-        urls = self._list(product, "imageUrls", path)
+        return None if found is None else self._described(*found)
+
+    def registered_product(self) -> _Product | None:
+        """The whole body is the product, or it is in `product`."""
+        holder = self._body.get("product")
+        found = self._body if holder is None else self._object(holder, "product")
+        return None if found is None else self._described(found, "" if holder is None else "product.")
+
+    def _described(self, product: Json, at: str) -> _Product:
+        images, urls = self._list(product, "images", at), self._list(product, "imageUrls", at)
         if len(images) + len(urls) > MAX_GARMENTS:
-            self._note(f"{path}.images", f"must hold at most {MAX_GARMENTS} images")
-        sources = [self._garment(image, f"{path}.images.{index}") for index, image in enumerate(images)]
-        sources += [self._url(url, f"{path}.imageUrls.{index}") for index, url in enumerate(urls)]
-        for name in ("title", "description"):
-            self._expect(product, name, str, path, "a string")
-        return product_id, tuple(source for source in sources if source is not None), True
+            self._note(f"{at}images", f"must hold at most {MAX_GARMENTS} images")
+        sources = [self._garment(each, f"{at}images.{index}") for index, each in enumerate(images[:MAX_GARMENTS])]
+        sources += [self._url(each, f"{at}imageUrls.{index}") for index, each in enumerate(urls[:MAX_GARMENTS])]
+        return _Product(
+            external_id=self._product_id(product, at),
+            garments=tuple(source for source in sources if source is not None),
+            title=self._text(product, "title", at),
+            description=self._text(product, "description", at),
+            days=self._valid_for_days(),
+        )
 
-    def is_mock(self) -> bool:
-        """Whether the product is the one that any engine answers with the person's picture unchanged."""
-        found = self._the_product()
-        return found is not None and found[0].get("title") == MOCK_TITLE
+    def _product_id(self, product: Json, at: str) -> str | None:
+        """Under its name, or the one it had first."""
+        sent = {name: product[name] for name in ("externalId", "productId") if product.get(name) is not None}
+        for name, value in sent.items():
+            if not (isinstance(value, str) and is_product_id(value)):
+                self._note(f"{at}{name}", f"must be a string of 1 to {MAX_EXTERNAL_ID_CHARS} characters")
+        if len(set(map(repr, sent.values()))) > 1:
+            self._note(f"{at}productId", 'differs from "externalId", of which it is the former name')
+        return next((value for value in sent.values() if isinstance(value, str)), None)
+
+    def _valid_for_days(self) -> int | None:
+        days = self._body.get("validForDays")
+        if days is None or (type(days) is int and 1 <= days <= MAX_VALID_DAYS):
+            return days
+        self._note("validForDays", f"must be a whole number from 1 to {MAX_VALID_DAYS:,}")
+        return None
 
     def customer_id(self) -> str | None:
         """The end user, under the new name or the old one."""
@@ -172,22 +237,29 @@ class _Request:
 
     def expect_texts_and_flags(self) -> None:
         """Fields that change nothing here, but have to be what they are said to be."""
-        for name in ("watermark", "aiLabel"):
-            self._expect(self._output(), name, bool, "output", "true or false")
-        self._expect(self._body, "useWatermark", bool, "", "true or false")
+        for holder, name, at in (
+            (self._output(), "watermark", "output."),
+            (self._output(), "aiLabel", "output."),
+            (self._body, "useWatermark", ""),
+        ):
+            if holder.get(name) is not None and not isinstance(holder[name], bool):
+                self._note(f"{at}{name}", "must be true or false")
 
     def _the_product(self) -> tuple[Json, str] | None:
         products, product = self._body.get("products"), self._body.get("product")
+        if products is None and product is None:
+            alone = self._body.get("productId")
+            return None if alone is None else ({"productId": alone}, "")
         if products is None:
-            found = None if product is None else self._object(product, "product")
-            return None if found is None else (found, "product")
+            found = self._object(product, "product")
+            return None if found is None else (found, "product.")
         if product is not None:
             self._note("product", 'is the former name of "products"; send one of them')
         if not isinstance(products, list) or len(products) != 1:
             self._note("products", "must be a list of exactly one product")
             return None
         found = self._object(products[0], "products.0")
-        return None if found is None else (found, "products.0")
+        return None if found is None else (found, "products.0.")
 
     def _garment(self, image: Any, path: str) -> _Source | None:
         holder = self._object(image, path)
@@ -207,10 +279,18 @@ class _Request:
         key, value = named[0], holder[named[0]]
         if key == "url":
             return self._url(value, f"{path}.url")
-        if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARS or "\0" in value:
-            self._note(f"{path}.{key}", f"must be a string of 1 to {MAX_ID_CHARS} characters")
-            return None
-        return StoredSource(ImageId(value)) if key == "id" else _NamedFile(value, f"{path}.fileKey")
+        if key == "id":
+            return self._stored(value, f"{path}.id")
+        return _NamedFile(value, f"{path}.fileKey") if self._is_short(value, f"{path}.fileKey") else None
+
+    def _stored(self, value: Any, path: str) -> StoredSource | None:
+        return StoredSource(ImageId(value), path) if self._is_short(value, path) else None
+
+    def _is_short(self, value: Any, path: str) -> bool:
+        is_short = isinstance(value, str) and 1 <= len(value) <= MAX_ID_CHARS and "\0" not in value
+        if not is_short:
+            self._note(path, f"must be a string of 1 to {MAX_ID_CHARS} characters")
+        return is_short
 
     def _url(self, value: Any, path: str) -> UrlSource | None:
         if isinstance(value, str):
@@ -222,11 +302,14 @@ class _Request:
 
     def _output(self) -> Json:
         output = self._body.get("output")
-        return output if isinstance(output, dict) else {}
+        return {} if output is None else self._object(output, "output") or {}
 
-    def _expect(self, holder: Json, name: str, kind: type, path: str, what: str) -> None:
-        if holder.get(name) is not None and not isinstance(holder[name], kind):
-            self._note(f"{path}.{name}" if path else name, f"must be {what}")
+    def _text(self, holder: Json, name: str, at: str) -> str | None:
+        value = holder.get(name)
+        if value is None or (isinstance(value, str) and "\0" not in value):
+            return value
+        self._note(f"{at}{name}", "must be a string without NUL")
+        return None
 
     def _object(self, value: Any, path: str) -> Json | None:
         if isinstance(value, dict):
@@ -234,17 +317,16 @@ class _Request:
         self._note(path, "must be an object")
         return None
 
-    def _list(self, holder: Json, name: str, path: str) -> list[Any]:
+    def _list(self, holder: Json, name: str, at: str) -> list[Any]:
         value = holder.get(name)
         if value is None or isinstance(value, list):
             return value or []
-        self._note(f"{path}.{name}", "must be a list")
+        self._note(f"{at}{name}", "must be a list")
         return []
 
     def _note(self, path: str, message: str) -> None:
-        problem = FieldProblem(path, message)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        if len(self._problems) < MAX_PROBLEMS:
+            self._problems[FieldProblem(path, message)] = None
 
 
 def _names_a_source(holder: Json) -> bool:

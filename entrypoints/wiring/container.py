@@ -19,6 +19,7 @@ from adapters.system import SystemClock, SystemRandomSource
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
 from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
+from application.answer_once import AnswerOnce
 from application.authenticate import Authenticate
 from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness, RecentAnswer
@@ -27,6 +28,7 @@ from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
+from application.keep_product import CopyPicture, KeepProduct
 from application.limit_rate import LimitRate
 from application.manage_accounts import (
     ChangeAccount,
@@ -37,15 +39,17 @@ from application.manage_accounts import (
     RevokeKey,
 )
 from application.page_pass import PagePass
+from application.photo_sources import OpenSource
 from application.ports.system import Clock, RateLimiter
 from application.preview_link import OpenPreview, PreviewLinks
+from application.products import DeleteProduct, ReadProducts, RegisterProduct, RenewProducts
 from application.purge import FinishDeletion, PurgeOverdue
 from application.read_generation import ReadGeneration
 from application.read_image import ReadImage
 from application.reconcile import Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import RunNextGeneration
-from application.start_try_on import CopyPicture, StartTryOn
+from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.wiring.memory import body_memory
@@ -147,7 +151,6 @@ class Container(DeclarativeContainer):
         ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention
     )
     reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
-    purge_overdue = providers.Factory(PurgeOverdue, work=work, finish=finish_deletion, objects=objects, clock=clock)
     keep_picture = providers.Factory(KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
     photo_turns = providers.Singleton(_photo_turns, photo_workers)
     check_photo = providers.Factory(CheckPhoto, processor=processor, turns=photo_turns)
@@ -166,19 +169,47 @@ class Container(DeclarativeContainer):
         seconds=settings.provided.fetch_timeout_seconds,
         allow_http=settings.provided.fetch_http,
     )
-    start_try_on = providers.Factory(
-        StartTryOn,
+    sources = providers.Factory(
+        OpenSource, resolve_image=resolve_image, fetcher=fetcher, links=link_reader, clock=clock
+    )
+    copy_picture = providers.Factory(
+        CopyPicture, keep_picture=keep_picture, objects=objects, clock=clock, random=random
+    )
+    keep_product = providers.Factory(
+        KeepProduct,
         upload_photo=upload_photo,
-        resolve_image=resolve_image,
-        copy_picture=providers.Factory(
-            CopyPicture, keep_picture=keep_picture, objects=objects, clock=clock, random=random
-        ),
         delete_image=delete_image,
-        fetcher=fetcher,
-        links=link_reader,
+        copy_picture=copy_picture,
+        sources=sources,
         work=work,
         clock=clock,
         random=random,
+    )
+    once = providers.Factory(AnswerOnce, work=work, clock=clock)
+    start_try_on = providers.Factory(
+        StartTryOn,
+        upload_photo=upload_photo,
+        delete_image=delete_image,
+        keep_product=keep_product,
+        sources=sources,
+        once=once,
+        work=work,
+        clock=clock,
+        random=random,
+    )
+    register_product = providers.Factory(RegisterProduct, keep_product=keep_product, once=once, work=work, clock=clock)
+    read_products = providers.Factory(ReadProducts, work=work, clock=clock)
+    delete_product = providers.Factory(DeleteProduct, keep_product=keep_product, work=work)
+    renew_products = providers.Factory(
+        RenewProducts, keep_product=keep_product, copy_picture=copy_picture, work=work, clock=clock
+    )
+    purge_overdue = providers.Factory(
+        PurgeOverdue,
+        work=work,
+        finish=finish_deletion,
+        objects=objects,
+        clock=clock,
+        renew=renew_products.provided.execute,
     )
     read_generation = providers.Factory(
         ReadGeneration,

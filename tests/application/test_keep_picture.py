@@ -19,6 +19,7 @@ from tests.builders import (
     a_database_with_accounts,
     a_stored_photo,
     an_image,
+    nothing_to_renew,
 )
 
 JPEG = b"\xff\xd8 a result"
@@ -45,7 +46,7 @@ class World:
         finish = FinishDeletion(self.objects, work, self.clock)
         self.keep_picture = KeepPicture(self.objects, work, finish, self.clock)
         self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), self.clock.time - self.clock.time)
-        self.purge = PurgeOverdue(work, finish, self.objects, self.clock)
+        self.purge = PurgeOverdue(work, finish, self.objects, self.clock, nothing_to_renew)
 
     async def store(self, image: UploadedImage, *, settles: bool = True) -> None:
         async def admit(_: Repositories) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.start_try_on import StoredSource
+from application.photo_sources import StoredSource
 from domain.errors import CustomerErased
 from domain.image import ImageId
 from tests.builders import ACME, a_customer
@@ -34,4 +34,4 @@ async def test_a_try_on_that_begins_after_the_erasure_is_queued() -> None:
         started = await world.try_on(person, (StoredSource(garment),), customer=a_customer())
         outcome = await world.work_off()
         assert outcome is not None
-        assert outcome.generation_id == started.generation.generation_id
+        assert outcome.generation_id == started.generation_id

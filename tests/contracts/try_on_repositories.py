@@ -1,16 +1,21 @@
 """What every unit of work must do for products and generations, written once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from application.ports.rows import UnitOfWork
+import pytest
+
+from application.ports.rows import KeptRequest, UnitOfWork
 from domain.customer import Customer
+from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
 from domain.image import ImageId
-from domain.product import Product
+from domain.product import Product, ProductPicture
 from domain.retention import RetentionPolicy
-from tests.builders import ACME, NOON, OTHER, a_customer, an_image
+from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
+LEASE = timedelta(minutes=5)
 LEASE_ENDS = NOON + timedelta(minutes=3)
 GONE = Failure("IMAGE_NOT_FOUND", "There is no such image.")
 
@@ -28,7 +33,33 @@ def a_generation(
 
 
 def a_product(*images: str, now: datetime = NOON) -> Product:
-    return Product.named(ACME, "gid://shopify/Product/1", tuple(map(ImageId, images)), now)
+    product = Product.tried_on(ACME, "gid://shopify/Product/1", now)
+    return replace(product, pictures=tuple(map(a_picture, images)), title="Shirt")
+
+
+def a_picture(image_id: str) -> ProductPicture:
+    return ProductPicture(
+        image_id=ImageId(image_id),
+        source=f"https://shop.test/{image_id}",
+        kept_until=NOON + timedelta(days=30),
+        checked_at=NOON,
+        etag='"v1"',
+    )
+
+
+def a_paid_generation(generation_id: str, customer: Customer) -> Generation:
+    return replace(a_generation(generation_id, customer=customer), has_credit=True)
+
+
+def a_request(*, key: bytes = b"key", fingerprint: bytes = b"1", customer: Customer | None = None) -> KeptRequest:
+    return KeptRequest(account_id=ACME, key_digest=key, fingerprint=fingerprint, customer=customer, due_at=NOON + LEASE)
+
+
+async def credits_of(work: UnitOfWork) -> int | None:
+    async with work.read() as repositories:
+        account = await repositories.accounts.find(ACME)
+    assert account is not None
+    return account.credits
 
 
 async def given(work: UnitOfWork, *generations: Generation) -> None:
@@ -61,27 +92,174 @@ class TryOnRepositoriesContract:
     async def test_a_product_comes_back_to_its_own_account_only(self, work: UnitOfWork) -> None:
         product = a_product("img_1", "img_2")
         async with work.begin() as repositories:
-            await repositories.products.save(product)
+            assert await repositories.products.add(product)
+            assert await repositories.products.hold(ACME, product.external_id) == product
         async with work.read() as repositories:
             assert await repositories.products.find(ACME, product.external_id) == product
             assert await repositories.products.find(OTHER, product.external_id) is None
             assert await repositories.products.find(ACME, "unknown") is None
 
-    async def test_saving_a_product_again_replaces_it(self, work: UnitOfWork) -> None:
+    async def test_the_first_product_with_an_id_stays_until_it_is_replaced(self, work: UnitOfWork) -> None:
         later = a_product("img_9", now=NOON + timedelta(days=1))
         async with work.begin() as repositories:
-            await repositories.products.save(a_product("img_1"))
-            await repositories.products.save(later)
+            assert await repositories.products.add(a_product("img_1"))
+            assert not await repositories.products.add(later)
+            assert await repositories.products.find(ACME, later.external_id) == a_product("img_1")
+            await repositories.products.replace(later)
         async with work.read() as repositories:
             assert await repositories.products.find(ACME, later.external_id) == later
 
-    async def test_products_are_forgotten_when_they_are_over(self, work: UnitOfWork) -> None:
-        product = a_product("img_1")
+    async def test_touching_a_product_changes_its_end_and_nothing_else(self, work: UnitOfWork) -> None:
+        product, later = a_product("img_1"), NOON + timedelta(days=2)
+        registered = replace(product.registered(None, NOON), external_id="registered")
         async with work.begin() as repositories:
-            await repositories.products.save(product)
-            assert await repositories.products.sweep(product.expires_at - timedelta(seconds=1)) == 0
-            assert await repositories.products.sweep(product.expires_at) == 1
+            await repositories.products.add(product)
+            await repositories.products.add(registered)
+            assert await repositories.products.touch(replace(a_product("img_9").used(later), title="Coat"))
+            assert await repositories.products.find(ACME, product.external_id) == product.used(later)
+            assert not await repositories.products.touch(replace(product, external_id="registered").used(later))
+            assert await repositories.products.find(ACME, "registered") == registered
+            assert await repositories.products.touch(registered.used(later))
+            assert not await repositories.products.touch(replace(product, external_id="unknown"))
+
+    async def test_products_are_forgotten_when_they_are_over(self, work: UnitOfWork) -> None:
+        product = a_product("img_1", "img_2")
+        forever = replace(product.registered(None, NOON), external_id="forever")
+        end = NOON + Product.IDLE_LIFETIME
+        async with work.begin() as repositories:
+            await repositories.products.add(product)
+            await repositories.products.add(forever)
+            assert await repositories.products.sweep(end - timedelta(seconds=1)) == ()
+            assert await repositories.products.sweep(end) == product.images
             assert await repositories.products.find(ACME, product.external_id) is None
+            assert await repositories.products.find(ACME, "forever") == forever
+
+    async def test_a_product_that_is_removed_names_its_images(self, work: UnitOfWork) -> None:
+        product = a_product("img_1", "img_2")
+        async with work.begin() as repositories:
+            await repositories.products.add(product)
+            assert await repositories.products.remove(OTHER, product.external_id) == ()
+            assert await repositories.products.remove(ACME, product.external_id) == product.images
+            assert await repositories.products.remove(ACME, product.external_id) == ()
+
+    async def test_pages_of_products_go_on_where_the_last_one_ended(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            for name in ("c", "a", "d", "b"):
+                await repositories.products.add(replace(a_product("img_1"), external_id=name))
+            await repositories.products.add(replace(a_product("img_1"), external_id="over", expires_at=NOON))
+            first = await repositories.products.page(ACME, "", 3, NOON)
+            rest = await repositories.products.page(ACME, "c", 3, NOON)
+            assert await repositories.products.page(OTHER, "", 3, NOON) == ()
+        assert [product.external_id for product in first + rest] == ["a", "b", "c", "d"]
+
+    async def test_a_product_whose_pictures_grow_old_is_claimed_once_a_day(self, work: UnitOfWork) -> None:
+        product, tomorrow = a_product("img_1"), NOON + timedelta(days=16)
+        due, again = NOON + timedelta(days=15), tomorrow
+        async with work.begin() as repositories:
+            await repositories.products.add(product)
+            assert await repositories.products.claim_renewals(due - timedelta(seconds=1), again, 9) == ()
+            assert await repositories.products.claim_renewals(due, again, 9) == (product,)
+            assert await repositories.products.claim_renewals(due, again, 9) == ()
+            assert await repositories.products.claim_renewals(again, again, 9) == (product,)
+
+    async def test_pictures_of_products_are_released_and_counted_apart(self, work: UnitOfWork) -> None:
+        picture, photo = an_image("img_1", keep_for_days=30), an_image("img_2")
+        soon = NOON + timedelta(minutes=20)
+        async with work.begin() as repositories:
+            for image in (picture, photo):
+                await repositories.images.reserve(image)
+                await repositories.images.publish(image, a_stored_photo())
+            assert await repositories.images.count_live(ACME) == 1
+            await repositories.images.release([picture.image_id, photo.image_id], soon)
+            assert (await repositories.images.mark_due_deleting(NOON, soon, 9)).images == ()
+            due = await repositories.images.mark_due_deleting(soon, soon + timedelta(minutes=1), 9)
+        assert [image.image_id for image in due.images] == [picture.image_id]
+
+    # Credits
+
+    async def test_credits_are_taken_until_none_are_left(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            assert not await repositories.accounts.take_credit(ACME)  # no limit
+            await repositories.accounts.set_credits(ACME, 2)
+            assert await repositories.accounts.take_credit(ACME)
+            assert await repositories.accounts.take_credit(ACME)
+            with pytest.raises(InsufficientCredits):
+                await repositories.accounts.take_credit(ACME)
+            assert not await repositories.accounts.take_credit(OTHER)
+
+    async def test_a_generation_that_fails_gives_its_credit_back_once(self, work: UnitOfWork) -> None:
+        customer = a_customer()
+        async with work.begin() as repositories:
+            await repositories.accounts.set_credits(ACME, 0)
+        await given(work, *(a_paid_generation(name, customer) for name in ("gen_1", "gen_2", "gen_3")))
+        await given(work, a_generation("gen_4", customer=customer))  # from a time without a limit
+        failing, completing = await claimed(work, "lea_1"), await claimed(work, "lea_2")
+        async with work.begin() as repositories:
+            assert await repositories.generations.fail(failing, GONE, NOON)
+            assert not await repositories.generations.fail(failing, GONE, NOON)
+            assert await repositories.generations.complete(completing, ImageId("img_9"), NOON)
+        assert await credits_of(work) == 1
+        async with work.begin() as repositories:
+            assert await repositories.generations.fail_customer(customer, GONE, NOON) == 2
+        assert await credits_of(work) == 2
+
+    async def test_an_account_whose_limit_was_lifted_gets_nothing_back(self, work: UnitOfWork) -> None:
+        await given(work, a_paid_generation("gen_1", a_customer()))
+        failing = await claimed(work)
+        async with work.begin() as repositories:
+            await repositories.generations.fail(failing, GONE, NOON)
+        assert await credits_of(work) is None
+
+    async def test_changing_an_account_leaves_its_credits_alone(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            await repositories.accounts.set_credits(ACME, 5)
+            await repositories.accounts.save(replace(an_account(ACME), credits=9, is_active=False))
+        assert await credits_of(work) == 5
+
+    async def test_generations_are_listed_newest_first(self, work: UnitOfWork) -> None:
+        later = NOON + timedelta(seconds=1)
+        await given(work, a_generation("gen_2"), a_generation("gen_1"), a_generation("gen_3", created_at=later))
+        async with work.read() as repositories:
+            first = await repositories.generations.page(ACME, None, 2)
+            rest = await repositories.generations.page(ACME, first[-1], 2)
+            assert await repositories.generations.page(OTHER, None, 2) == ()
+        assert [each.generation_id for each in first + rest] == ["gen_3", "gen_2", "gen_1"]
+
+    # Requests with an idempotency key
+
+    async def test_a_key_is_taken_until_its_request_ends_or_is_taken_for_dead(self, work: UnitOfWork) -> None:
+        request, later = a_request(), NOON + timedelta(minutes=5)
+        async with work.begin() as repositories:
+            assert await repositories.requests.add(request, NOON) is None
+            assert await repositories.requests.add(a_request(fingerprint=b"2"), NOON) == request
+            assert await repositories.requests.add(a_request(key=b"other"), NOON) is None
+            await repositories.requests.remove(request)
+            assert await repositories.requests.add(request, NOON) is None
+            assert await repositories.requests.add(replace(request, due_at=later + LEASE), later) is None
+            await repositories.requests.finish(request, "of a request that was taken for dead", NOON)
+            assert await repositories.requests.add(request, NOON) == replace(request, due_at=later + LEASE)
+
+    async def test_what_came_of_a_request_is_kept_until_its_key_is_free_again(self, work: UnitOfWork) -> None:
+        request, end = a_request(), NOON + timedelta(hours=24)
+        async with work.begin() as repositories:
+            await repositories.requests.add(request, NOON)
+            await repositories.requests.finish(request, "gen_1", end)
+            await repositories.requests.remove(request)
+            assert await repositories.requests.add(request, NOON) == replace(request, result="gen_1", due_at=end)
+            assert await repositories.requests.sweep(end - timedelta(seconds=1)) == 0
+            assert await repositories.requests.sweep(end) == 1
+            assert await repositories.requests.add(request, NOON) is None
+
+    async def test_an_erasure_takes_the_requests_of_its_customer(self, work: UnitOfWork) -> None:
+        theirs = a_request(key=b"theirs", customer=a_customer())
+        async with work.begin() as repositories:
+            await repositories.requests.add(theirs, NOON)
+            await repositories.requests.add(a_request(), NOON)
+            await repositories.requests.erase(a_customer())
+            assert await repositories.requests.add(theirs, NOON) is None
+            assert await repositories.requests.add(a_request(), NOON) == a_request()
+
+    # Generations
 
     async def test_a_generation_comes_back_as_it_was(self, work: UnitOfWork) -> None:
         generation = a_generation(customer=a_customer())

@@ -145,6 +145,7 @@ class FaultyRepositories:
         self.accounts = FaultyPort(repositories.accounts, plan, holds_locks=True)
         self.erasures = FaultyPort(repositories.erasures, plan, holds_locks=True)
         self.products = FaultyPort(repositories.products, plan, holds_locks=True)
+        self.requests = FaultyPort(repositories.requests, plan, holds_locks=True)
         self.generations = FaultyPort(repositories.generations, plan, holds_locks=True)
 
 

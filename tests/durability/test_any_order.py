@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from application.photo_sources import FileSource, StoredSource
 from application.preview_link import LinkedImage
 from application.run_generation import GenerationOutcome
-from application.start_try_on import FileSource, StartedTryOn, StoredSource
+from application.start_try_on import StartedTryOn
 from domain.customer import Customer
 from domain.errors import (
     CustomerErased,
@@ -178,9 +179,8 @@ class AnyOrder(RuleBasedStateMachine):
         attempt = self.world.try_on(person, (source,), plan, customer=customer, product_id=product_id)
         result = self.run(self.outcome(attempt, plan))
         if isinstance(result, StartedTryOn):
-            inputs = result.generation.inputs
-            assert inputs is not None
-            self.queued[result.generation.generation_id] = Queued(self.kept[person].photo, inputs.customer)
+            inputs = self.run(self.world.inputs_of(result.generation_id))
+            self.queued[result.generation_id] = Queued(self.kept[person].photo, inputs.customer)
             (picture,) = self.run(self.world.images_of(inputs.garments))
             if picture.image_id not in self.kept:
                 self.acknowledge(picture, photo, is_upload=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from application.photo_sources import FileSource, StoredSource
 from application.run_generation import GenerationOutcome
-from application.start_try_on import FileSource, StoredSource
 from domain.errors import CustomerErased, DomainError, Overloaded
 from domain.generation import GenerationStatus
 from domain.image import ImageId
@@ -166,7 +166,7 @@ async def work_off_a_try_on(story: Story, plan: Plan) -> None:
     await story.assert_promises()
     await world.recover()
     if isinstance(outcome, GenerationOutcome) and outcome.status is GenerationStatus.COMPLETED:
-        result = await world.result_of(started.generation.generation_id)
+        result = await world.result_of(started.generation_id)
         story.acknowledged[result.image_id] = b"person"
 
 

@@ -6,12 +6,15 @@ from typing import Any
 
 from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
+from application.answer_once import AnswerOnce
 from application.check_photo import CheckPhoto
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.erasure_audit import AuditEntry, ReplayErasure
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
+from application.keep_product import CopyPicture, KeepProduct
+from application.photo_sources import FileSource, OpenSource, StoredSource
 from application.ports.objects import ObjectStore
 from application.ports.photos import PreparedPhoto
 from application.ports.rows import UnitOfWork
@@ -22,15 +25,15 @@ from application.purge import FinishDeletion, PurgeOverdue, PurgeReport
 from application.reconcile import Comparison, Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import GenerationOutcome, RunNextGeneration
-from application.start_try_on import CopyPicture, FileSource, StartedTryOn, StartTryOn, StoredSource, TryOnCommand
+from application.start_try_on import StartedTryOn, StartTryOn, TryOnCommand
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account
 from domain.customer import Customer
 from domain.errors import ImageNotFound
-from domain.generation import GenerationId
+from domain.generation import GenerationId, Inputs
 from domain.image import ImageId, ImageState, UploadedImage
 from domain.retention import RetentionPolicy
-from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo
+from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 
 LINKS = HmacLinks("http://photos.test", b"k" * 32)
@@ -118,6 +121,13 @@ class World:
         )
         return await self._start_try_on(plan).execute(command)
 
+    async def inputs_of(self, generation_id: GenerationId) -> Inputs:
+        async with self.work.read() as repositories:
+            generation = await repositories.generations.find(generation_id, ACME)
+        assert generation is not None
+        assert generation.inputs is not None
+        return generation.inputs
+
     async def work_off(self, plan: Plan | None = None) -> GenerationOutcome | None:
         """One generation, if one waits."""
         work, objects, finish = self._ports(plan)
@@ -154,7 +164,7 @@ class World:
 
     async def purge(self, plan: Plan | None = None) -> PurgeReport:
         work, objects, finish = self._ports(plan)
-        return await PurgeOverdue(work, finish, objects, self.clock, batch_size=3).execute()
+        return await PurgeOverdue(work, finish, objects, self.clock, nothing_to_renew, batch_size=3).execute()
 
     async def reconcile(self, plan: Plan | None = None, *, repair: bool) -> Comparison:
         work, objects, finish = self._ports(plan)
@@ -216,13 +226,23 @@ class World:
     def _start_try_on(self, plan: Plan | None) -> StartTryOn:
         work, objects, finish = self._ports(plan)
         keep_picture = KeepPicture(objects, work, finish, self.clock)
-        return StartTryOn(
-            upload_photo=self._upload_photo(plan),
-            resolve_image=ResolveImage(work, self.clock),
+        sources = OpenSource(ResolveImage(work, self.clock), InMemoryPhotoFetcher({}), LINKS, self.clock)
+        upload_photo, delete_image = self._upload_photo(plan), DeleteImage(work, finish, self.clock)
+        keep_product = KeepProduct(
+            upload_photo=upload_photo,
+            delete_image=delete_image,
             copy_picture=CopyPicture(keep_picture, objects, self.clock, self.random),
-            delete_image=DeleteImage(work, finish, self.clock),
-            fetcher=InMemoryPhotoFetcher({}),
-            links=LINKS,
+            sources=sources,
+            work=work,
+            clock=self.clock,
+            random=self.random,
+        )
+        return StartTryOn(
+            upload_photo=upload_photo,
+            delete_image=delete_image,
+            keep_product=keep_product,
+            sources=sources,
+            once=AnswerOnce(work, self.clock),
             work=work,
             clock=self.clock,
             random=self.random,

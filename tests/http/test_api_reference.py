@@ -14,7 +14,6 @@ from tests.http.conftest import Service
 OPEN_TO_ALL = {"getPreview", "live", "ready"}
 NOT_YET_SERVED = {
     *("createUploadTicket", "getErasure"),
-    *("tryOn", "registerProduct", "listProducts", "getProduct", "deleteProduct", "getCredits", "listGenerations"),
 }
 OF_ROUTING = {"NOT_FOUND", "METHOD_NOT_ALLOWED"}
 """These come from paths and methods that the document does not have."""

@@ -137,12 +137,18 @@ def test_a_try_on_is_accepted_worked_off_and_shown(shop: Shop) -> None:
     started = shop.try_on(request({"id": image_id}))
     generation_id = started.json()["generationId"]
     assert started.status_code == 202
-    assert started.json() == {"generationId": generation_id, "status": "PENDING", "productExternalId": "shirt-1"}
+    assert started.json() == {
+        "generationId": generation_id,
+        "status": "PENDING",
+        "productExternalId": "shirt-1",
+        "success": True,
+    }
     assert shop.generation(started) == {
         "generationId": generation_id,
         "status": "PENDING",
         "createdAt": "2026-11-22T12:00:00Z",
         "updatedAt": "2026-11-22T12:00:00Z",
+        "success": True,
     }
     shop.clock.advance(seconds=3)
     done = shop.outcome(started)
@@ -155,6 +161,7 @@ def test_a_try_on_is_accepted_worked_off_and_shown(shop: Shop) -> None:
         "resultImageUrlExpiresAt": "2026-11-23T12:00:03Z",
         "createdAt": "2026-11-22T12:00:00Z",
         "updatedAt": "2026-11-22T12:00:03Z",
+        "success": True,
     }
     shown = shop.client.get(url)
     assert (shown.status_code, shown.headers["content-type"]) == (200, "image/jpeg")
@@ -178,7 +185,7 @@ def test_a_person_by_id_is_neither_downloaded_nor_prepared_again(shop: Shop) -> 
 
 def test_a_person_by_url_goes_through_the_same_door_as_an_upload(shop: Shop) -> None:
     started = shop.try_on(request(externalUserId="ann", output={"keepForDays": 3}))
-    assert shop.processor.prepared == [False, True]
+    assert shop.processor.prepared == [True, False]
     assert sorted(name[:7] for name in shop.stored()) == ["ttl-30d", "ttl-3d/"]
     shop.outcome(started)
     assert sorted(name[:7] for name in shop.stored()) == ["ttl-30d", "ttl-3d/", "ttl-3d/"]
@@ -194,7 +201,7 @@ def test_files_come_in_a_form_beside_the_json(shop: Shop) -> None:
     started = shop.try_on_form(body, garment=SHIRT, selfie=ANN)
     assert shop.outcome(started)["status"] == "COMPLETED"
     assert started.json()["productExternalId"].startswith("prd_")
-    assert shop.processor.prepared == [False, True]
+    assert shop.processor.prepared == [True, False]
     assert shop.fetcher.fetched == []
 
 
@@ -288,8 +295,10 @@ def test_a_named_product_is_found_again_for_15_days_from_its_last_use(shop: Shop
     shop.try_on(request())
     shop.work_off()
     for _ in range(6):  # far beyond the life of any one object
-        shop.clock.advance(days=14, hours=23)
-        shop.run(shop.container.purge_overdue().execute())
+        for _ in range(14):
+            shop.clock.advance(days=1)
+            shop.run(shop.container.purge_overdue().execute())
+        shop.clock.advance(hours=23)
         assert shop.outcome(shop.try_on(alone))["status"] == "COMPLETED"
     shop.clock.advance(days=15)
     refused(shop.try_on(alone), "PRODUCT_NOT_FOUND")
@@ -612,7 +621,8 @@ def test_erasing_a_customer_takes_what_waits_and_what_is_done(shop: Shop) -> Non
     assert shop.generation(waiting)["errorCode"] == "IMAGE_NOT_FOUND"
     assert shop.work_off() is None
     finished = shop.generation(done)
-    assert (finished["status"], "resultImageUrl" in finished) == ("COMPLETED", False)
+    assert (finished["status"], finished["errorCode"]) == ("FAILED", "RESULT_GONE")
+    assert "resultImageUrl" not in finished
 
 
 def test_the_link_to_a_result_never_outlives_it(shop: Shop) -> None:
@@ -647,7 +657,7 @@ def test_rows_of_generations_are_forgotten_after_a_month(shop: Shop) -> None:
     shop.outcome(started)
     shop.clock.advance(days=29)
     shop.run(shop.container.purge_overdue().execute())
-    assert shop.generation(started)["status"] == "COMPLETED"
+    assert shop.generation(started)["errorCode"] == "RESULT_GONE"
     shop.clock.advance(days=1)
     shop.run(shop.container.purge_overdue().execute())
     refused(shop.get(f"/generations/{started.json()['generationId']}"), "GENERATION_NOT_FOUND")

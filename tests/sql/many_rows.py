@@ -62,10 +62,16 @@ INSERT INTO rate_buckets (account_id, bucket, full_at_us)
 SELECT 'acc_' || n, bucket, 0 FROM generate_series(1, :rows / 50) AS n, unnest(ARRAY['requests', 'polls']) AS bucket
 """,
     "products": """
-INSERT INTO products (account_id, external_id, images, is_one_shot, expires_at)
-SELECT 'acc_acme', 'shirt-' || n, '["img_1"]', false,
-       TIMESTAMPTZ '2026-11-22 12:00+00' + n * INTERVAL '15 days' / :rows
-FROM generate_series(1, :rows / 10) AS n
+INSERT INTO products (account_id, external_id, images, is_one_shot, expires_at, renew_at)
+SELECT 'acc_' || CASE n % 10 WHEN 0 THEN 'acme' ELSE (n % 1000)::text END, 'shirt-' || n, '["img_1"]', false, due, due
+FROM (SELECT n, TIMESTAMPTZ '2026-11-22 12:00+00' + n * INTERVAL '15 days' / :rows AS due
+      FROM generate_series(1, :rows / 10) AS n) AS made
+""",
+    "idempotency_keys": """
+INSERT INTO idempotency_keys (account_id, key_digest, fingerprint, customer_id, due_at)
+SELECT 'acc_acme', decode(md5(n::text), 'hex'), '\\x00', 'gid://shopify/Customer/' || n,
+       TIMESTAMPTZ '2026-11-22 12:00+00' + n * INTERVAL '1 day' / :rows
+FROM generate_series(1, :rows / 20) AS n
 """,
     "erasures": """
 INSERT INTO erasures (id, account_id, requested_at, completed_at, image_count)

@@ -1,0 +1,70 @@
+"""Requests with an idempotency key as rows."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from adapters.sql.sqlite_engine import SqlConnection
+from adapters.sql.tables import idempotency_keys as kept
+from application.ports.rows import KeptRequest
+from domain.account import AccountId
+from domain.customer import Customer
+
+
+class SqlRequestRepository:
+    """Works inside the transaction of the connection it is given."""
+
+    def __init__(self, connection: SqlConnection) -> None:
+        self._connection = connection
+
+    async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        values = {
+            "fingerprint": request.fingerprint,
+            "customer_id": request.customer.external_id if request.customer else None,
+            "result": None,
+            "due_at": request.due_at,
+        }
+        row = dialect.insert(kept).values(account_id=request.account_id, key_digest=request.key_digest, **values)
+        taken = await self._connection.execute(
+            row.on_conflict_do_update(
+                index_elements=[kept.c.account_id, kept.c.key_digest], set_=values, where=kept.c.due_at <= now
+            ).returning(kept.c.due_at)
+        )
+        if taken.one_or_none() is not None:
+            return None
+        return _request((await self._connection.execute(select(kept).where(*_of(request)))).one())
+
+    async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
+        await self._connection.execute(
+            update(kept).where(*_of(request), kept.c.due_at == request.due_at).values(result=result, due_at=due_at)
+        )
+
+    async def remove(self, request: KeptRequest) -> None:
+        await self._connection.execute(delete(kept).where(*_of(request), kept.c.due_at == request.due_at))
+
+    async def erase(self, customer: Customer) -> None:
+        await self._connection.execute(
+            delete(kept).where(kept.c.account_id == customer.account_id, kept.c.customer_id == customer.external_id)
+        )
+
+    async def sweep(self, now: datetime) -> int:
+        return (await self._connection.execute(delete(kept).where(kept.c.due_at <= now))).rowcount
+
+
+def _of(request: KeptRequest) -> tuple[Any, ...]:
+    return kept.c.account_id == request.account_id, kept.c.key_digest == request.key_digest
+
+
+def _request(row: Any) -> KeptRequest:
+    account_id = AccountId(row.account_id)
+    return KeptRequest(
+        account_id=account_id,
+        key_digest=row.key_digest,
+        fingerprint=row.fingerprint,
+        customer=Customer(account_id, row.customer_id) if row.customer_id is not None else None,
+        due_at=row.due_at,
+        result=row.result,
+    )
