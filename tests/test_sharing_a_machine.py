@@ -5,37 +5,81 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.server.cores import own_cores, usable_cores
+from adapters.sandbox import linux
 from entrypoints.wiring.environment import ConfigurationError, Problem, load_settings
-from entrypoints.wiring.photo_processing import build_processor
+from entrypoints.wiring.photo_processing import build_processor, default_workers
 from entrypoints.wiring.settings import Settings
 
 CORES = len(os.sched_getaffinity(0))
 KEY = "k" * 32
 
 
+def groups(folder: Path, own: str, **files: str) -> dict[str, Path]:
+    """A tree of control groups and the file that says which of them are ours; double underscores are slashes."""
+    (folder / "own").write_text(own)
+    for name, text in files.items():
+        path = folder / "cgroups" / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return {"cgroups": folder / "cgroups", "own": folder / "own"}
+
+
 @pytest.mark.parametrize(
-    ("cpu_max", "cores"),
-    [("max 100000", CORES), ("50000 100000", 1), ("100000 100000", 1), ("6400000 100000", min(64, CORES))],
+    ("quota", "cores"),
+    [("max 100000", CORES), ("50000 100000", 1), ("100000 100000", 1), ("6400000 100000", min(64, CORES)), ("", CORES)],
 )
-def test_a_container_has_the_cores_that_it_was_given(tmp_path: Path, cpu_max: str, cores: int) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(cpu_max + "\n")
-    assert usable_cores(file) == cores
+def test_a_container_has_the_cores_that_it_was_given(tmp_path: Path, quota: str, cores: int) -> None:
+    assert linux.usable_cores(**groups(tmp_path, "0::/\n", cpu_dot_max=quota)) == cores
 
 
-def test_only_who_has_all_the_time_of_its_cores_may_stay_on_them(tmp_path: Path) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(f"{CORES}00000 100000\n")
-    assert set(own_cores(file)) == set(own_cores(tmp_path / "absent")) == os.sched_getaffinity(0)
-    assert len(own_cores(file)) == CORES
-    if CORES > 1:
-        file.write_text(f"{CORES - 1}00000 100000\n")
-        assert own_cores(file) == ()
+def test_quotas_of_every_group_above_count_as_under_systemd_or_with_the_hosts_namespace(tmp_path: Path) -> None:
+    own = "0::/system.slice/tryon.service\n"
+    where = groups(tmp_path, own, **{"system.slice__cpu_dot_max": "50000 100000"})
+    assert linux.usable_cores(**where) == 1
+    where = groups(
+        tmp_path,
+        own,
+        **{"system.slice__memory_dot_max": "700000000", "system.slice__tryon.service__memory_dot_max": "max"},
+    )
+    assert linux.usable_memory_bytes(**where) == 700_000_000
 
 
-def test_without_a_control_group_all_cores_count(tmp_path: Path) -> None:
-    assert usable_cores(tmp_path / "absent") == CORES
+def test_quotas_of_version_1_count(tmp_path: Path) -> None:
+    own = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/\n"
+    where = groups(
+        tmp_path,
+        own,
+        **{
+            "cpu,cpuacct__docker__abc__cpu.cfs_quota_us": "50000",
+            "cpu,cpuacct__docker__abc__cpu.cfs_period_us": "100000",
+            "memory__docker__abc__memory.limit_in_bytes": "600000000",
+        },
+    )
+    assert (linux.usable_cores(**where), linux.usable_memory_bytes(**where)) == (1, 600_000_000)
+
+
+def test_a_group_outside_of_what_a_container_is_shown_means_the_root_that_it_is_shown(tmp_path: Path) -> None:
+    assert linux.usable_cores(**groups(tmp_path, "0::/../../kubepods/pod7\n", cpu_dot_max="50000 100000")) == 1
+
+
+def test_without_control_groups_all_cores_and_all_memory_count(tmp_path: Path) -> None:
+    nowhere = tmp_path / "absent"
+    assert linux.usable_cores(nowhere, nowhere) == CORES
+    assert linux.usable_memory_bytes(nowhere, nowhere) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.mark.parametrize(("memory", "workers"), [(300_000_000, 1), (900_000_000, 2), (64_000_000_000, CORES)])
+def test_there_are_no_more_workers_than_memory_for_them(
+    monkeypatch: pytest.MonkeyPatch, memory: int, workers: int
+) -> None:
+    monkeypatch.setattr(linux, "usable_memory_bytes", lambda: memory)
+    assert default_workers() == min(CORES, workers)
+
+
+def test_only_who_has_all_the_time_of_its_cores_may_stay_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(linux.own_cores()) == os.sched_getaffinity(0) or linux.own_cores() == ()
+    monkeypatch.setattr(linux, "usable_cores", lambda: CORES + 1)
+    assert linux.own_cores() == ()
 
 
 @pytest.mark.parametrize(("processes", "shares"), [(1, (4, 32)), (2, (2, 16)), (3, (2, 11)), (8, (1, 4))])
@@ -45,7 +89,7 @@ def test_workers_and_upload_slots_are_shared_out(processes: int, shares: tuple[i
 
 
 def test_workers_keep_to_a_core_each_when_there_is_one_for_each_and_nobody_else_places_some_there() -> None:
-    cores = own_cores() or None
+    cores = linux.own_cores() or None
     assert build_processor(Settings()).cores == cores
     assert build_processor(Settings(workers=CORES)).cores == cores
     assert build_processor(Settings(workers=CORES + 1)).cores is None

@@ -91,7 +91,12 @@ PHOTO_WORKERS_WANTED: Final = Gauge(
     "tryon_photo_workers_wanted", "Photo workers that there should be.", multiprocess_mode="livesum"
 )
 PHOTO_WORKER_RESTARTS: Final = Counter(
-    "tryon_photo_worker_restarts_total", "Photo workers that were replaced: worn, too slow, or dead."
+    "tryon_photo_worker_restarts_total", "Detectors that were replaced: hanging, broken or dead."
+)
+
+PHOTOS_MISBEHAVED: Final = Counter(
+    "tryon_photos_misbehaved_total",
+    "Photos whose decoder broke the rules of its sandbox or answered what no honest one does: attacks.",
 )
 
 PART_READY: Final = Gauge(

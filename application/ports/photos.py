@@ -65,6 +65,7 @@ class OpenPhoto(Protocol):
     def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
         """The picture to keep: upright, cut to `window`, `longest_edge` at most, never scaled up, sRGB, baseline JPEG.
 
+        The last thing that a photo is asked for: where it is decoded in a process of its own, that process ends.
         Raises: InvalidImage: truncated or corrupt pixel data.
         """
         ...

@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 
 from entrypoints.cli.console import as_json, settings_or_fail, show
-from entrypoints.server.cores import usable_cores
 from entrypoints.wiring.environment import FIELDS, FROM_FILE, given_texts, meaning, shown, takes
+from entrypoints.wiring.photo_processing import default_workers
 from entrypoints.wiring.settings import SECRETS, SECTIONS, Settings
 
 HEADER: Final = """# Settings
@@ -88,7 +88,7 @@ def _in_use(settings: Settings) -> Iterator[tuple[str, str]]:
         "database_url": settings.resolved_database_url,
         "storage_url": settings.storage_folder.absolute().as_uri(),
         "preview_links": "service" if settings.serves_previews else "storage",
-        "workers": usable_cores(),
+        "workers": default_workers(),
         "drain_seconds": settings.seconds_to_drain,
     }
     for variable, field in FIELDS.items():

@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from adapters.sandbox.worker_pool import WorkerPool
+from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.database_clock import DatabaseClock
 from adapters.telemetry import metrics
 from adapters.telemetry.metrics import AccountMeter
@@ -29,7 +29,7 @@ class Watch:
         self,
         *,
         body_memory: BodyMemory,
-        photo_workers: WorkerPool,
+        photo_workers: SandboxedPhotoProcessor,
         check_readiness: CheckReadiness,
         work: UnitOfWork,
         clock: Clock,
@@ -43,7 +43,7 @@ class Watch:
         self._clock = clock
         self._database_clock = database_clock
         self._accounts = accounts
-        self._restarts = 0
+        self._restarts = self._misbehaved = 0
         self._failing: frozenset[str] = frozenset()
 
     async def keep(self) -> None:
@@ -65,7 +65,8 @@ class Watch:
         metrics.PHOTO_WORKERS_ALIVE.set(workers.workers_alive)
         metrics.PHOTO_WORKERS_WANTED.set(workers.workers)
         metrics.PHOTO_WORKER_RESTARTS.inc(workers.restarts - self._restarts)
-        self._restarts = workers.restarts
+        metrics.PHOTOS_MISBEHAVED.inc(workers.misbehaved - self._misbehaved)
+        self._restarts, self._misbehaved = workers.restarts, workers.misbehaved
 
     async def look_around(self) -> None:
         """At what all processes share."""

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.rate_limit.database import SqlRateLimiter
 from adapters.rate_limit.in_process import InMemoryRateLimiter
-from adapters.sandbox.started_on_demand import StartedOnDemand
-from adapters.sandbox.worker_pool import WorkerPool
+from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
@@ -85,7 +84,7 @@ def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: 
     return SqlRateLimiter(engine(), clock)
 
 
-def _photo_turns(photo_workers: WorkerPool) -> FairTurns:
+def _photo_turns(photo_workers: SandboxedPhotoProcessor) -> FairTurns:
     """One more than there are workers: none of them waits for the next photo."""
     return FairTurns(photo_workers.workers + 1)
 
@@ -222,7 +221,7 @@ class Container(DeclarativeContainer):
         ),
         clock=clock,
     )
-    try_on_engine = providers.Singleton(build_engine, settings, providers.Singleton(StartedOnDemand, photo_workers))
+    try_on_engine = providers.Singleton(build_engine, settings, photo_workers)
     run_next_generation = providers.Factory(
         RunNextGeneration,
         engine=try_on_engine,

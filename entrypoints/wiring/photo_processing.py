@@ -1,19 +1,17 @@
-"""The pool of photo workers as the settings want it, and what the machine has to bring along for it."""
+"""The sandboxed processing of photos as the settings want it, and what the machine has to bring along for it."""
 
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final
 
-from adapters.sandbox import syscall_filter
-from adapters.sandbox.syscall_filter import SandboxUnavailable
-from adapters.sandbox.worker_pool import WorkerLimits, WorkerPool
+from adapters.sandbox import system
+from adapters.sandbox.decoder import DecodingTrade
+from adapters.sandbox.detector import DetectingTrade
+from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
+from adapters.sandbox.seccomp import SandboxUnavailable
 from adapters.vision.models import ModelInstallationFailed, install, missing
-from adapters.vision.system_libraries import missing_library_advice
 from application.prepare_photo import ExplainedPhoto, PreparePhoto
-from entrypoints.server.cores import own_cores, usable_cores
+from entrypoints.wiring.sample_photos import SAMPLES
 from entrypoints.wiring.settings import Settings
 
 __all__ = [
@@ -26,66 +24,58 @@ __all__ = [
     "sandbox_problem",
 ]
 
+REPORT_BYTES: Final = 1_000_000
+"""More than the tables of a JPEG, besides three bytes a pixel at most."""
 
-REPORT_BYTES = 1_000_000
-"""More than all that is said about a photo besides its three bytes a pixel at most."""
+_SERVER_BYTES: Final = 350_000_000
+_WORKER_BYTES: Final = 250_000_000
+"""What the server with both parents takes, and one detector with a decoder at a photo of 12 megapixels."""
+
+_MODULE: Final = "entrypoints.wiring.photo_worker"
 
 
-@dataclass(frozen=True, slots=True)
-class PreparerFactory:
-    """Builds a `PreparePhoto` in a worker without the server ever importing what that takes.
+def build_processor(settings: Settings) -> SandboxedPhotoProcessor:
+    """As many photos at once as there are cores and memory for, unless the settings say otherwise.
 
-    Unpickling it, which the fork server does once, imports the decoder and the detector for all workers.
+    Shared out among the server processes. With one detector for each core and all of the cores to itself, each keeps to
+    its own.
     """
-
-    model_dir: Path
-    max_pixels: int
-    max_edge: int
-
-    def __call__(self) -> PreparePhoto:
-        from entrypoints.wiring.photo_worker import build_preparer  # noqa: PLC0415 - see above
-
-        return build_preparer(self.model_dir, self.max_pixels, self.max_edge)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self)._imported, astuple(self)
-
-    @classmethod
-    def _imported(cls, model_dir: Path, max_pixels: int, max_edge: int) -> Self:
-        import entrypoints.wiring.photo_worker  # noqa: F401, PLC0415 - see above
-
-        return cls(model_dir, max_pixels, max_edge)
-
-
-def preparer_factory(settings: Settings) -> PreparerFactory:
-    """How this service prepares photos, in a worker or offline."""
-    return PreparerFactory(model_dir(settings), settings.max_pixels, settings.max_edge)
-
-
-def build_processor(settings: Settings) -> WorkerPool:
-    """As many workers as there are cores, unless the settings say otherwise; shared out among the server processes.
-
-    With one worker for each core and all of the cores to itself, each worker keeps to its own.
-    """
-    workers = settings.workers or usable_cores()
-    cores = own_cores()
-    return WorkerPool(
-        factory=preparer_factory(settings),
+    workers = settings.workers or default_workers()
+    cores = system.own_cores()
+    limits = PhotoLimits(
+        cpu_seconds=settings.photo_timeout_seconds, max_jpeg_bytes=3 * settings.max_edge**2 + REPORT_BYTES
+    )
+    models = model_dir(settings)
+    return SandboxedPhotoProcessor(
+        decoding=DecodingTrade(
+            f"{_MODULE}:decoder",
+            settings.max_pixels,
+            samples=tuple(SAMPLES.values()),
+            memory_bytes=limits.memory_bytes,
+            cpu_seconds=limits.cpu_seconds,
+        ),
+        detecting=DetectingTrade(
+            f"{_MODULE}:observer", models, readable_paths=(str(models),), memory_bytes=limits.memory_bytes
+        ),
         workers=settings.share(workers),
         max_queued=settings.share(settings.max_uploads),
-        readable_paths=(str(model_dir(settings)),),
+        max_edge=settings.max_edge,
         allow_unsandboxed=settings.allow_unsandboxed,
-        limits=WorkerLimits(
-            photo_seconds=settings.photo_timeout_seconds,
-            max_reply_bytes=3 * settings.max_edge**2 + REPORT_BYTES,
-        ),
+        limits=limits,
         cores=cores if settings.server_processes == 1 and workers == len(cores) else None,
     )
 
 
+def default_workers() -> int:
+    """One for each core, but no more than there is memory for."""
+    return max(1, min(system.usable_cores(), (system.usable_memory_bytes() - _SERVER_BYTES) // _WORKER_BYTES))
+
+
 def offline_preparer(settings: Settings) -> PreparePhoto:
     """The very same pipeline in this process, for an operator's own photos."""
-    return preparer_factory(settings)()
+    from entrypoints.wiring.photo_worker import build_preparer  # noqa: PLC0415 - loads codecs and models
+
+    return build_preparer(model_dir(settings), settings.max_pixels, settings.max_edge)
 
 
 def draw_overlay(explained: ExplainedPhoto) -> bytes:
@@ -98,7 +88,7 @@ def draw_overlay(explained: ExplainedPhoto) -> bytes:
 def without_network(settings: Settings) -> None:
     """From now on this process has no network: MediaPipe would report its use. Raises: SandboxUnavailable."""
     try:
-        syscall_filter.install(syscall_filter.FORK_SERVER_DENIALS)
+        system.refuse_network()
     except SandboxUnavailable:
         if not settings.allow_unsandboxed:
             raise
@@ -119,14 +109,10 @@ def missing_models(settings: Settings) -> tuple[str, ...]:
 
 
 def sandbox_problem() -> str | None:
-    """Whether workers can be kept off the network here; tried in a process of its own, since a filter is for life."""
-    attempt = "from adapters.sandbox import syscall_filter as f; f.install(f.FORK_SERVER_DENIALS)"
-    done = subprocess.run([sys.executable, "-P", "-c", attempt], check=False, capture_output=True)  # noqa: S603 - fixed
-    if done.returncode == 0:
-        return None
-    return "Use a kernel with seccomp, or, for your own photos only, set TRYON_ALLOW_UNSANDBOXED=1."
+    """What the sandbox lacks here, in one sentence."""
+    return system.sandbox_problem()
 
 
 def missing_system_libraries() -> str | None:
     """One line that says what to install; None when everything is there."""
-    return missing_library_advice()
+    return system.missing_library_advice()

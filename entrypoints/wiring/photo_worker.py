@@ -1,34 +1,70 @@
-"""What runs inside a photo worker. Importing this takes seconds: only the fork server and offline tools do."""
+"""The code that runs inside the sandboxed processes and in offline tools; each imports only what it needs."""
 
+import importlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
 
-import mediapipe  # noqa: F401 - imported once, in the fork server, instead of two seconds in every worker
-
-from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.vision.people_detector import PeopleDetector
-from adapters.vision.pixel_meter import PixelMeter
-from application.ports.photos import OpenPhoto, PersonDetector
+from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter
 from application.prepare_photo import PreparePhoto
-from application.request_trace import Stage
-from domain.person import SeenPhoto
+from domain.geometry import Box
+from domain.person import Outline, SeenPhoto
+from domain.photo_quality import Appearance
+
+if TYPE_CHECKING:
+    from adapters.sandbox.detector import Observer
+
+_NEVER_USED: Final = ("matplotlib", "matplotlib.pyplot", "sounddevice")
+"""MediaPipe imports them to draw and to listen. They take a second, and matplotlib wants a folder to write to."""
+
+_LOADED_LATE: Final = ("numpy.ma", "numpy.fft", "numpy.linalg", "numpy.random")
+"""NumPy imports them when they are first needed, and then a detector may open no file any more."""
 
 
-class MeasuredPersonDetector:
-    """The stage `detect`. Here, because nothing else of the telemetry belongs into a photo worker."""
+def decoder(max_pixels: int) -> PhotoDecoder:
+    """For a decoder: no MediaPipe."""
+    from adapters.imaging.photo_decoder import ImagingPhotoDecoder  # noqa: PLC0415 - only who decodes loads the codecs
 
-    def __init__(self, detector: PersonDetector) -> None:
-        self._detector = detector
+    return ImagingPhotoDecoder(max_pixels)
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
-        with Stage("detect"):
-            return self._detector.detect(photo)
+
+def observer(model_dir: Path) -> "Callable[[], Observer]":
+    """For a detector: imports MediaPipe now, and loads the models when the result is called."""
+    _import_mediapipe()
+    for part in _LOADED_LATE:
+        importlib.import_module(part)
+    return lambda: _Eyes(model_dir)
 
 
 def build_preparer(model_dir: Path, max_pixels: int, max_edge: int) -> PreparePhoto:
-    """Load the models, once for each worker."""
-    return PreparePhoto(
-        decoder=ImagingPhotoDecoder(max_pixels),
-        detector=MeasuredPersonDetector(PeopleDetector(model_dir)),
-        meter=PixelMeter(),
-        max_edge=max_edge,
-    )
+    """The very same pipeline in one process, for an operator's own photos."""
+    eyes = observer(model_dir)()
+    return PreparePhoto(decoder=decoder(max_pixels), detector=eyes, meter=eyes, max_edge=max_edge)
+
+
+class _Eyes(PersonDetector, PhotoMeter):
+    """Models and meter of one process."""
+
+    def __init__(self, model_dir: Path) -> None:
+        from adapters.vision.people_detector import PeopleDetector  # noqa: PLC0415 - see above
+        from adapters.vision.pixel_meter import PixelMeter  # noqa: PLC0415
+
+        self._detector, self._meter = PeopleDetector(model_dir), PixelMeter()
+
+    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+        return self._detector.detect(photo)
+
+    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+        return self._meter.measure(photo, region, outline)
+
+
+def _import_mediapipe() -> None:
+    stand_ins = [name for name in _NEVER_USED if name not in sys.modules]
+    sys.modules.update((name, ModuleType(name)) for name in stand_ins)
+    import mediapipe  # noqa: F401, PLC0415 - once in a parent, instead of a second in each of its children
+    from mediapipe.tasks.python import vision  # noqa: F401, PLC0415
+
+    for name in stand_ins:
+        del sys.modules[name]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from adapters.vision.system_libraries import PACKAGE_OF
+from adapters.sandbox.linux import PACKAGE_OF
 from entrypoints.cli.main import main
 from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.environment import load_settings

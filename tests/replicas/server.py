@@ -38,9 +38,9 @@ class Replica:
         self.process.wait()
 
     def photo_workers(self) -> "list[psutil.Process]":
-        """What a fork server has forked."""
+        """What the parents have forked: between two photos only detectors."""
         tree = psutil.Process(self.process.pid).children(recursive=True)
-        servers = {process.pid for process in tree if "adapters.sandbox.fork_server" in process.cmdline()}
+        servers = {process.pid for process in tree if "adapters.sandbox.parent" in process.cmdline()}
         return [process for process in tree if process.ppid() in servers]
 
     def stop(self) -> None:

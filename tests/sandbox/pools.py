@@ -1,28 +1,48 @@
-"""Pools for the tests of this folder, and a look at the processes that they are made of."""
+"""Processors for the tests of this folder, and a look at the processes that they are made of."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from adapters.sandbox.worker import PhotoPreparerFactory
-from adapters.sandbox.worker_pool import WorkerLimits, WorkerPool
-from tests.sandbox.preparers import obedient
+from adapters.sandbox.decoder import DecodingTrade
+from adapters.sandbox.detector import DetectingTrade
+from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
+from domain.errors import InvalidImage
 
-SMALL = WorkerLimits(photo_seconds=20, photo_memory_bytes=200_000_000)
+SMALL = PhotoLimits(cpu_seconds=10, memory_bytes=200_000_000)
+HOSTILE = "tests.sandbox.hostile"
 
 
-@contextlib.asynccontextmanager
-async def a_pool(
-    factory: PhotoPreparerFactory = obedient,
+def a_processor(
     *,
     workers: int = 1,
     max_queued: int = 100,
-    limits: WorkerLimits = SMALL,
+    limits: PhotoLimits = SMALL,
+    decoder: tuple[str, Any] = ("decoder", None),
+    observer: tuple[str, Any] = ("observer", None),
     readable_paths: tuple[str, ...] = (),
     cores: Sequence[int] | None = None,
-) -> AsyncIterator[WorkerPool]:
-    pool = WorkerPool(factory, workers, max_queued, readable_paths=readable_paths, limits=limits, cores=cores)
+    allow_unsandboxed: bool = False,
+) -> SandboxedPhotoProcessor:
+    factory, argument = decoder
+    eyes, what = observer
+    return SandboxedPhotoProcessor(
+        DecodingTrade(f"{HOSTILE}:{factory}", argument, (), limits.memory_bytes, limits.cpu_seconds),
+        DetectingTrade(f"{HOSTILE}:{eyes}", what, readable_paths, limits.memory_bytes),
+        workers,
+        max_queued,
+        max_edge=2000,
+        allow_unsandboxed=allow_unsandboxed,
+        limits=limits,
+        cores=cores,
+    )
+
+
+@contextlib.asynccontextmanager
+async def a_pool(**options: Any) -> AsyncIterator[SandboxedPhotoProcessor]:
+    pool = a_processor(**options)
     await pool.start()
     try:
         yield pool
@@ -30,14 +50,30 @@ async def a_pool(
         await pool.close(grace_seconds=0)
 
 
-async def answer(pool: WorkerPool, photo: str) -> str:
-    """What the worker made of a photo that is a command."""
-    return (await pool.prepare(photo.encode(), crop=True)).jpeg.decode()
+async def answer(pool: SandboxedPhotoProcessor, photo: str) -> str:
+    """What the decoder made of a photo that is a command; `fine` when it was decoded all the same."""
+    try:
+        await pool.prepare(photo.encode(), crop=True)
+    except InvalidImage as error:
+        return str(error)
+    return "fine"
 
 
-def worker_process_ids(pool: WorkerPool) -> list[int]:
-    fork_server = pool.fork_server_process_id
-    return [int(word) for word in Path(f"/proc/{fork_server}/task/{fork_server}/children").read_text().split()]
+def children_of(process_id: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+
+
+def decoders(pool: SandboxedPhotoProcessor) -> list[int]:
+    """Process ids of those that are at a photo."""
+    return children_of(pool.process_ids[0])
+
+
+def detectors(pool: SandboxedPhotoProcessor) -> list[int]:
+    return children_of(pool.process_ids[1])
+
+
+def everybody(pool: SandboxedPhotoProcessor) -> list[int]:
+    return [*pool.process_ids, *decoders(pool), *detectors(pool)]
 
 
 def process_file(process_id: int | None, name: str) -> str:

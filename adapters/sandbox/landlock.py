@@ -1,8 +1,6 @@
-"""Landlock for a worker: it reads its own code, its libraries and its models, and nothing else on the file system.
+"""Landlock: a process gives up the file system, TCP, and every way to other processes of its user.
 
-It also keeps a worker from signalling, tracing or reading the memory of any process but itself, the server included.
-Best effort: kernels before 5.13, and containers that switch it off, do without (the seccomp filter stays).
-Source: landlock(7) and linux/landlock.h, up to version 7 of the interface.
+Sources: landlock(7) and linux/landlock.h, up to version 7 of the interface.
 """
 
 import ctypes
@@ -21,7 +19,7 @@ _RIGHTS_ON_FILES: Final = {1: 13, 2: 14, 3: 15, 5: 16}  # since version: how man
 _SCOPES: Final = 0b11  # no abstract unix sockets and no signals out of the domain, since version 6
 _TCP: Final = 0b11  # neither bind nor connect, since version 4
 
-# What the C library and the numeric libraries read while they run: shared objects, the time zone, the processor.
+# What the C library and the numeric libraries read while they load: shared objects, the time zone, the processor.
 SYSTEM_PATHS: Final = (
     "/lib",
     "/lib64",
@@ -31,18 +29,17 @@ SYSTEM_PATHS: Final = (
     "/etc/localtime",
     "/proc/cpuinfo",
     "/proc/meminfo",
+    "/proc/self/statm",
     "/sys/devices/system/cpu",
     "/dev/null",
     "/dev/urandom",
 )
 
 
-def landlock_version() -> int:
+def version() -> int:
     """The version of Landlock that the kernel offers, 0 if it offers none."""
-    if sys.platform != "linux":
-        return 0
-    version = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_ASK_FOR_VERSION))
-    return max(0, int(version))
+    offered = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_ASK_FOR_VERSION))
+    return max(0, int(offered))
 
 
 def code_paths() -> tuple[str, ...]:
@@ -53,33 +50,32 @@ def code_paths() -> tuple[str, ...]:
     return tuple(sorted(folders))
 
 
-def read_only(paths: Iterable[str]) -> bool:
-    """Let this thread, and all it starts, read beneath `paths` and write nowhere. False where there is no Landlock."""
-    version = landlock_version()
-    if version == 0:
-        return False
-    rights = (1 << max(count for since, count in _RIGHTS_ON_FILES.items() if since <= version)) - 1
-    attributes = struct.pack("QQQ", rights, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0)
-    known = 24 if version >= 6 else 16 if version >= 4 else 8  # bytes of struct landlock_ruleset_attr
-    ruleset = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(known), ctypes.c_uint32(0))
+def restrict(readable: Iterable[str], known: int) -> None:
+    """Let this thread, and all it starts, read beneath `readable` and nothing else; write to the null device.
+
+    Args: known: the version to keep to. Without paths not even the root folder can be listed. Raises: OSError.
+    """
+    rights = (1 << max(count for since, count in _RIGHTS_ON_FILES.items() if since <= known)) - 1
+    attributes = struct.pack("QQQ", rights, _TCP if known >= 4 else 0, _SCOPES if known >= 6 else 0)
+    size = 24 if known >= 6 else 16 if known >= 4 else 8  # bytes of struct landlock_ruleset_attr
+    ruleset = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0))
     try:
-        for path in paths:
+        for path in readable:
             _allow_reading(ruleset, path)
         _call(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)
-    return True
 
 
 def _allow_reading(ruleset: int, path: str) -> None:
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # not every distribution has all of them
+    except (FileNotFoundError, PermissionError):
+        return  # not every distribution has all of them, and what may not be read anyway needs no rule
     try:
         rights = _READ_FILE | (_READ_DIR if Path(path).is_dir() else 0)
         if path == os.devnull:
-            rights |= _WRITE_FILE  # where libraries' chatter is sent
+            rights |= _WRITE_FILE  # where libraries' chatter is sent while they load
         rule = struct.pack("=Qi", rights, opened)
         _call(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), rule, ctypes.c_uint32(0))
     finally:

@@ -1,0 +1,81 @@
+"""Systems other than Linux: processes without a sandbox, for a developer's own photos on a loopback host."""
+
+import os
+import resource
+from collections.abc import Iterable
+from typing import Final
+
+from adapters.sandbox.seccomp import SandboxUnavailable
+
+DECODER_ENVIRONMENT: Final[dict[str, str]] = {}
+DETECTOR_ENVIRONMENT: Final[dict[str, str]] = {}
+SERVER_ENVIRONMENT: Final[dict[str, str]] = {}
+BIND_LOW_PORTS: Final = 10
+
+
+def sandbox_problem() -> str | None:
+    return "Only Linux has the sandbox; here photos are decoded without it, and only a loopback host is served."
+
+
+def sandbox_facts() -> str:
+    return "none"
+
+
+def refuse_network() -> None:
+    """Raises: SandboxUnavailable."""
+    raise SandboxUnavailable("there is no sandbox on this system")
+
+
+def lock_files(readable: Iterable[str]) -> None:
+    """Raises: SandboxUnavailable."""
+    refuse_network()
+
+
+def confine_decoder() -> None:
+    """Raises: SandboxUnavailable."""
+    refuse_network()
+
+
+def confine_detector() -> None:
+    """Raises: SandboxUnavailable."""
+    refuse_network()
+
+
+def give_up_rights(keep: Iterable[int] = ()) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_with_parent(parent: int) -> None:
+    """The end of its socket tells a process."""
+
+
+def go_first_when_memory_runs_out() -> None:
+    """There is no way to ask for it."""
+
+
+def address_space_bytes() -> int:
+    return 0
+
+
+def limit_address_space(size_bytes: int) -> None:
+    """RLIMIT_AS is not kept by macOS."""
+
+
+def stay_on(core: int) -> None:
+    """macOS moves its threads about by itself."""
+
+
+def missing_library_advice() -> str | None:
+    return None
+
+
+def usable_cores() -> int:
+    return os.cpu_count() or 1
+
+
+def own_cores() -> tuple[int, ...]:
+    return ()
+
+
+def usable_memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
