@@ -10,11 +10,14 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from adapters.telemetry.metric_files import use_preallocated_files
 from application.request_trace import ObservedRequest, StageName
 from application.run_generation import GenerationOutcome
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's own variable; it has to be set before this module is imported."""
+
+use_preallocated_files()
 
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _GENERATION_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)

@@ -18,6 +18,7 @@ import httpx
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import as_json, show
 from entrypoints.server.logging import configure_logging
+from entrypoints.server.metrics_folder import room_problem
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries, sandbox_problem
 from entrypoints.wiring.settings import Settings
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES: Final = 1024**3
 MAX_CLOCK_DIFFERENCE: Final = timedelta(seconds=1)
 """Expiry is compared with this clock; nobody keeps a promise to better than a second."""
-SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - only looked at
-MIN_SHARED_BYTES: Final = 16 * 1024**2
 OPTIONAL: Final = {"opentelemetry.sdk": "traces"}
 PROBE_SECONDS: Final = 60
 
@@ -86,7 +85,7 @@ def _local(settings: Settings) -> Iterator[Finding]:
         yield _looked_at(f"folder of {variable}", lambda folder=folder: _look_at_folder(folder))  # type: ignore[misc]
         yield _looked_at(f"disk of {variable}", lambda folder=folder: _look_at_disk(folder))  # type: ignore[misc]
     yield _looked_at("temporary folder", _look_at_temporary_folder)
-    yield _looked_at("shared memory", _look_at_shared_memory)
+    yield _looked_at("shared memory", lambda: _expect_nothing(room_problem()))
     yield _looked_at("port", lambda: _look_at_port(settings))
     yield Finding("page", ok=True, found=f"{settings.base_url}/" if settings.shows_playground else "off")
 
@@ -97,6 +96,8 @@ def _looked_at(check: str, look: Callable[[], str | None]) -> Finding:
     except ConfigurationError as error:
         (problem, *_) = error.problems
         return Finding(check, ok=False, found=problem.holds, fix=f"{problem.variable} takes {problem.takes}")
+    except Overloaded as error:
+        return Finding(check, ok=False, fix=error.advice)
     except (DomainError, Unwell) as error:
         return Finding(check, ok=False, fix=str(error))
     except Exception as error:
@@ -218,16 +219,6 @@ def _look_at_temporary_folder() -> str:
     except OSError as error:
         raise Unwell(f"Nothing can be written to it ({error.strerror}). Set TMPDIR to a folder that can.") from None
     return tempfile.gettempdir()
-
-
-def _look_at_shared_memory() -> str:
-    """Metrics of all server processes are kept there."""
-    if not os.access(SHARED_MEMORY, os.W_OK):
-        return f"none; metrics are kept in {tempfile.gettempdir()}"
-    free = shutil.disk_usage(SHARED_MEMORY).free
-    if free < MIN_SHARED_BYTES:
-        raise Unwell(f"{SHARED_MEMORY} has {free // 1024**2} MiB left. Give it more (docker run --shm-size=64m).")
-    return f"{free // 1024**2} MiB free"
 
 
 def _look_at_port(settings: Settings) -> str:

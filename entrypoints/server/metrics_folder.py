@@ -14,7 +14,9 @@ PREFIX: Final = "tryon-metrics-"
 LOCK: Final = "lock"
 OWNER: Final = "owner"
 """Names the process whose descendants are the service (adapters/telemetry/exposition.py)."""
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, with a random name
+PLACES: Final = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - a folder of our own in it, randomly named
+ROOM_BYTES: Final = 8 * 1024**2
+"""Each server process takes 1.5 MB, and more only with thousands of series."""
 
 
 @contextmanager
@@ -23,8 +25,10 @@ def metrics_folder(parent: Path | None = None) -> Iterator[Path]:
 
     What a killed supervisor left is removed too: its lock ended with the last of its processes.
     """
-    place = parent or (MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir()))
-    _sweep(place)
+    places = (parent,) if parent else PLACES
+    for place in places:
+        _sweep(place)
+    place = next(filter(has_room, places), places[-1])
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     (folder / OWNER).write_text(str(os.getpid()))
     with (folder / LOCK).open("w") as lock:
@@ -35,6 +39,24 @@ def metrics_folder(parent: Path | None = None) -> Iterator[Path]:
         finally:
             del os.environ[VARIABLE]
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_room(place: Path) -> bool:
+    """Whether the metrics of a few processes fit there; tried by taking the space and giving it back."""
+    try:
+        with tempfile.TemporaryFile(dir=place) as attempt:
+            os.posix_fallocate(attempt.fileno(), 0, ROOM_BYTES)
+    except OSError:
+        return False
+    return True
+
+
+def room_problem() -> str | None:
+    """One line for an operator when there is no room in any of the places."""
+    if any(map(has_room, PLACES)):
+        return None
+    names = " nor ".join(map(str, PLACES))
+    return f"Neither {names} has {ROOM_BYTES // 1024**2} MiB for metrics. Free some, or mount more memory there."
 
 
 def _sweep(place: Path) -> None:

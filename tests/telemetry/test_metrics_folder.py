@@ -4,9 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from entrypoints.server.metrics_folder import VARIABLE, metrics_folder
+import pytest
+
+from entrypoints.server import metrics_folder as metrics_folder_module
+from entrypoints.server.metrics_folder import VARIABLE, metrics_folder, room_problem
 
 HOLD = "import pathlib, sys; from entrypoints.server.metrics_folder import metrics_folder as f\n" + (
     "with f(pathlib.Path(sys.argv[1])) as folder: print(folder, flush=True); sys.stdin.read()"
@@ -32,3 +36,50 @@ def test_what_a_killed_server_left_is_removed_and_what_a_running_one_uses_is_not
     assert theirs.is_dir()
     with metrics_folder(tmp_path):
         assert not theirs.exists()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 KiB, as a `/dev/shm` that others have filled."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], check=False).returncode:
+        pytest.skip("only root may mount")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+COUNT = """
+import sys
+from adapters.telemetry import metrics
+from adapters.telemetry.exposition import exposition
+for number in range(4000):
+    metrics.REQUESTS.labels(f"/route-{number:0100}", "GET", "200").inc()
+    metrics.REQUEST_SECONDS.labels(f"/route-{number % 50}").observe(0.1)
+print(len(exposition()))
+"""
+
+
+def test_memory_that_is_full_costs_figures_and_no_process(tiny: Path) -> None:
+    """Counting more than fits, with sparse files SIGBUS."""
+    environment = {**os.environ, VARIABLE: str(tiny)}
+    done = subprocess.run([sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10_000
+
+
+def test_without_any_room_a_process_starts_all_the_same(tiny: Path) -> None:
+    (tiny / "others").write_bytes(bytes(500 * 1024))
+    environment = {**os.environ, VARIABLE: str(tiny)}
+    done = subprocess.run([sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_place_that_is_full_is_passed_over_and_doctor_says_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tiny.parent
+    monkeypatch.setattr(metrics_folder_module, "PLACES", (tiny, elsewhere))
+    assert room_problem() is None
+    with metrics_folder() as folder:
+        assert folder.parent == elsewhere
+    monkeypatch.setattr(metrics_folder_module, "PLACES", (tiny,))
+    assert str(room_problem()).startswith(f"Neither {tiny} has 8 MiB for metrics.")
