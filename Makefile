@@ -12,8 +12,8 @@ help: ## List what can be made
 
 setup: $(VENV)/.models ## Environment and models; does nothing the second time
 
-serve: setup ## Start the service on http://127.0.0.1:8000
-	@exec $(BIN)/tryon-images serve
+serve: setup ## Start the service on http://127.0.0.1:8000: make serve [PORT=8001] [OPEN=1]
+	@exec $(BIN)/tryon-images serve $(if $(PORT),--port $(PORT)) $(if $(OPEN),--open)
 
 test: setup $(VENV)/.dev ## Lint, format, types, import rules and all tests
 	@$(BIN)/python -m tests.check

@@ -10,7 +10,9 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import fail, or_fail, run, settings_or_fail
+from entrypoints.wiring.first_key import keep_first_key
 from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries
+from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import expect_free_port
 from entrypoints.wiring.telemetry import check_tracing
 
@@ -27,15 +29,22 @@ MEMORY: Final = {
 
 
 @click.command()
-def serve() -> None:
+@click.option("--host", metavar="ADDRESS", help="Where to listen (TRYON_HOST).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (TRYON_PORT).")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+def serve(host: str | None, port: int | None, open_page: bool) -> None:
     """Serve the HTTP API.
 
     Migrates an SQLite database by itself; PostgreSQL is migrated by `tryon-images db upgrade`. On the first start a
-    default account is made and its API key printed, once.
+    default account is made. Its API key goes into `first-key` in the data folder, or, where others can reach the
+    service and this is a terminal, is printed once.
 
     \b
-    Example: TRYON_PORT=9000 TRYON_DATA_DIR=/var/lib/tryon tryon-images serve
+    Example: TRYON_DATA_DIR=/var/lib/tryon tryon-images serve --port 9000
     """
+    os.environ |= {
+        name: str(value) for name, value in (("TRYON_HOST", host), ("TRYON_PORT", port)) if value is not None
+    }
     settings = settings_or_fail()
     or_fail(lambda: check_tracing(os.environ))
     or_fail(lambda: expect_free_port(settings))
@@ -44,12 +53,20 @@ def serve() -> None:
     if missing_models(settings):
         fail("The models are not installed. Run: tryon-images models install")
     if key := run(_first_run):
-        click.echo(f"\nYour API key, shown only this once:\n\n    {key}\n")
-    click.echo(f"tryon-images listens on http://{settings.host}:{settings.port} (stop with Ctrl-C)")
+        _hand_out(key, settings)
+    click.echo("Starting ...", err=True)
     sys.stdout.flush()
     # A fresh process: the server keeps none of the memory that the preparation took.
-    arguments = [sys.executable, "-P", "-m", "entrypoints.server.process"]
+    arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]
     os.execve(sys.executable, arguments, MEMORY | os.environ)  # noqa: S606 - fixed arguments
+
+
+def _hand_out(key: str, settings: Settings) -> None:
+    """Never into a log: where nobody sits at a terminal, a cluster keeps all that is printed."""
+    if sys.stdout.isatty() and not settings.is_local:
+        click.echo(f"\nYour API key, shown only this once:\n\n    {key}\n")
+    else:
+        click.echo(f"The first API key is in {keep_first_key(settings, key)}")
 
 
 async def _first_run(container: "Container") -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 
 from entrypoints.http.draining import DRAIN_SIGNAL
+from entrypoints.server.banner import announce_when_ready
 from entrypoints.server.logging import configure_logging, server_logging
 from entrypoints.server.metrics_folder import metrics_folder
 from entrypoints.server.metrics_server import serve_metrics
@@ -46,6 +48,7 @@ class Supervisor(MPServer):
         stop.start()
 
 
+OPEN: Final = "--open"
 APPLICATION = "entrypoints.http.asgi:from_environment"
 
 
@@ -61,6 +64,7 @@ def main(application: str = APPLICATION) -> None:
     with metrics_folder():
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port)
+        announce_when_ready(settings, open_page=OPEN in sys.argv)
         _supervisor(settings, application).serve()
 
 

@@ -171,8 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def base_url(self) -> str:
         """The public URL without a slash at its end."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        return (self.public_url or f"http://{_in_url(self.host)}:{self.port}").rstrip("/")
+
+    @property
+    def own_url(self) -> str:
+        """How this machine itself reaches the service."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not listened on
+        return f"http://{_in_url(host)}:{self.port}"
 
     def share(self, number: int) -> int:
         """What one server process gets of something that all of them share; at least one."""
@@ -220,3 +225,7 @@ SECTIONS: Final = {
     "log_level": "Watching and stopping",
 }
 """By the first setting of each, in the order in which `Settings` has them."""
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,7 +1,9 @@
 """The whole service as a customer meets it: one command, sandboxed workers, real models, a real HEIC."""
 
 import io
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -83,8 +85,31 @@ def a_heic() -> bytes:
     return out.getvalue()
 
 
-def test_the_first_start_prints_a_key(server: Server) -> None:
-    assert "Your API key, shown only this once:\n\n    gk_" in server.output
+def told(server: Server) -> str:
+    """All that it said by now."""
+    return (server.data_dir / "server.log").read_text()
+
+
+def test_the_first_start_puts_a_key_into_a_file_that_only_its_owner_reads(server: Server) -> None:
+    file = server.data_dir / "first-key"
+    assert f"The first API key is in {file}" in told(server)
+    assert file.stat().st_mode & 0o777 == 0o600
+    key = file.read_text().strip()
+    assert key not in told(server)
+    answer = httpx.get(f"{server.url}/tryon/v1/images/img_none", headers={"x-api-key": key})
+    assert answer.json()["code"] == "IMAGE_NOT_FOUND"
+
+
+def test_the_banner_has_a_command_that_works_as_it_stands(server: Server) -> None:
+    command = next(line.partition("Try it")[2] for line in told(server).splitlines() if "Try it" in line)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=60)
+    assert "imageId" in json.loads(done.stdout)
+
+
+def test_the_banner_signs_in_to_the_page_once(server: Server) -> None:
+    (token,) = re.findall(r"#sign-in=(\S+)", told(server))
+    answers = [httpx.post(f"{server.url}/playground/sign-in", json={"token": token}).status_code for _ in range(2)]
+    assert answers == [200, 401]
 
 
 def test_a_real_heic_becomes_an_upright_4_to_5_srgb_jpeg_around_the_person(server: Server) -> None:

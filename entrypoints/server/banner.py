@@ -1,0 +1,68 @@
+"""Banner: where everything is, once the service really answers."""
+
+import shlex
+import threading
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+from typing import Final
+
+from entrypoints.wiring.first_key import key_file
+from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.sign_in import new_sign_in
+
+PATIENCE_SECONDS: Final = 120
+EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+
+
+def announce_when_ready(settings: Settings, *, open_page: bool) -> None:
+    """Print the banner to standard output, and open the page if wanted, as soon as the port answers."""
+    threading.Thread(target=_announce, args=(settings, open_page), name="banner", daemon=True).start()
+
+
+def _announce(settings: Settings, open_page: bool) -> None:
+    if not _answers(f"{settings.own_url}/health/live"):
+        return
+    page = f"{settings.base_url}/#sign-in={new_sign_in(settings)}" if _signs_in(settings) else settings.base_url
+    print(banner(settings, page), flush=True)  # noqa: T201 - for the person at the terminal; the log has its own stream
+    if open_page and settings.shows_playground:
+        webbrowser.open(page)
+
+
+def banner(settings: Settings, page: str) -> str:
+    """What a newcomer needs next on a machine of one's own; a line elsewhere."""
+    if not settings.is_local:
+        return f"tryon-images is ready on {settings.own_url} (stop with Ctrl-C)"
+    key = key_file(settings)
+    lines = [
+        ("Page", f"{page}  (signs in once)" if settings.shows_playground else None),
+        ("Reference", f"{settings.base_url}/docs"),
+        ("API key", str(key) if key.exists() else None),
+        ("New key", "tryon-images keys create --account default --label NAME"),
+        ("Try it", _curl(settings, key) if key.exists() and EXAMPLE.exists() else None),
+    ]
+    told = "\n".join(f"  {name:<10} {text}" for name, text in lines if text)
+    return f"\ntryon-images is ready (stop with Ctrl-C)\n\n{told}\n"
+
+
+def _curl(settings: Settings, key: Path) -> str:
+    photo = shlex.quote(f"file=@{EXAMPLE}")
+    return f'curl -H "x-api-key: $(cat {shlex.quote(str(key))})" -F {photo} {settings.base_url}/tryon/v1/images/upload'
+
+
+def _signs_in(settings: Settings) -> bool:
+    return settings.shows_playground and settings.is_local
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with opener.open(url, timeout=2):
+                return True
+        except OSError:
+            threading.Event().wait(0.1)
+    return False
