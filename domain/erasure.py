@@ -19,8 +19,8 @@ class Tombstone:
     id is still personal data (EDPB, February 2026), so it is swept and never part of the audit record.
     """
 
-    LIFETIME: ClassVar = timedelta(minutes=10)
-    """Longer than any request may take: body deadline, queue, processing and storage time-outs together."""
+    LIFETIME: ClassVar = timedelta(minutes=75)
+    """Longer than an upload ticket may live, an hour, and the request that it lets in after it."""
 
     erasure_id: ErasureId
     account_id: AccountId

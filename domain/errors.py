@@ -220,6 +220,24 @@ class QuotaExceeded(DomainError):
         super().__init__(f"Your account may keep {limit:,} images. Delete some, or wait until some expire.")
 
 
+class InvalidTicket(DomainError):
+    """Forged, expired, or ended: with its key, its account, or its customer's erasure."""
+
+    code = "INVALID_TICKET"
+
+    def __init__(self) -> None:
+        super().__init__("The upload ticket is not valid any more. Ask the shop's server for a new one.")
+
+
+class TicketUsed(DomainError):
+    """Spent on another photo, or on all the checks that it allows."""
+
+    code = "TICKET_USED"
+
+    def __init__(self) -> None:
+        super().__init__("The upload ticket was used for another photo. Ask the shop's server for a new one.")
+
+
 class InsufficientCredits(DomainError):
     """No try-ons left: the operator gives an account as many as it may have."""
 

@@ -97,6 +97,14 @@ class InMemoryRequestRepository:
         if key in self._rows and self._rows[key].due_at == request.due_at:
             del self._rows[key]
 
+    async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:
+        row = self._rows.get((account_id, digest))
+        number = 1 + int(row.result or 0) if row else 1
+        self._rows[account_id, digest] = KeptRequest(
+            account_id=account_id, key_digest=digest, fingerprint=b"", customer=None, due_at=due_at, result=str(number)
+        )
+        return number
+
     async def erase(self, customer: Customer) -> None:
         for key in [key for key, row in self._rows.items() if row.customer == customer]:
             del self._rows[key]

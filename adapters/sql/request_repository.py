@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Integer, Text, cast, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.sql.sqlite_engine import SqlConnection
@@ -44,6 +44,17 @@ class SqlRequestRepository:
 
     async def remove(self, request: KeptRequest) -> None:
         await self._connection.execute(delete(kept).where(*_of(request), kept.c.due_at == request.due_at))
+
+    async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        first = dialect.insert(kept).values(
+            account_id=account_id, key_digest=digest, fingerprint=b"", result="1", due_at=due_at
+        )
+        one_more = cast(cast(kept.c.result, Integer) + 1, Text)
+        counted = first.on_conflict_do_update(
+            index_elements=[kept.c.account_id, kept.c.key_digest], set_={"result": one_more}
+        ).returning(kept.c.result)
+        return int((await self._connection.execute(counted)).scalar_one())
 
     async def erase(self, customer: Customer) -> None:
         await self._connection.execute(

@@ -11,6 +11,7 @@ from application.authenticate import Authenticate
 from application.limit_rate import LimitRate
 from application.ports.system import RateBucket
 from application.request_trace import note
+from application.upload_tickets import UploadTickets
 from domain.account import Account
 from domain.errors import MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
@@ -21,7 +22,16 @@ RATE_BUCKET: Final = "rate_bucket"
 """In a route's `opt`: which bucket its requests come out of."""
 
 
-def key_check(authenticate: Authenticate, limit_rate: LimitRate) -> Callable[[ASGIApp], ASGIApp]:
+TAKES_TICKETS: Final = "takes_tickets"
+"""In a route's `opt`: an upload ticket does in place of a key."""
+TICKET: Final = "ticket"
+"""Where a request's ticket is, in its state."""
+BEARER: Final = "Bearer tkt_"
+
+
+def key_check(
+    authenticate: Authenticate, tickets: UploadTickets, limit_rate: LimitRate
+) -> Callable[[ASGIApp], ASGIApp]:
     """Middleware around every route of the API: inside of it `request.user` is the account of the request's key.
 
     Not a guard: before each guard the framework copies the route's handler, which takes longer than the check. It
@@ -36,12 +46,19 @@ def key_check(authenticate: Authenticate, limit_rate: LimitRate) -> Callable[[AS
 
         return checked
 
-    async def admit(scope: Scope) -> None:
-        key = _sent(scope, API_KEY_HEADER)
+    async def account_of(scope: Scope) -> Account:
+        """A key with a scope of its own would be held to the route's `opt` here, too."""
+        key, authorization = _sent(scope, API_KEY_HEADER), _sent(scope, "authorization")
+        takes_tickets = scope["route_handler"].opt.get(TAKES_TICKETS, False)
+        if not key and takes_tickets and authorization and authorization.startswith(BEARER):
+            account, scope["state"][TICKET] = await tickets.open(authorization.removeprefix("Bearer "))
+            return account
         if not key:
-            raise MissingApiKey(is_in_authorization=_sent(scope, "authorization") is not None)
-        account = await authenticate.execute(key)
-        scope["user"] = account
+            raise MissingApiKey(is_in_authorization=authorization is not None)
+        return await authenticate.execute(key)
+
+    async def admit(scope: Scope) -> None:
+        account = scope["user"] = await account_of(scope)
         note(account_id=account.account_id)
         bucket = scope["route_handler"].opt.get(RATE_BUCKET, RateBucket.REQUESTS)
         allowance = await limit_rate.execute(account, bucket)

@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 
 from entrypoints.http import credits as credits_of
-from entrypoints.http import customers, health, images, metrics, previews, products, try_on
+from entrypoints.http import customers, health, images, metrics, previews, products, try_on, upload_tickets
 from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import reference_router
 from entrypoints.http.edge import Edge, HeadAsGet
@@ -18,6 +18,7 @@ from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
+from entrypoints.http.upload_tickets import CrossOrigin
 from entrypoints.server.background import generating, purging
 from entrypoints.server.watching import Watch
 from entrypoints.wiring.container import Container
@@ -42,13 +43,14 @@ def create_app(container: Container) -> Litestar:
             products.read_product,
             products.delete_product,
             credits_of.read_credits,
+            upload_tickets.create_upload_ticket,
             Router(
                 "/",
                 route_handlers=[try_on.start_try_on, try_on.try_on, products.register_product],
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],
-        middleware=[key_check(service.authenticate, container.limit_rate())],
+        middleware=[key_check(service.authenticate, service.upload_tickets, container.limit_rate())],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [previews.read_preview] if settings.serves_previews else []
@@ -71,7 +73,9 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
     )
     observers = [*container.telemetry().observers, line_writer()]
-    app.asgi_handler = Edge(ObservedRequests(HeadAsGet(app.asgi_handler), observers))
+    app.asgi_handler = Edge(
+        ObservedRequests(CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins), observers)
+    )
     return app
 
 

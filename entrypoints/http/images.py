@@ -9,40 +9,48 @@ from litestar.params import PathParameter
 
 from application.preview_link import LinkedImage
 from application.request_trace import Stage, note
-from domain.errors import ImageNotFound, about
+from application.upload_tickets import Ticket
+from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
 from domain.image import ImageId
-from entrypoints.http.api_key import RequestWithKey
+from entrypoints.http.api_key import TAKES_TICKETS, TICKET, RequestWithKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.request_body import receiving
 from entrypoints.http.schemas import ImageBody, PhotoCheckBody
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FILE, UploadForm, read_upload_form
+from entrypoints.http.upload_tickets import fixed_fields
 from entrypoints.wiring.settings import Settings
 
 IdInPath = Annotated[str, PathParameter(name="imageId")]
 
 
-@post(
-    "/images/upload",
-    operation_id="uploadImage",
-    status_code=201,
-)
+@post("/images/upload", operation_id="uploadImage", status_code=201, opt={TAKES_TICKETS: True})
 async def upload_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
+    ticket = request.state.get(TICKET)
     async with receiving(request, service) as body:
-        form = await _read_form(request, body, service.settings)
-        command = form.to_command(request.user, request.headers.get("idempotency-key"))
-        with about(FILE):
-            linked = await service.upload_photo.execute(command)
+        form = await _read_form(request, body, service.settings, ticket)
+        key = ticket.upload_key if ticket else request.headers.get("idempotency-key")
+        command = form.to_command(request.user, key)
+        try:
+            with about(FILE):
+                linked = await service.upload_photo.execute(command)
+        except IdempotencyKeyReused:
+            if ticket is None:
+                raise
+            raise TicketUsed from None
         note(image_id=linked.image.image_id)
         return _body(linked)
 
 
-@post("/images/check", operation_id="checkImage", status_code=200)
+@post("/images/check", operation_id="checkImage", status_code=200, opt={TAKES_TICKETS: True})
 async def check_image(request: RequestWithKey, service: NamedDependency[Service]) -> PhotoCheckBody:
     """What an upload of this photo would answer; nothing is kept."""
+    ticket = request.state.get(TICKET)
+    if ticket is not None:
+        await service.upload_tickets.count_check(request.user, ticket)
     async with receiving(request, service) as body:
-        form = await _read_form(request, body, service.settings)
+        form = await _read_form(request, body, service.settings, ticket)
         command = form.to_command(request.user, None)
         with about(FILE):
             prepared = await service.check_photo.execute(command.photo, request.user.account_id, crop=command.crop)
@@ -67,9 +75,15 @@ async def delete_image(request: RequestWithKey, image_id: IdInPath, service: Nam
     await service.delete_image.execute(ImageId(image_id), request.user.account_id)
 
 
-async def _read_form(request: AnyRequest, body: AsyncIterator[bytes], settings: Settings) -> UploadForm:
+async def _read_form(
+    request: AnyRequest, body: AsyncIterator[bytes], settings: Settings, ticket: Ticket | None
+) -> UploadForm:
+    """What a ticket fixes, the form cannot say otherwise."""
     with Stage("read"):
-        return await read_upload_form(request.headers.get("content-type", ""), body, settings.max_file_bytes)
+        form = await read_upload_form(request.headers.get("content-type", ""), body, settings.max_file_bytes)
+    if ticket is not None:
+        form.fields = fixed_fields(ticket)
+    return form
 
 
 def _body(linked: LinkedImage) -> ImageBody:

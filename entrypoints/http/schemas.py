@@ -265,6 +265,14 @@ class ProductPageBody(Body, frozen=True, kw_only=True):
     count: int
 
 
+class UploadTicketBody(Body, frozen=True, kw_only=True):
+    """A ticket, where to use it, and until when."""
+
+    ticket: str
+    upload_url: str
+    expires_at: datetime
+
+
 class CreditsBody(Body, frozen=True, kw_only=True):
     """How many try-ons are left."""
 

@@ -16,6 +16,7 @@ from application.read_generation import AwaitGeneration, ReadGeneration
 from application.read_image import ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
+from application.upload_tickets import UploadTickets
 from entrypoints.http.admission import BodyMemory
 from entrypoints.http.draining import Draining
 from entrypoints.http.waiting import Waiting
@@ -44,6 +45,7 @@ class Service:
     register_product: RegisterProduct
     read_products: ReadProducts
     delete_product: DeleteProduct
+    upload_tickets: UploadTickets
     check_engine: CheckReadiness
     check_readiness: CheckReadiness
     metrics: Callable[[], bytes]
@@ -70,6 +72,7 @@ class Service:
             register_product=container.register_product(),
             read_products=container.read_products(),
             delete_product=container.delete_product(),
+            upload_tickets=container.upload_tickets(),
             check_engine=container.check_engine(),
             check_readiness=container.check_readiness(),
             metrics=container.telemetry().metrics,

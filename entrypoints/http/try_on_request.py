@@ -31,6 +31,7 @@ from domain.image import IdempotencyRecord, ImageId
 from domain.product import is_product_id
 from domain.retention import RetentionPolicy
 from entrypoints.http.request_body import MAX_JSON_BYTES, decoded_object
+from entrypoints.http.upload_form import unquoted
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
@@ -118,6 +119,19 @@ def to_registration(
     return wanted, timedelta(days=product.days) if product.days else None, record
 
 
+def idempotency_record(header: str | None, operation: str, body: Json, files: Files) -> IdempotencyRecord | None:
+    """Digests of the key and of the request, however its JSON was written. Raises: ValidationFailed."""
+    key = unquoted(header)
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
+        raise ValidationFailed((FieldProblem("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} characters"),))
+    request = hashlib.sha256(f"{operation}\0".encode() + msgspec.json.encode(body, order="sorted"))
+    for name, content in sorted(files.items()):
+        request.update(f"\0{name}\0".encode() + hashlib.sha256(content).digest())
+    return IdempotencyRecord(hashlib.sha256(key.encode()).digest(), request.digest())
+
+
 def _with_file(source: _Source, files: Files) -> PhotoSource:
     if not isinstance(source, _NamedFile):
         return source
@@ -139,15 +153,11 @@ class _Request:
             raise ValidationFailed(tuple(self._problems))
 
     def idempotency_record(self, key: str | None, operation: str, files: Files) -> IdempotencyRecord | None:
-        """Digests of the key and of the request, however its JSON was written."""
-        if key is None:
+        try:
+            return idempotency_record(key, operation, self._body, files)
+        except ValidationFailed as error:
+            self._problems.update(dict.fromkeys(error.problems))
             return None
-        if not 1 <= len(key) <= MAX_KEY_CHARS:
-            self._note("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} characters")
-        request = hashlib.sha256(f"{operation}\0".encode() + msgspec.json.encode(self._body, order="sorted"))
-        for name, content in sorted(files.items()):
-            request.update(f"\0{name}\0".encode() + hashlib.sha256(content).digest())
-        return IdempotencyRecord(hashlib.sha256(key.encode()).digest(), request.digest())
 
     def person(self) -> _Source | None:
         """None when there is nothing that could be the person's photo."""

@@ -50,6 +50,7 @@ from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import RunNextGeneration
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
+from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
 from entrypoints.wiring.memory import body_memory
 from entrypoints.wiring.photo_processing import build_processor
@@ -197,6 +198,14 @@ class Container(DeclarativeContainer):
         random=random,
     )
     register_product = providers.Factory(RegisterProduct, keep_product=keep_product, once=once, work=work, clock=clock)
+    upload_tickets = providers.Factory(
+        UploadTickets,
+        work=work,
+        once=once,
+        clock=clock,
+        random=random,
+        dev_key_digest=providers.Callable(_dev_key_digest, settings),
+    )
     read_products = providers.Factory(ReadProducts, work=work, clock=clock)
     delete_product = providers.Factory(DeleteProduct, keep_product=keep_product, work=work)
     renew_products = providers.Factory(

@@ -87,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_file_bytes: Annotated[Positive, says("The largest file.")] = 10 * 1024 * 1024
     max_pixels: Annotated[Positive, says("The most pixels of a photo; decided before decoding.")] = 64_000_000
     max_edge: Annotated[int, Meta(ge=64, le=8192), says("The longest edge of a stored picture, in pixels.")] = 2000
+    cors_origins: Annotated[
+        str,
+        says("Origins of pages that may upload with tickets, with commas; `*`: any, a ticket is enough."),
+    ] = "*"
     url_ttl_seconds: Annotated[Seconds, says("Life of a link to an image.")] = 15 * 60
     preview_links: Annotated[
         Literal["storage", "service"] | None,

@@ -13,7 +13,7 @@ from tests.http.conftest import Service
 
 OPEN_TO_ALL = {"getPreview", "live", "ready"}
 NOT_YET_SERVED = {
-    *("createUploadTicket", "getErasure"),
+    "getErasure",
 }
 OF_ROUTING = {"NOT_FOUND", "METHOD_NOT_ALLOWED"}
 """These come from paths and methods that the document does not have."""
