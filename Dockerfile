@@ -8,7 +8,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS base
 # What MediaPipe and OpenCV link against (adapters/vision/system_libraries.py); building the models imports both, too.
-# libturbojpeg0 spares a fifth of a JPEG's time (adapters/imaging/libturbojpeg.py).
+# libturbojpeg0 reads and writes every JPEG (adapters/imaging/native/libturbojpeg.py).
 # Their versions are Debian's security team's business, the base image's digest ours.
 # hadolint ignore=DL3008
 RUN apt-get update \

@@ -123,12 +123,16 @@ class Padding:
         return Size(self.left + size.width + self.right, self.top + size.height + self.bottom)
 
     def scaled(self, size: Size, to: Size) -> Self:
-        """The padding of a picture of `size` when both together are scaled to a picture of size `to`."""
+        """The padding of a picture of `size` when both together are scaled to a picture of size `to`.
+
+        Even on the left and at the top: colors are kept for two by two pixels, and pairs of them are not torn apart.
+        """
         across, down = to.width / self.around(size).width, to.height / self.around(size).height
-        left, top = round(self.left * across), round(self.top * down)
-        right = to.width - left - max(1, round(size.width * across))
-        bottom = to.height - top - max(1, round(size.height * down))
-        return type(self)(left, top, max(0, right), max(0, bottom))
+        right = min(round(self.right * across), to.width - 1)
+        bottom = min(round(self.bottom * down), to.height - 1)
+        left = min(2 * round(self.left * across / 2), (to.width - right - 1) // 2 * 2)
+        top = min(2 * round(self.top * down / 2), (to.height - bottom - 1) // 2 * 2)
+        return type(self)(left, top, right, bottom)
 
 
 NO_PADDING: Final = Padding()

@@ -6,25 +6,26 @@ from typing import Final
 import cv2
 import numpy as np
 
-from adapters.imaging.color.conversion import Conversion, conversion_to_srgb
-from adapters.imaging.heif_headers import ScannedHeif, scan_heif
-from adapters.imaging.heif_pixels import decode_heif
-from adapters.imaging.jpeg_headers import ScannedJpeg, scan_jpeg
-from adapters.imaging.jpeg_output import can_encode_420, encode_420, encode_jpeg
-from adapters.imaging.jpeg_pixels import decode_jpeg
-from adapters.imaging.png_headers import ScannedPng, scan_png
-from adapters.imaging.png_pixels import decode_png
-from adapters.imaging.raster import Channels, Pixels, PlanarRaster, Raster, size_of
-from adapters.imaging.resizing import roughly_scaled_down, scaled_down
+from adapters.imaging.color.conversion import ToSrgb, conversion_to_srgb
+from adapters.imaging.heif.headers import ScannedHeif, scan_heif
+from adapters.imaging.heif.pixels import decode_heif
+from adapters.imaging.jpeg.headers import ScannedJpeg, scan_jpeg
+from adapters.imaging.jpeg.output import encode_jpeg
+from adapters.imaging.jpeg.pixels import decode_jpeg
+from adapters.imaging.padding import extended
+from adapters.imaging.picture import Picture
+from adapters.imaging.png.headers import scan_png
+from adapters.imaging.png.pixels import decode_png
+from adapters.imaging.resampling import Area, Pixels, resampled
 from adapters.imaging.scanned_photo import ScannedPhoto
 from adapters.imaging.sniffing import sniff
-from adapters.imaging.turning import stored_box, turned_upright
-from adapters.imaging.webp_headers import ScannedWebp, scan_webp
-from adapters.imaging.webp_pixels import decode_webp
+from adapters.imaging.turning import stored_box
+from adapters.imaging.webp.headers import ScannedWebp, scan_webp
+from adapters.imaging.webp.pixels import decode_webp
 from application.ports.photos import EncodedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
 from application.request_trace import Stage
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
-from domain.geometry import Box, Size
+from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.photo import PhotoWarning, SourceFormat
 
 cv2.setNumThreads(1)  # the worker processes share the cores among themselves
@@ -65,9 +66,9 @@ class ImagingPhotoDecoder(PhotoDecoder):
 class _ScannedOpenPhoto(OpenPhoto):
     def __init__(self, scanned: ScannedPhoto) -> None:
         self._scanned = scanned
-        self._decoded: Raster | PlanarRaster | None = None
+        self._decoded: Picture | None = None
         self._overview: Pixels | None = None
-        self._conversion: tuple[Conversion, tuple[PhotoWarning, ...]] | None = None
+        self._conversion: tuple[ToSrgb, tuple[PhotoWarning, ...]] | None = None
 
     @property
     def source_format(self) -> SourceFormat:
@@ -79,12 +80,13 @@ class _ScannedOpenPhoto(OpenPhoto):
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         if window is None or (upright := self._part_of_overview(window, longest_edge)) is None:
-            raster = self._decoded or self._decode(
+            decoded = self._decoded or self._decode(
                 _sufficient_reduction(_largest_portrait(self.upright_size), _KEPT_EDGE)
             )
-            cut, size = self._cut(raster, window, longest_edge)
-            conversion, _ = self._conversion_of(raster.channels)
-            upright = _srgb(cut.scaled(size, roughly_scaled_down).turned(self._turn), conversion)
+            shown = window.size if window else self.upright_size
+            size = shown.limited_to(min(longest_edge, -(-shown.longest_edge // decoded.reduction)))
+            convert, _ = self._conversion_of(decoded)
+            upright = convert(self._shown(decoded, window, size, sharp=False)).rgb()
         if window is None:
             self._overview = upright
         height, width = upright.shape[:2]
@@ -96,40 +98,33 @@ class _ScannedOpenPhoto(OpenPhoto):
             return None
         height, width = self._overview.shape[:2]
         across, down = width / self.upright_size.width, height / self.upright_size.height
-        left, right = round(window.x * across), round(window.right * across)
-        top, bottom = round(window.y * down), round(window.bottom * down)
-        if max(right - left, bottom - top) < longest_edge or left == right or top == bottom:
+        area = Area(window.x * across, window.y * down, window.width * across, window.height * down)
+        shown = Size(max(1, round(area.width)), max(1, round(area.height)))
+        if shown.longest_edge < longest_edge:
             return None
-        size = Size(right - left, bottom - top).limited_to(longest_edge)
-        return roughly_scaled_down(self._overview[top:bottom, left:right], size)
+        return resampled(self._overview, area, shown.limited_to(longest_edge), sharp=False)
 
-    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
-        raster = self._decode(_sufficient_reduction(self._stored_part(window).size, longest_edge))
-        cut, size = self._cut(raster, window, longest_edge)
-        conversion, warnings = self._conversion_of(raster.channels)
-        if isinstance(cut, PlanarRaster) and conversion.planes is not None and can_encode_420():
-            picture = conversion.planes(cut.in_420(size, scaled_down, self._turn).in_full_range())
-            with Stage("encode"):
-                return EncodedPhoto(encode_420(picture), picture.size, warnings)
-        srgb = _srgb(cut.scaled(size, scaled_down).turned(self._turn), conversion)
+    def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
+        shown = window.size if window else self.upright_size
+        canvas = padding.around(shown)
+        decoded = self._decode(_sufficient_reduction(canvas, longest_edge))
+        convert, warnings = self._conversion_of(decoded)
+        canvas = canvas.limited_to(min(longest_edge, -(-canvas.longest_edge // decoded.reduction)))
+        around = padding.scaled(shown, canvas)
+        kept = Size(canvas.width - around.left - around.right, canvas.height - around.top - around.bottom)
+        picture = extended(convert(self._shown(decoded, window, kept, sharp=True)), around)
         with Stage("encode"):
-            return EncodedPhoto(encode_jpeg(srgb), size_of(srgb), warnings)
+            return EncodedPhoto(encode_jpeg(picture), picture.size, warnings)
 
-    def _cut(
-        self, raster: Raster | PlanarRaster, window: Box | None, longest_edge: int
-    ) -> tuple[Raster | PlanarRaster, Size]:
-        """The window as it is stored, and the size that it gets before it is turned: most steps see few pixels then."""
-        part = self._stored_part(window)
-        cut = raster.cut(part)
-        return cut, part.size.limited_to(min(longest_edge, cut.size.longest_edge))
+    def _shown(self, decoded: Picture, window: Box | None, size: Size, *, sharp: bool) -> Picture:
+        """A window at this size, upright and of full range, in the colors of the file."""
+        orientation = self._scanned.orientation
+        stored = size.transposed() if orientation.swaps_axes else size
+        return decoded.shown(self._stored_part(window), stored, orientation, sharp=sharp).in_full_range()
 
-    def _turn(self, pixels: Pixels) -> Pixels:
-        return turned_upright(pixels, self._scanned.orientation)
-
-    def _conversion_of(self, channels: Channels) -> tuple[Conversion, tuple[PhotoWarning, ...]]:
+    def _conversion_of(self, decoded: Picture) -> tuple[ToSrgb, tuple[PhotoWarning, ...]]:
         if self._conversion is None:
-            colors = Channels.RGB if channels is Channels.RGBA else channels
-            self._conversion = conversion_to_srgb(self._scanned, colors)
+            self._conversion = conversion_to_srgb(self._scanned, decoded.colors)
         return self._conversion
 
     def _stored_part(self, window: Box | None) -> Box:
@@ -139,7 +134,7 @@ class _ScannedOpenPhoto(OpenPhoto):
             raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
         return part
 
-    def _decode(self, reduction: int) -> Raster | PlanarRaster:
+    def _decode(self, reduction: int) -> Picture:
         """Decode, or take what was decoded before if it is detailed enough."""
         if self._decoded is None or self._decoded.reduction > reduction:
             self._decoded = None  # before the next one is made: two of them would not fit into a worker
@@ -148,18 +143,16 @@ class _ScannedOpenPhoto(OpenPhoto):
         return self._decoded
 
 
-def _decoded(scanned: ScannedPhoto, reduction: int) -> Raster | PlanarRaster:
+def _decoded(scanned: ScannedPhoto, reduction: int) -> Picture:
     match scanned:
         case ScannedJpeg():
             return decode_jpeg(scanned, reduction)
-        case ScannedPng():
-            return decode_png(scanned)
         case ScannedWebp():
             return decode_webp(scanned)
         case ScannedHeif():
             return decode_heif(scanned)
         case _:
-            raise TypeError(f"no decoder for {type(scanned).__name__}")
+            return decode_png(scanned)
 
 
 def _largest_portrait(size: Size) -> Size:
@@ -171,18 +164,3 @@ def _largest_portrait(size: Size) -> Size:
 def _sufficient_reduction(part: Size, longest_edge: int) -> int:
     """2 when half of the pixels in each direction are still enough for a result of this size, else 1."""
     return 2 if part.longest_edge // 2 >= longest_edge else 1
-
-
-def _srgb(upright: Raster | PlanarRaster, conversion: Conversion) -> Pixels:
-    """In RGB and without transparency."""
-    if upright.channels is Channels.RGBA:
-        return _flattened(upright.pixels, conversion.pixels)
-    return conversion.pixels(upright.pixels)
-
-
-def _flattened(premultiplied: Pixels, convert: Callable[[Pixels], Pixels]) -> Pixels:
-    """On white, in sRGB."""
-    alpha = premultiplied[:, :, 3:].astype(np.float32) / 255
-    colors = np.minimum(premultiplied[:, :, :3] / np.maximum(alpha, 1 / 255), 255)
-    srgb = convert(np.rint(colors).astype(np.uint8))
-    return np.rint(srgb * alpha + 255 * (1 - alpha)).astype(np.uint8)

@@ -5,7 +5,7 @@ from typing import Final
 
 import cv2
 
-from adapters.imaging.raster import Pixels
+from adapters.imaging.resampling import Pixels
 from adapters.imaging.scanned_photo import Orientation
 from domain.geometry import Box, Size
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from adapters.imaging.jpeg_headers import scan_jpeg
+from adapters.imaging.jpeg.headers import scan_jpeg
 from application.ports.try_on import TryOnEngine, TryOnPicture
 
 Interruption = Callable[[], Awaitable[None]]

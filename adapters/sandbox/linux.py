@@ -42,6 +42,7 @@ PACKAGE_OF: Final = {
     "libGLESv2.so.2": "libgles2",
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
+    "libturbojpeg.so.0": "libturbojpeg0",
 }
 """Library and the Debian and Ubuntu package that holds it: MediaPipe links the first two, OpenCV the others."""
 

@@ -6,7 +6,7 @@ The synchronous ports run inside a sandboxed worker process; `PhotoProcessor` is
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.geometry import Box, Padding, Size
+from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import Outline, PersonReport, SeenPhoto
 from domain.photo import PhotoWarning, SourceFormat
 from domain.photo_quality import Appearance
@@ -62,10 +62,12 @@ class OpenPhoto(Protocol):
         """
         ...
 
-    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
+    def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
         """The picture to keep: upright, cut to `window`, `longest_edge` at most, never scaled up, sRGB, baseline JPEG.
 
         The last thing that a photo is asked for: where it is decoded in a process of its own, that process ends.
+        With `padding`, in pixels of the upright source, the window's edges go on around it, stretched and blurred; in
+        the picture it is `padding.scaled`.
         Raises: InvalidImage: truncated or corrupt pixel data.
         """
         ...

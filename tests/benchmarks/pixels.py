@@ -13,16 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pillow_heif
 import pyvips
-import simplejpeg
 from PIL import Image, ImageCms, ImageOps
 from rich.console import Console
 from rich.table import Table
 
-from adapters.imaging.libpng import decode_8_bit
-from adapters.imaging.libwebp import decode_still
+from adapters.imaging.native import libturbojpeg, libwebp
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.look import LOOK_EDGE
 from domain.geometry import Box, Size
@@ -52,27 +51,19 @@ def heif_pixels(photo: bytes) -> Any:
     return np.asarray(pillow_heif.open_heif(photo))
 
 
-def png_pixels(photo: bytes) -> Any:
-    """By libpng."""
-    pixels = decode_8_bit(photo, Size(*Image.open(io.BytesIO(photo)).size), 3)
-    if pixels is None:
-        raise ValueError("not a plain 8-bit RGB PNG")
-    return pixels
-
-
 def floor(photo: bytes) -> bytes:
     """Decode and encode, nothing else."""
     if photo[:2] == b"\xff\xd8":
-        pixels = simplejpeg.decode_jpeg(photo, fastdct=True, fastupsample=True)
+        planes, _ = libturbojpeg.decode(photo, Size(*Image.open(io.BytesIO(photo)).size), 1)
     elif photo[:4] == b"RIFF":
-        image = Image.open(io.BytesIO(photo))
-        pixels = decode_still(photo, Size(*image.size), alpha=False)
-    elif photo[4:8] == b"ftyp":
-        pixels = heif_pixels(photo)
+        planes = libwebp.decode_420(photo, Size(*Image.open(io.BytesIO(photo)).size)) or ()
     else:
-        pixels = png_pixels(photo)
-    height, width = min(2000, pixels.shape[0]), min(1600, pixels.shape[1])
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels[:height, :width]), 92, "RGB", "420"))
+        pixels = heif_pixels(photo) if photo[4:8] == b"ftyp" else imagecodecs.png_decode(photo)
+        planes = (pixels[..., 1], pixels[::2, ::2, 0], pixels[::2, ::2, 2])
+    height, width = min(2000, planes[0].shape[0]), min(1600, planes[0].shape[1])
+    luma, *chroma = planes
+    blue, red = (plane[: height // 2, : width // 2] for plane in chroma)
+    return libturbojpeg.encode_420(luma[:height, :width], blue, red, quality=92)
 
 
 def libvips(photo: bytes) -> bytes:

@@ -57,7 +57,6 @@ def test_every_setting_that_is_named_exists() -> None:
 def test_whoever_installs_system_libraries_installs_those_that_are_looked_for(file: str) -> None:
     text = (ROOT / file).read_text().replace("`", " ")
     assert f" {' '.join(PACKAGE_OF.values())}" in text
-    assert " libturbojpeg0" in text  # not needed, but a JPEG takes longer without it
 
 
 def test_containers_end_in_peace_and_come_back() -> None:

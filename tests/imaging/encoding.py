@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.imaging.picture import picture_of
 from application.ports.photos import EncodedPhoto, OpenPhoto
 from domain.geometry import Box
 
@@ -35,6 +36,11 @@ def looked_at(photo: bytes, window: Box | None = None, longest_edge: int = 2000)
 
 def read(jpeg: bytes) -> Picture:
     return np.asarray(Image.open(io.BytesIO(jpeg), formats=["JPEG"]))
+
+
+def in_planes(rgb: npt.ArrayLike) -> Picture:
+    """RGB pixels as they show once chroma is halved: what every picture goes through, whatever it came from."""
+    return picture_of(np.ascontiguousarray(rgb, np.uint8)).rgb()
 
 
 def difference(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
 
+from adapters.imaging.color.icc_profile import read_matrix_profile
+from adapters.imaging.color.matrix_conversion import MatrixConversion
 from domain.photo import WarningCode
 from tests import photos
-from tests.imaging.encoding import difference, encoded, looked_at
+from tests.imaging.encoding import difference, encoded, in_planes, looked_at
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,6 +50,7 @@ def in_srgb(levels: npt.NDArray[np.uint8], linear: Floats, to_xyz: Floats) -> Fl
 
 
 LEVELS = np.arange(256) / 255
+INNER = np.s_[3::8, 3::8]  # of patches of 8 or 16 pixels: chroma is half as wide and high
 GRID = np.linspace(0, 1, 4096)
 WIDE_GAMUTS = {
     "Display P3, v4 parametric": (DISPLAY_P3, photos.SRGB_CURVE, 0x04000000, srgb_decoded(LEVELS)),
@@ -65,12 +69,22 @@ WIDE_GAMUTS = {
 @pytest.mark.parametrize("name", WIDE_GAMUTS)
 def test_a_profile_is_honoured_within_a_level_of_the_formulas(name: str) -> None:
     to_xyz, curve, version, linear = WIDE_GAMUTS[name]
-    chart = photos.color_chart()
-    profile = photos.matrix_profile(to_xyz, curve, version)
-    picture = looked_at(photos.encoded(chart, "PNG", icc_profile=profile))
-    off = difference(picture, in_srgb(np.asarray(chart), linear, to_xyz))
+    chart = np.asarray(photos.color_chart())
+    numbers = read_matrix_profile(photos.matrix_profile(to_xyz, curve, version))
+    assert numbers is not None
+    off = difference(MatrixConversion.of(numbers).pixels(chart), in_srgb(chart, linear, to_xyz))
     assert off.mean() < 0.4  # rounding to whole levels alone is 0.25
     assert off.max() < 1.2
+
+
+@pytest.mark.parametrize("name", WIDE_GAMUTS)
+def test_a_photo_with_a_profile_shows_what_the_formulas_say(name: str) -> None:
+    """In flat patches, within what 8 bits of luma and chroma can tell apart: most in the dark of steep curves."""
+    to_xyz, curve, version, linear = WIDE_GAMUTS[name]
+    photo = photos.encoded(photos.color_chart(), "PNG", icc_profile=photos.matrix_profile(to_xyz, curve, version))
+    off = difference(looked_at(photo), in_srgb(np.asarray(photos.color_chart()), linear, to_xyz))[INNER]
+    assert off.mean() < 1.2
+    assert np.percentile(off, 95) < (4 if "light" not in name and "curve" not in name else 12)
 
 
 @pytest.mark.parametrize("name", [name for name in WIDE_GAMUTS if "light" not in name and "curve" not in name])
@@ -81,9 +95,9 @@ def test_a_profile_is_honoured_as_little_cms_does_it(name: str) -> None:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     reference = ImageCms.profileToProfile(chart, source, ImageCms.createProfile("sRGB"))
     assert reference is not None
-    off = difference(looked_at(photos.encoded(chart, "PNG", icc_profile=profile)), np.asarray(reference))
-    assert off.mean() < 0.5
-    assert off.max() <= 2  # Little CMS itself rounds to 8 bits on the way
+    off = difference(looked_at(photos.encoded(chart, "PNG", icc_profile=profile)), np.asarray(reference))[INNER]
+    assert off.mean() < 1.2
+    assert np.percentile(off, 95) < 4
 
 
 LEAST_LOSS: dict[str, dict[str, Any]] = {
@@ -100,8 +114,8 @@ def test_every_family_carries_a_profile(family: str) -> None:
     chart = photos.color_chart(16)
     options = LEAST_LOSS[family]
     picture = looked_at(photos.encoded(chart, family, icc_profile=profile, **options))
-    off = difference(picture, in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))
-    assert off.mean() < (0.5 if family in {"PNG", "WEBP"} else 1.6)
+    off = difference(picture, in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))[INNER]
+    assert off.mean() < (0.9 if family in {"PNG", "WEBP"} else 1.6)
     assert np.median(off) <= 1
 
 
@@ -121,7 +135,7 @@ def test_photos_with_different_profiles_do_not_share_them() -> None:
     for gamma in (1.8, 563 / 256, 1.8):
         profile = photos.matrix_profile(ADOBE_RGB, photos.curve_gamma(gamma))
         expected = in_srgb(np.array([60, 160, 90], np.uint8), curves[gamma], ADOBE_RGB)
-        assert np.abs(looked_at(photos.encoded(flat, "PNG", icc_profile=profile))[8, 8] - expected).max() < 1.2
+        assert np.abs(looked_at(photos.encoded(flat, "PNG", icc_profile=profile))[8, 8] - expected).max() < 2.2
 
 
 def test_the_kept_picture_is_converted_too() -> None:
@@ -132,15 +146,23 @@ def test_the_kept_picture_is_converted_too() -> None:
     assert np.abs(kept[40, 32] - expected).max() <= 2
 
 
-def test_a_gray_profile_is_honoured() -> None:
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("alpha", [None, 255, 51])
+def test_a_gray_profile_is_honoured(alpha: int | None, depth: int) -> None:
+    """With transparency, too: the colors are mixed with white as they are stored, as viewers do it."""
     profile = photos.profile_of(
         {b"wtpt": b"XYZ " + bytes(4) + photos.fixed(0.9642) + photos.fixed(1) + photos.fixed(0.8249),
          b"desc": b"mluc" + bytes(4) + struct.pack(">II2s2sII", 1, 12, b"en", b"US", 2, 28) + b"\0x",
          b"kTRC": photos.curve_gamma(1.8)}, space=b"GRAY")  # fmt: skip
-    ramp = np.arange(256, dtype=np.uint8).reshape(1, 256)
-    picture = looked_at(photos.encoded(Image.fromarray(ramp), "PNG", icc_profile=profile))
-    expected = 255 * srgb_encoded(LEVELS ** (461 / 256))
-    assert difference(picture[0, :, 0], expected).max() < 1.2
+    samples = np.arange(256, dtype=np.uint16).reshape(1, 256, 1) * (257 if depth == 16 else 1)
+    if alpha is not None:
+        samples = np.dstack([samples, np.full_like(samples, alpha * (257 if depth == 16 else 1))])
+    iccp = photos.chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
+    color = 0 if alpha is None else 4
+    rows = b"\0" + samples.astype(">u2" if depth == 16 else np.uint8).tobytes()
+    picture = looked_at(photos.raw_png(256, 1, depth, color, rows, iccp))
+    mixed = LEVELS if alpha is None else 1 - (1 - LEVELS) * alpha / 255
+    assert difference(picture[0, :, 0], 255 * srgb_encoded(mixed ** (461 / 256))).max() < 2
     assert (picture[..., 0] == picture[..., 2]).all()
 
 
@@ -192,9 +214,10 @@ def test_a_profile_made_of_tables_is_honoured() -> None:
     r, g, b = np.array([[r, g, b] for r in (0, 1) for g in (0, 1) for b in (0, 1)], float).T
     lab = np.stack([30 * r + 60 * g + 10 * b, 40 * (r - g), 30 * (r - b)], axis=1)
     corners = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8).reshape(2, 4, 3)
-    photo = photos.encoded(Image.fromarray(corners), "PNG", icc_profile=lab_table_profile(b"RGB ", lab))
+    patches = np.kron(corners, np.ones((8, 8, 1), np.uint8))
+    photo = photos.encoded(Image.fromarray(patches), "PNG", icc_profile=lab_table_profile(b"RGB ", lab))
     assert encoded(photo).warnings == ()
-    assert difference(looked_at(photo).reshape(8, 3), lab_in_srgb(lab)).max() <= 2
+    assert difference(looked_at(photo)[INNER].reshape(8, 3), lab_in_srgb(lab)).max() <= 4
 
 
 GOOD = photos.matrix_profile(DISPLAY_P3, photos.SRGB_CURVE)
@@ -214,7 +237,7 @@ UNUSABLE = {
 def test_an_unusable_profile_counts_as_srgb_with_a_warning(name: str) -> None:
     chart = photos.color_chart()
     photo = photos.encoded(chart, "PNG", icc_profile=UNUSABLE[name])
-    assert (looked_at(photo) == np.asarray(chart)).all()
+    assert (looked_at(photo) == in_planes(np.asarray(chart))).all()
     assert [warning.code for warning in encoded(photo).warnings] == [WarningCode.COLOR_PROFILE_IGNORED]
 
 
@@ -239,28 +262,28 @@ def test_a_picture_without_a_profile_is_srgb_and_nobody_is_warned() -> None:
     chart = photos.color_chart()
     photo = photos.encoded(chart, "PNG")
     assert encoded(photo).warnings == ()
-    assert (looked_at(photo) == np.asarray(chart)).all()
+    assert (looked_at(photo) == in_planes(np.asarray(chart))).all()
 
 
 def test_a_profile_that_is_srgb_changes_no_level() -> None:
     chart = photos.color_chart()
     photo = photos.encoded(chart, "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    assert (looked_at(photo) == np.asarray(chart)).all()
+    assert (looked_at(photo) == in_planes(np.asarray(chart))).all()
 
 
 def test_display_p3_in_nclx_of_a_heic_is_honoured() -> None:
     chart = photos.color_chart(16)
     photo = photos.heif([photos.coded_item(chart, photos.nclx(12, 13), quality=-1)])
-    off = difference(looked_at(photo), in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))
+    off = difference(looked_at(photo), in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))[INNER]
     assert off.mean() < 1.6
 
 
 def test_display_p3_in_cicp_of_a_png_is_honoured() -> None:
     chart = photos.color_chart()
     photo = photos.with_chunks(photos.encoded(chart, "PNG"), photos.chunk(b"cICP", bytes([12, 13, 0, 1])))
-    off = difference(looked_at(photo), in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))
-    assert off.mean() < 0.5
-    assert off.max() <= 2
+    off = difference(looked_at(photo), in_srgb(np.asarray(chart), srgb_decoded(LEVELS), DISPLAY_P3))[INNER]
+    assert off.mean() < 0.9
+    assert np.percentile(off, 95) < 4
 
 
 def test_the_gamma_of_a_png_is_honoured() -> None:

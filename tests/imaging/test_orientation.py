@@ -6,7 +6,7 @@ import pytest
 
 from domain.geometry import Box
 from tests import photos
-from tests.imaging.encoding import Picture, difference, looked_at, opened, shown
+from tests.imaging.encoding import Picture, difference, in_planes, looked_at, opened, shown
 
 ALL_ORIENTATIONS = range(1, 9)
 UPRIGHT = photos.corners()
@@ -40,7 +40,7 @@ HEIF_STEPS: dict[int, list[bytes]] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_exif_orientation_comes_out_upright_pixel_by_pixel(family: str, orientation: int) -> None:
     photo = FAMILIES[family](photos.stored_for(UPRIGHT, orientation), orientation)
-    assert difference(looked_at(photo), UPRIGHT).mean() < 0.6
+    assert difference(looked_at(photo), in_planes(UPRIGHT)).mean() < 0.6
     assert difference(shown(photo), shown(photos.encoded(UPRIGHT, "PNG"))).mean() < 1.5
 
 
@@ -49,7 +49,7 @@ def test_every_exif_orientation_comes_out_upright_pixel_by_pixel(family: str, or
 def test_a_window_is_cut_from_the_upright_picture(family: str, orientation: int) -> None:
     photo = FAMILIES[family](photos.stored_for(UPRIGHT, orientation), orientation)
     expected = UPRIGHT[WINDOW.y : WINDOW.bottom, WINDOW.x : WINDOW.right]
-    assert difference(looked_at(photo, WINDOW), expected).mean() < 0.6
+    assert difference(looked_at(photo, WINDOW), in_planes(expected)).mean() < 1.2  # chroma is in between two samples
 
 
 @pytest.mark.parametrize("orientation", ALL_ORIENTATIONS)
@@ -74,7 +74,7 @@ def test_exif_never_turns_a_heic_whatever_its_container_says(steps: list[bytes],
 @pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
 def test_an_orientation_that_does_not_exist_means_upright(orientation: int) -> None:
     photo = photos.with_segments(photos.jpeg(UPRIGHT), photos.exif_segment(orientation))
-    assert difference(looked_at(photo), UPRIGHT).mean() < 0.6
+    assert difference(looked_at(photo), in_planes(UPRIGHT)).mean() < 0.6
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_an_orientation_that_does_not_exist_means_upright(orientation: int) -> N
 )
 def test_broken_exif_is_as_good_as_none(block: bytes) -> None:
     photo = photos.with_segments(photos.jpeg(UPRIGHT), photos.segment(0xE1, b"Exif\0\0" + block))
-    assert difference(looked_at(photo), UPRIGHT).mean() < 0.6
+    assert difference(looked_at(photo), in_planes(UPRIGHT)).mean() < 0.6

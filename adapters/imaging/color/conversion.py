@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import cv2
@@ -18,11 +18,12 @@ from adapters.imaging.color.icc_profile import (
     read_matrix_profile,
 )
 from adapters.imaging.color.matrix_conversion import MatrixConversion
-from adapters.imaging.raster import Channels, Pixels, PlanarRaster
+from adapters.imaging.picture import Colors, Picture, picture_of
+from adapters.imaging.resampling import Pixels
 from adapters.imaging.scanned_photo import ScannedPhoto
 from domain.photo import PhotoWarning, WarningCode
 
-ToSrgb: TypeAlias = Callable[[Pixels], Pixels]
+ToSrgb: TypeAlias = Callable[[Picture], Picture]
 
 _PROFILE_IGNORED: Final = PhotoWarning(
     WarningCode.COLOR_PROFILE_IGNORED,
@@ -32,77 +33,61 @@ _TONE_MAPPED: Final = PhotoWarning(
     WarningCode.HDR_TONE_MAPPED,
     "The photo is HDR; its brightness was reduced to what an ordinary picture can hold.",
 )
-_SPACES: Final = {Channels.GRAY: "GRAY", Channels.RGB: "RGB", Channels.CMYK: "CMYK"}
+_SPACES: Final = {Colors.GRAY: "GRAY", Colors.COLOR: "RGB", Colors.INKS: "CMYK"}
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """The way of a photo's colors to sRGB.
-
-    `pixels` makes RGB of what the file has. `planes` does the same to a 4:2:0 picture of full range that stays one;
-    None where that would not be the same.
-    """
-
-    pixels: ToSrgb
-    planes: Callable[[PlanarRaster], PlanarRaster] | None = None
-
-
-def conversion_to_srgb(photo: ScannedPhoto, channels: Channels) -> tuple[Conversion, tuple[PhotoWarning, ...]]:
-    """How pixels of these channels (GRAY, RGB or CMYK) become RGB in sRGB, and what the customer should know."""
+def conversion_to_srgb(photo: ScannedPhoto, colors: Colors) -> tuple[ToSrgb, tuple[PhotoWarning, ...]]:
+    """How 4:2:0 pictures of these colors, and inks, become gray or color in sRGB; and what the customer should know."""
     if photo.color_tag is not None and photo.color_tag.is_steep:  # then the decoder has converted all it had
-        return _without_profile(channels), ((_TONE_MAPPED,) if photo.color_tag.is_hdr else ())
+        return _without_profile(colors), ((_TONE_MAPPED,) if photo.color_tag.is_hdr else ())
     try:
-        conversion = _described_conversion(photo, channels)
+        conversion = _described_conversion(photo, colors)
     except UnusableProfileError:
-        return _without_profile(channels), (_PROFILE_IGNORED,)
+        return _without_profile(colors), (_PROFILE_IGNORED,)
     return conversion, ((_PROFILE_IGNORED,) if photo.profile_is_broken else ())
 
 
-def _described_conversion(photo: ScannedPhoto, channels: Channels) -> Conversion:
-    plain = _without_profile(channels)
-    if photo.icc_profile is None:
-        if photo.color_tag is None or channels is Channels.CMYK:
-            return plain
-        return _by_matrix(MatrixConversion.of(profile_of_tag(photo.color_tag)), plain)
-    space = profile_color_space(photo.icc_profile)
-    if space == "RGB" and channels in {Channels.RGB, Channels.GRAY}:
-        return _by_rgb_profile(photo.icc_profile, plain)
-    if space != _SPACES.get(channels):
+def _described_conversion(photo: ScannedPhoto, colors: Colors) -> ToSrgb:
+    profile = photo.icc_profile
+    if profile is None:
+        if photo.color_tag is None or colors is Colors.INKS:
+            return _without_profile(colors)
+        return _by_matrix(MatrixConversion.of(profile_of_tag(photo.color_tag)))
+    space = profile_color_space(profile)
+    if space == "RGB" and colors is not Colors.INKS:
+        numbers = read_matrix_profile(profile)
+        return _by_matrix(MatrixConversion.of(numbers)) if numbers else _in_rgb(_by_engine(profile, "RGB"))
+    if space != _SPACES[colors]:
         raise UnusableProfileError
-    is_gray = channels is Channels.GRAY
-    return Conversion(_by_gray_profile(photo.icc_profile) if is_gray else _by_engine(photo.icc_profile, "CMYK"))
+    return _by_gray_profile(profile) if colors is Colors.GRAY else _of_inks(_by_engine(profile, "CMYK"))
 
 
-def _without_profile(channels: Channels) -> Conversion:
-    if channels is Channels.GRAY:
-        return Conversion(lambda pixels: cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
-    if channels is Channels.CMYK:
-        return Conversion(_plain_cmyk)
-    return Conversion(pixels=lambda pixels: pixels, planes=lambda picture: picture)
+def _without_profile(colors: Colors) -> ToSrgb:
+    return _of_inks(_plain_inks) if colors is Colors.INKS else lambda picture: picture
 
 
-def _plain_cmyk(pixels: Pixels) -> Pixels:
+def _in_rgb(convert: Callable[[Pixels], Pixels]) -> ToSrgb:
+    return lambda picture: picture_of(convert(picture.rgb()))
+
+
+def _of_inks(convert: Callable[[Pixels], Pixels]) -> ToSrgb:
+    return lambda picture: picture_of(convert(cv2.merge(picture.planes)))
+
+
+def _plain_inks(pixels: Pixels) -> Pixels:
     """Inks without a profile, multiplied as browsers do it."""
     inverted = cv2.bitwise_not(pixels)
     mixed: Pixels = cv2.multiply(inverted[:, :, :3], cv2.merge([inverted[:, :, 3]] * 3), scale=1 / 255)
     return mixed
 
 
-def _by_rgb_profile(profile: bytes, plain: Conversion) -> Conversion:
-    numbers = read_matrix_profile(profile)
-    if numbers is not None:
-        return _by_matrix(MatrixConversion.of(numbers), plain)
-    by_engine = _by_engine(profile, "RGB")
-    return Conversion(lambda pixels: by_engine(plain.pixels(pixels)))
-
-
-def _by_matrix(matrix: MatrixConversion, plain: Conversion) -> Conversion:
+def _by_matrix(matrix: MatrixConversion) -> ToSrgb:
     if matrix.changes_nothing:
-        return plain
-    return Conversion(
-        lambda pixels: matrix.pixels(plain.pixels(pixels)),
-        matrix.planes if matrix.suits_planes else None,
-    )
+        return lambda picture: picture
+    by_pixels = _in_rgb(matrix.pixels)
+    if not matrix.suits_planes:
+        return by_pixels
+    return lambda picture: picture if picture.colors is Colors.GRAY else matrix.planes(picture)
 
 
 def _by_gray_profile(profile: bytes) -> ToSrgb:
@@ -111,10 +96,10 @@ def _by_gray_profile(profile: bytes) -> ToSrgb:
         levels = _by_engine(profile, "L")(np.arange(256, dtype=np.uint8).reshape(1, 256))[0, :, 1]
     else:
         levels = np.rint(linear_to_srgb(curve) * 255).astype(np.uint8)
-    return lambda pixels: cv2.cvtColor(cv2.LUT(pixels, levels), cv2.COLOR_GRAY2RGB)
+    return lambda picture: replace(picture, planes=(cv2.LUT(picture.planes[0], levels),))
 
 
-def _by_engine(profile: bytes, mode: str) -> ToSrgb:
+def _by_engine(profile: bytes, mode: str) -> Callable[[Pixels], Pixels]:
     """By Little CMS: profiles made of tables, and inks. Raises: UnusableProfileError."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

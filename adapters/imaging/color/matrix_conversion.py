@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from adapters.imaging.color.code_points import linear_to_srgb
 from adapters.imaging.color.icc_profile import MatrixProfile, xyz_to_srgb
-from adapters.imaging.raster import Pixels, PlanarRaster, halved
+from adapters.imaging.picture import Picture
+from adapters.imaging.resampling import Pixels, halved
 
 _ROWS_AT_ONCE: Final = 64  # 64 rows of 1,600 pixels as 16-bit numbers stay in a core's own cache
 
@@ -59,7 +60,7 @@ class MatrixConversion:
             converted[top : top + _ROWS_AT_ONCE] = self._rows(rgb[top : top + _ROWS_AT_ONCE])
         return converted
 
-    def planes(self, picture: PlanarRaster) -> PlanarRaster:
+    def planes(self, picture: Picture) -> Picture:
         """A 4:2:0 picture of full range in sRGB, for a profile that suits: a quarter of the work.
 
         Each sample of chroma is converted with the mean of its four samples of luma. By how much that changed their
@@ -67,19 +68,19 @@ class MatrixConversion:
         finest texture, keeps its contrast so; pixel by pixel it is steepened next to the border of sRGB and flattened
         beyond. On photos the two ways differ by at most 0.6 levels in the mean.
         """
-        luma = picture.luma
+        luma, was_blue, was_red = picture.planes
         middle = halved(luma)
-        change, blue, red = np.empty_like(middle), np.empty_like(picture.blue), np.empty_like(picture.red)
+        change, blue, red = np.empty_like(middle), np.empty_like(was_blue), np.empty_like(was_red)
         for top in range(0, middle.shape[0], _ROWS_AT_ONCE):
             rows = slice(top, top + _ROWS_AT_ONCE)
-            rgb = cv2.cvtColor(cv2.merge((middle[rows], picture.red[rows], picture.blue[rows])), cv2.COLOR_YCrCb2RGB)
+            rgb = cv2.cvtColor(cv2.merge((middle[rows], was_red[rows], was_blue[rows])), cv2.COLOR_YCrCb2RGB)
             bright, red[rows], blue[rows] = cv2.split(cv2.cvtColor(self._rows(rgb), cv2.COLOR_RGB2YCrCb))
             change[rows] = cv2.addWeighted(bright, _FINENESS, middle[rows], -_FINENESS, 128)
         height, width = middle.shape
         smooth = cv2.resize(change, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
         smooth = smooth[: luma.shape[0], : luma.shape[1]]
         changed = cv2.addWeighted(luma, 1, smooth, 1 / _FINENESS, -128 / _FINENESS)
-        return replace(picture, luma=changed, blue=blue, red=red)
+        return replace(picture, planes=(changed, blue, red))
 
     def _rows(self, rgb: Pixels) -> Pixels:
         converted: Pixels = cv2.LUT(cv2.transform(cv2.LUT(rgb, self.to_linear), self.matrix), _encode_table())

@@ -1,5 +1,6 @@
 """From signals that reach beyond white, or that 8 bits cannot hold, to 8-bit sRGB: at full depth and pixel by pixel."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -7,28 +8,15 @@ import numpy.typing as npt
 
 from adapters.imaging.color.code_points import HDR_WHITE_NITS, ColorTag, Floats, linear_to_srgb, nits_to_pq, pq_to_nits
 from adapters.imaging.color.icc_profile import primaries_to_xyz, xyz_to_srgb
-from adapters.imaging.raster import Pixels, to_8_bit
+from adapters.imaging.resampling import Pixels
 
-_ROWS_AT_ONCE: Final = 64
 _MEASURED_EDGE: Final = 512  # enough samples to find the brightest part of a picture
 _PEAK_PERCENTILE: Final = 99.9  # a few glints may clip
 _STEPS: Final = 4096
 
 
-def in_8_bits(samples: npt.NDArray[Any], depth: int, tag: ColorTag | None) -> Pixels:
-    """Samples of `depth` bits, gray or RGB with or without alpha behind it, as 8-bit levels; steep ones in sRGB."""
-    if tag is None or not tag.is_steep:
-        return to_8_bit(samples, depth) if depth > 8 else samples
-    apart = samples.reshape(*samples.shape[:2], -1)
-    channels = apart.shape[2]
-    count = 3 if channels >= 3 else 1
-    srgb = _in_srgb(np.broadcast_to(apart[..., :count], (*apart.shape[:2], 3)), depth, tag)
-    alpha = to_8_bit(apart[..., count:], depth)
-    return np.concatenate([srgb[..., :count], alpha], axis=2).reshape(samples.shape)
-
-
-def _in_srgb(samples: npt.NDArray[Any], depth: int, tag: ColorTag) -> Pixels:
-    """RGB samples (height x width x 3) as 8-bit sRGB.
+def in_srgb(samples: npt.NDArray[Any], depth: int, tag: ColorTag) -> Callable[[npt.NDArray[Any]], Pixels]:
+    """Makes 8-bit sRGB of some rows of RGB samples (height x width x 3, `depth` bits).
 
     Light up to the picture's own peak is brought under white by the curve of ITU-R BT.2390, 5.4, on the brightest of
     the three channels, so that hues stay; a picture without anything beyond white keeps its levels.
@@ -44,16 +32,18 @@ def _in_srgb(samples: npt.NDArray[Any], depth: int, tag: ColorTag) -> Pixels:
         return linear * np.maximum(linear @ luminance, 1e-6)[..., None] ** (gamma - 1) if gamma != 1 else linear
 
     step = max(1, max(samples.shape[:2]) // _MEASURED_EDGE)
-    peak = float(np.percentile(light(samples[::step, ::step]).max(axis=2), _PEAK_PERCENTILE))
-    gains = _gains(max(peak, 1.0))
-    srgb = np.empty(samples.shape, np.uint8)
-    for top in range(0, len(samples), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
-        linear = light(samples[rows])
-        brightest = np.minimum(linear.max(axis=2) / max(peak, 1.0), 1)
+    measured = light(samples[::step, ::step]).max(axis=2)
+    peak = max(1.0, float(np.percentile(measured, _PEAK_PERCENTILE)))
+    gains = _gains(peak)
+
+    def convert(rows: npt.NDArray[Any]) -> Pixels:
+        linear = light(rows)
+        brightest = np.minimum(linear.max(axis=2) / peak, 1)
         toned = linear * gains[(np.sqrt(brightest) * (_STEPS - 1)).astype(np.uint16)][..., None]
-        srgb[rows] = _ENCODED[(np.clip(toned @ matrix, 0, 1) * (len(_ENCODED) - 1) + 0.5).astype(np.uint16)]
-    return srgb
+        srgb: Pixels = _ENCODED[(np.clip(toned @ matrix, 0, 1) * (len(_ENCODED) - 1) + 0.5).astype(np.uint16)]
+        return srgb
+
+    return convert
 
 
 def _gains(peak: float) -> npt.NDArray[np.float32]:

@@ -36,13 +36,6 @@ _ALLOWED_DEPTHS: Final = {
     ColorType.GRAY_ALPHA: {8, 16},
     ColorType.RGBA: {8, 16},
 }
-_SAMPLES: Final = {
-    ColorType.GRAY: 1,
-    ColorType.RGB: 3,
-    ColorType.PALETTE: 1,
-    ColorType.GRAY_ALPHA: 2,
-    ColorType.RGBA: 4,
-}
 _USUAL_GAMMA: Final = 45455  # what encoders write for sRGB
 _MIN_GAMMA, _MAX_GAMMA = 20_000, 125_000  # display exponents from 5 down to 0.8; beyond that it is a mistake
 
@@ -55,27 +48,6 @@ class PngLayout:
     depth: int
     color_type: ColorType
     interlaced: bool
-
-    @property
-    def bits_per_pixel(self) -> int:
-        return self.depth * _SAMPLES[self.color_type]
-
-
-@dataclass(frozen=True, slots=True)
-class ScannedPng(ScannedPhoto):
-    """A PNG found acceptable; `stream` has IHDR, PLTE, the IDATs and IEND; tRNS is applied by ourselves.
-
-    `pixel_chunks` are the IDATs as they are in the file, with length, kind and a checksum that was found right.
-    """
-
-    layout: PngLayout = field(kw_only=True)
-    pixel_chunks: tuple[bytes, ...] = field(kw_only=True)
-    palette: bytes | None = field(kw_only=True)
-    transparency: bytes | None = field(kw_only=True)
-
-    def pixel_data(self) -> bytes:
-        """The compressed rows in one piece."""
-        return b"".join(chunk[8:-4] for chunk in self.pixel_chunks)
 
 
 @dataclass(slots=True)
@@ -94,11 +66,11 @@ class _Walk:
     chromaticities: tuple[int, ...] | None = None
 
 
-def scan_png(photo: bytes) -> ScannedPng:
+def scan_png(photo: bytes) -> ScannedPhoto:
     """Read a PNG's headers and rebuild it without any metadata; of an animation, the picture that every reader shows.
 
-    Checksums are compared where pixels depend on them; an ancillary chunk with a wrong one is left out.
-    Source: W3C PNG specification, third edition. Raises: InvalidImage.
+    IHDR, PLTE, tRNS, the IDATs and IEND stay. Checksums are compared where pixels depend on them; an ancillary chunk
+    with a wrong one is left out. Source: W3C PNG specification, third edition. Raises: InvalidImage.
     """
     walk = _Walk()
     at = _SIGNATURE_BYTES
@@ -209,17 +181,19 @@ def _color_tag(walk: _Walk) -> ColorTag | None:
     return tag_of_gamma(primaries, None if is_usual else 100_000 / walk.gamma)
 
 
-def _scanned(walk: _Walk) -> ScannedPng:
+def _scanned(walk: _Walk) -> ScannedPhoto:
     layout = walk.layout
     if layout is None or not walk.pixel_chunks or (layout.color_type == ColorType.PALETTE and walk.palette is None):
         raise InvalidImage
-    interlace = bytes([layout.interlaced])
-    header = struct.pack(">IIBBBB", layout.size.width, layout.size.height, layout.depth, layout.color_type, 0, 0)
-    chunks = [_chunk(b"IHDR", header + interlace)]
+    size = layout.size
+    header = struct.pack(">IIBBBBB", size.width, size.height, layout.depth, layout.color_type, 0, 0, layout.interlaced)
+    chunks = [_chunk(b"IHDR", header)]
     if layout.color_type == ColorType.PALETTE and walk.palette is not None:
         chunks.append(_chunk(b"PLTE", walk.palette))
+    if walk.transparency is not None:
+        chunks.append(_chunk(b"tRNS", walk.transparency))
     chunks += [*walk.pixel_chunks, _chunk(b"IEND", b"")]
-    return ScannedPng(
+    return ScannedPhoto(
         source_format=SourceFormat.PNG,
         stored_size=layout.size,
         orientation=walk.orientation or Orientation.UPRIGHT,
@@ -227,10 +201,6 @@ def _scanned(walk: _Walk) -> ScannedPng:
         icc_profile=walk.icc_profile if walk.cicp is None else None,
         profile_is_broken=walk.profile_is_broken and walk.icc_profile is None and walk.cicp is None,
         color_tag=_color_tag(walk),
-        layout=layout,
-        pixel_chunks=tuple(walk.pixel_chunks),
-        palette=walk.palette,
-        transparency=walk.transparency,
     )
 
 

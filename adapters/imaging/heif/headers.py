@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.imaging.color.code_points import ColorTag, tag_of_code_points
-from adapters.imaging.heif_boxes import Box, Fields, box, box_extent, full_box, read_boxes
+from adapters.imaging.heif.boxes import Box, Fields, box, box_extent, full_box, read_boxes
 from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size

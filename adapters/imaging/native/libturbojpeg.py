@@ -1,0 +1,175 @@
+"""JPEG planes by libturbojpeg: brightness and colors apart, the latter at the size they were stored in.
+
+The library is the system's (Debian's `libturbojpeg0`) and required: `doctor` looks for it, and every JPEG is read and
+written by it. No kept package hands out planes and stops at the first damage.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from domain.geometry import Size
+
+_NAMES: Final = ("libturbojpeg.so.0", "libturbojpeg.dylib")
+# Source: turbojpeg.h, version 1.4 (2014) and later, which all libraries of this name still offer.
+_RGB, _YCBCR, _GRAY, _CMYK, _YCCK = range(5)  # TJCS_*
+_PIXEL_FORMATS: Final = {_RGB: (0, 3), _CMYK: (11, 4), _YCCK: (11, 4)}  # TJPF_RGB, TJPF_CMYK and bytes of a pixel
+# TJSAMP_444, _422, _420, _GRAY, _440, _411: samples of luma for one of chroma, across and down
+_CHROMA_STEPS: Final = {0: (1, 1), 1: (2, 1), 2: (2, 2), 3: (1, 1), 4: (1, 2), 5: (4, 1)}
+_420: Final = 2
+# TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING, TJFLAG_NOREALLOC
+_ACCURATE, _STOP_ON_WARNING, _INTO_OUR_BUFFER = 4096, 8192, 1024
+_IS_WARNING: Final = 0  # TJERR_WARNING
+_UNNAMED_SUBSAMPLING: Final = "Could not determine subsampling"
+_ABOUT_HEADERS: Final = ("Inconsistent progression sequence", "extraneous bytes before marker 0xd9")
+"""The texts of libjpeg's warnings JWRN_BOGUS_PROGRESSION and, before the end marker, JWRN_EXTRANEOUS_DATA (jerror.h).
+
+No pixel is in doubt then. Other warnings about headers cannot come, because the stream's headers are our own; all that
+are left are about pixel data. The library only tells its first complaint.
+"""
+
+_Plane = npt.NDArray[np.uint8]
+
+
+class JpegError(RuntimeError):
+    """The library refused; the text is its own."""
+
+
+class UnnamedSubsamplingError(JpegError):
+    """Sampling factors for which the library's short interface has no name, such as 2 x 4 to 1 x 1."""
+
+
+def is_there() -> bool:
+    """Whether the system has the library."""
+    try:
+        _library()
+    except ImportError:
+        return False
+    return True
+
+
+def decode(stream: bytes, size: Size, reduction: int) -> tuple[tuple[_Plane, ...], tuple[int, int]]:
+    """The samples of a JPEG of a known size; with a reduction of 2 half as many in each direction.
+
+    Returns: Y, or Y, Cb and Cr in their own sizes; or one array (height x width x 3 or 4) of RGB, or of inks as they
+    are stored. And for how many samples of luma (across, down) one of chroma stands.
+    Raises: JpegError when there is any doubt about a pixel; UnnamedSubsamplingError.
+    """
+    library = _library()
+    with _handle(library.tjInitDecompress()) as handle:
+        width, height, subsampling, space = (ctypes.c_int() for _ in range(4))
+        facts = [ctypes.byref(fact) for fact in (width, height, subsampling, space)]
+        if library.tjDecompressHeader3(handle, stream, len(stream), *facts):
+            raise UnnamedSubsamplingError if _UNNAMED_SUBSAMPLING in _complaint(handle) else JpegError
+        if (width.value, height.value) != (size.width, size.height):
+            raise JpegError("another size than its header says")
+        across, down = -(-size.width // reduction), -(-size.height // reduction)
+        if space.value in _PIXEL_FORMATS:
+            kind, channels = _PIXEL_FORMATS[space.value]
+            pixels = np.empty((down, across, channels), np.uint8)
+            into: tuple[Any, ...] = (pixels.ctypes.data, across, 0, down, kind)
+            _without_doubt(library.tjDecompress2, handle, stream, len(stream), *into)
+            return (pixels,), (1, 1)
+        count = 1 if space.value == _GRAY else 3
+        planes = [_plane(component, across, down, subsampling.value) for component in range(count)]
+        into = (_addresses(planes), across, None, down)
+        _without_doubt(library.tjDecompressToYUVPlanes, handle, stream, len(stream), *into)
+        planes[0] = planes[0][:down, :across]  # without its padding to whole steps
+        return tuple(planes), _CHROMA_STEPS[subsampling.value]
+
+
+def encode_420(luma: _Plane, blue: _Plane, red: _Plane, *, quality: int) -> bytes:
+    """A baseline JPEG, with a JFIF header, of full-range planes; chroma is half as wide and high as luma, rounded up.
+
+    Raises: JpegError.
+    """
+    height, width = luma.shape
+    if {blue.shape, red.shape} != {(-(-height // 2), -(-width // 2))}:
+        raise ValueError("the library would read beyond chroma that is not half as wide and high as luma")
+    library = _library()
+    even = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)  # the library reads as much
+    planes = [np.ascontiguousarray(plane, np.uint8) for plane in (even, blue, red)]
+    strides = (ctypes.c_int * 3)(*(plane.strides[0] for plane in planes))
+    jpeg = np.empty(library.tjBufSize(width, height, _420), np.uint8)
+    target, written = ctypes.c_void_p(jpeg.ctypes.data), ctypes.c_ulong(jpeg.size)
+    with _handle(library.tjInitCompress()) as handle:
+        if library.tjCompressFromYUVPlanes(
+            handle, _addresses(planes), width, strides, height, _420,
+            ctypes.byref(target), ctypes.byref(written), quality, _ACCURATE | _INTO_OUR_BUFFER,
+        ):  # fmt: skip
+            raise JpegError(_complaint(handle))
+    return jpeg[: written.value].tobytes()
+
+
+@contextmanager
+def _handle(handle: int | None) -> Iterator[int]:
+    if not handle:
+        raise JpegError("the library has no memory")
+    try:
+        yield handle
+    finally:
+        _library().tjDestroy(handle)
+
+
+def _without_doubt(decompress: Callable[..., int], handle: int, *arguments: Any) -> None:
+    """Decompress, and accept no complaint but those about headers. Raises: JpegError."""
+    if not decompress(handle, *arguments, _ACCURATE | _STOP_ON_WARNING):
+        return
+    complaint = _complaint(handle)
+    if not any(text in complaint for text in _ABOUT_HEADERS):
+        raise JpegError(complaint)
+    if decompress(handle, *arguments, _ACCURATE) and _library().tjGetErrorCode(handle) != _IS_WARNING:
+        raise JpegError(_complaint(handle))
+
+
+def _complaint(handle: int) -> str:
+    text: bytes = _library().tjGetErrorStr2(handle)
+    return text.decode(errors="replace")
+
+
+def _plane(component: int, width: int, height: int, subsampling: int) -> _Plane:
+    library = _library()
+    rows = library.tjPlaneHeight(component, height, subsampling)
+    return np.empty((rows, library.tjPlaneWidth(component, width, subsampling)), np.uint8)
+
+
+def _addresses(planes: list[_Plane]) -> "ctypes.Array[ctypes.c_void_p]":
+    return (ctypes.c_void_p * 3)(*(plane.ctypes.data for plane in planes))
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """Raises: ImportError."""
+    for name in _NAMES:
+        with suppress(OSError):
+            return _declared(ctypes.CDLL(name))
+    raise ImportError("libturbojpeg is missing: install Debian's libturbojpeg0")
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    handle, stream, size, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_int
+    out, address, addresses = ctypes.POINTER(ctypes.c_int), ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
+    for name, result, *arguments in (
+        ("tjInitDecompress", handle),
+        ("tjDecompressHeader3", number, handle, stream, size, out, out, out, out),
+        ("tjPlaneWidth", number, number, number, number),
+        ("tjPlaneHeight", number, number, number, number),
+        ("tjDecompressToYUVPlanes", number, handle, stream, size, addresses, number, out, number, number),
+        ("tjDecompress2", number, handle, stream, size, address, number, number, number, number, number),
+        ("tjInitCompress", handle),
+        ("tjBufSize", size, number, number, number),
+        ("tjCompressFromYUVPlanes", number, handle, addresses, number, out, number, number,
+         addresses, ctypes.POINTER(size), number, number),
+        ("tjGetErrorStr2", stream, handle),
+        ("tjGetErrorCode", number, handle),
+        ("tjDestroy", number, handle),
+    ):  # fmt: skip
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -1,0 +1,136 @@
+"""The one form that pictures have in memory: luma and chroma apart, as JPEG stores them and as they are kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Final, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from adapters.imaging.resampling import Area, Pixels, halved, resampled
+from adapters.imaging.scanned_photo import Orientation
+from adapters.imaging.turning import stored_box, turned_upright
+from domain.geometry import Box, Size
+
+_ROWS_AT_ONCE: Final = 64  # an even number; such a piece stays in a core's own cache
+_NEUTRAL: Final = 128
+
+
+class Colors(Enum):
+    """What the planes of a picture hold."""
+
+    GRAY = "luma"
+    COLOR = "luma, Cb, Cr"
+    INKS = "cyan, magenta, yellow, black; 255 is full ink"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """8-bit planes in the order in which they are stored.
+
+    One sample of chroma stands for `chroma_step` (across, down) samples of luma, and one of luma for `reduction` source
+    pixels each way. Full range as JPEG has it (JFIF 1.02), or luma 16-235 and chroma 16-240 as WebP.
+    """
+
+    planes: tuple[Pixels, ...]
+    colors: Colors
+    chroma_step: tuple[int, int] = (2, 2)
+    reduction: int = 1
+    is_full_range: bool = True
+
+    @property
+    def size(self) -> Size:
+        height, width = self.planes[0].shape
+        return Size(width, height)
+
+    def shown(self, part: Box, size: Size, orientation: Orientation, *, sharp: bool) -> Self:
+        """A part of the source, in stored pixels, at a size that it gets before it is turned upright; 4:2:0 then.
+
+        Pairs for chroma are counted from the left and the top of the upright picture, which is the other end of a
+        mirrored one: with an odd size, chroma reaches one pixel beyond the picture on that side.
+        """
+        upright = size.transposed() if orientation.swaps_axes else size
+        halves = halved_size(upright)
+        paired = stored_box(Box(0, 0, 2 * halves.width, 2 * halves.height), orientation, size)
+        across, down = part.width / size.width, part.height / size.height
+        of_luma = Area(part.x, part.y, part.width, part.height).divided(self.reduction, self.reduction)
+        of_chroma = Area(
+            part.x + paired.x * across, part.y + paired.y * down, paired.width * across, paired.height * down
+        ).divided(self.reduction * self.chroma_step[0], self.reduction * self.chroma_step[1])
+        planes = []
+        for number, plane in enumerate(self.planes):
+            is_chroma = number > 0 and self.colors is Colors.COLOR
+            area, wanted = (of_chroma, Size(paired.width // 2, paired.height // 2)) if is_chroma else (of_luma, size)
+            planes.append(turned_upright(resampled(plane, area, wanted, sharp=sharp, is_chroma=is_chroma), orientation))
+        return replace(self, planes=tuple(planes), chroma_step=(2, 2), reduction=1)
+
+    def in_full_range(self) -> Self:
+        """As JPEG has it."""
+        if self.is_full_range:
+            return self
+        luma, blue, red = self.planes
+        luma = _stretched(luma, 255 / 219, 16, becomes=0)
+        blue, red = (_stretched(plane, 255 / 224, _NEUTRAL, becomes=_NEUTRAL) for plane in (blue, red))
+        return replace(self, planes=(luma, blue, red), is_full_range=True)
+
+    def in_color(self) -> Self:
+        """With planes of neutral chroma, if it is gray."""
+        if self.colors is not Colors.GRAY:
+            return self
+        halves = halved_size(self.size)
+        neutral = np.full((halves.height, halves.width), _NEUTRAL, np.uint8)
+        return replace(self, planes=(*self.planes, neutral, neutral), colors=Colors.COLOR)
+
+    def rgb(self) -> Pixels:
+        """RGB of a 4:2:0 or gray picture of full range; chroma is enlarged in between samples, as decoders do it."""
+        if self.colors is Colors.GRAY:
+            return _rgb(self.planes[0], cv2.COLOR_GRAY2RGB)
+        luma, blue, red = self.planes
+        height, width = luma.shape
+        full = [
+            cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)[:height, :width]
+            for plane in (red, blue)
+        ]
+        return _rgb(cv2.merge((luma, *full)), cv2.COLOR_YCrCb2RGB)
+
+
+def picture_of(pixels: Pixels) -> Picture:
+    """Gray (height x width) or RGB pixels as a picture of full range, 4:2:0."""
+    return picture_of_rows(pixels, lambda rows: rows)
+
+
+def picture_of_rows(samples: npt.NDArray[Any], to_pixels: Callable[[npt.NDArray[Any]], Pixels]) -> Picture:
+    """The same of what `to_pixels` makes of some rows at a time: the whole of it in RGB would not fit into a worker."""
+    height, width = samples.shape[:2]
+    halves = halved_size(Size(width, height))
+    luma = np.empty((height, width), np.uint8)
+    blue, red = (np.empty((halves.height, halves.width), np.uint8) for _ in range(2))
+    is_gray = False
+    for top in range(0, height, _ROWS_AT_ONCE):
+        pixels = to_pixels(samples[top : top + _ROWS_AT_ONCE])
+        rows, half_rows = slice(top, top + _ROWS_AT_ONCE), slice(top // 2, (top + _ROWS_AT_ONCE) // 2)
+        is_gray = pixels.ndim == 2
+        if is_gray:
+            luma[rows] = pixels
+            continue
+        luma[rows] = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        _, red[half_rows], blue[half_rows] = cv2.split(cv2.cvtColor(halved(pixels), cv2.COLOR_RGB2YCrCb))
+    return Picture((luma,), Colors.GRAY) if is_gray else Picture((luma, blue, red), Colors.COLOR)
+
+
+def halved_size(size: Size) -> Size:
+    """Of planes of chroma, 4:2:0."""
+    return Size(-(-size.width // 2), -(-size.height // 2))
+
+
+def _rgb(pixels: Pixels, conversion: int) -> Pixels:
+    rgb: Pixels = cv2.cvtColor(pixels, conversion)
+    return rgb
+
+
+def _stretched(plane: Pixels, factor: float, origin: int, *, becomes: int) -> Pixels:
+    """Levels spread from an origin. Of OpenCV's ways that clip at both ends a sum with nothing is the fastest."""
+    stretched: Pixels = cv2.addWeighted(plane, factor, plane, 0, becomes - factor * origin)
+    return stretched
