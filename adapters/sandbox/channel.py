@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from application.ports.photos import RgbPixels
-from domain.geometry import Box, Size
+from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import Outline, SeenPhoto
 from domain.photo import PhotoWarning, SourceFormat
 from domain.photo_quality import Appearance
@@ -81,6 +81,7 @@ class Encode(msgspec.Struct, frozen=True, tag=True):
 
     window: Box | None
     longest_edge: Edge
+    padding: Padding = NO_PADDING
 
 
 class Encoded(msgspec.Struct, frozen=True, tag=True):

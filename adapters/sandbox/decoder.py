@@ -90,8 +90,8 @@ def _answer(channel: Channel, opened: OpenPhoto) -> bool:
         case View(window, longest_edge):
             channel.send_view(opened.view(window, longest_edge))
             return True
-        case Encode(window, longest_edge):
-            encoded = opened.encode(window, longest_edge)
+        case Encode(window, longest_edge, padding):
+            encoded = opened.encode(window, longest_edge, padding)
             channel.send(Encoded(encoded.size, len(encoded.jpeg), encoded.warnings), encoded.jpeg)
             return False
         case _:

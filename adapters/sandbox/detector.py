@@ -26,7 +26,7 @@ from adapters.sandbox.channel import (
 )
 from adapters.sandbox.decoder import broken
 from application.ports.photos import EncodedPhoto, OpenPhoto, PersonDetector, PhotoMeter, RgbPixels
-from domain.geometry import Box, Size
+from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.photo import SourceFormat
 
 
@@ -134,5 +134,5 @@ class _PhotoElsewhere(OpenPhoto):
             case other:
                 raise TypeError(type(other).__name__)
 
-    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
+    def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
         raise NotImplementedError("a detector encodes nothing")

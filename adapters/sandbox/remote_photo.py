@@ -28,7 +28,7 @@ from adapters.sandbox.kept_jpeg import NotTheKeptForm, check_kept_form
 from application.ports.photos import EncodedPhoto, OpenPhoto, RgbPixels
 from application.request_trace import Stage
 from domain.errors import DomainError, ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
-from domain.geometry import Box, Size
+from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.photo import SourceFormat
 
 log = structlog.get_logger()
@@ -93,10 +93,10 @@ class RemotePhoto(OpenPhoto):
             except (OSError, EOFError) as error:
                 raise self._verdict(error) from None
 
-    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
+    def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
         with Stage("encode"):
-            encoded = self._ask(Encode(window, longest_edge), Encoded)
-            expected = (window.size if window else self._upright_size).limited_to(longest_edge)
+            encoded = self._ask(Encode(window, longest_edge, padding), Encoded)
+            expected = padding.around(window.size if window else self._upright_size).limited_to(longest_edge)
             if encoded.size != expected or encoded.jpeg_bytes > self._max_jpeg_bytes:
                 raise self._misbehaved(f"a picture of {encoded.size.width} x {encoded.size.height}")
             try:

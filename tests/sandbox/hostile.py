@@ -14,20 +14,21 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from adapters.imaging.jpeg_output import encode_jpeg
+from adapters.imaging.jpeg.output import encode_jpeg
+from adapters.imaging.picture import picture_of
 from adapters.sandbox import attacks, landlock
 from adapters.sandbox.channel import Encoded, Measured, Opened, Viewed
 from adapters.sandbox.detector import Observer
 from application.ports.photos import EncodedPhoto, OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, RgbPixels
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
-from domain.geometry import Box, Size
+from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import BodyPart, Landmark, Outline, SeenPerson, SeenPhoto
 from domain.photo import SourceFormat
 from domain.photo_quality import Appearance
 
 SIZE = Size(8, 10)
-JPEG = encode_jpeg(np.full((SIZE.height, SIZE.width, 3), 200, np.uint8))
-OTHER_JPEG = encode_jpeg(np.zeros((20, 20, 3), np.uint8))
+JPEG = encode_jpeg(picture_of(np.full((SIZE.height, SIZE.width, 3), 200, np.uint8)))
+OTHER_JPEG = encode_jpeg(picture_of(np.zeros((20, 20, 3), np.uint8)))
 _THE_SOCKET = 3
 _HOARD: list[bytes] = []
 
@@ -40,9 +41,9 @@ class HonestPhoto(OpenPhoto):
         size = (window.size if window else SIZE).limited_to(longest_edge)
         return RgbPixels(size, bytes(size.pixels * 3))
 
-    def encode(self, window: Box | None, longest_edge: int) -> EncodedPhoto:
-        size = (window.size if window else SIZE).limited_to(longest_edge)
-        return EncodedPhoto(encode_jpeg(np.full((size.height, size.width, 3), 200, np.uint8)), size)
+    def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
+        size = padding.around(window.size if window else SIZE).limited_to(longest_edge)
+        return EncodedPhoto(encode_jpeg(picture_of(np.full((size.height, size.width, 3), 200, np.uint8))), size)
 
 
 class ObedientDecoder(PhotoDecoder):

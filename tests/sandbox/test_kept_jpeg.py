@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.imaging.jpeg_output import encode_jpeg
+from adapters.imaging.jpeg.output import encode_jpeg
+from adapters.imaging.picture import picture_of
 from adapters.sandbox.kept_jpeg import NotTheKeptForm, check_kept_form
 from domain.geometry import Size
 from tests.photos import astronaut, segment, with_segments
 
 SIZE = Size(400, 500)
-KEPT = encode_jpeg(np.asarray(astronaut()))
+KEPT = encode_jpeg(picture_of(np.asarray(astronaut())))
 SCAN = KEPT.index(b"\xff\xda")
 
 
@@ -46,7 +47,7 @@ def test_what_the_encoder_writes_is_of_the_kept_form() -> None:
         ("no frame", KEPT[:2] + KEPT[SCAN:]),
         ("two frames", with_segments(KEPT, segment(0xC0, b"\x08\x01\xf4\x01\x90\x03" + bytes(9)))),
         ("progressive", by_pillow(progressive=True)),
-        ("gray", encode_jpeg(np.asarray(astronaut())).replace(b"\x01\x90\x03", b"\x01\x90\x01", 1)),
+        ("gray", encode_jpeg(picture_of(np.asarray(astronaut()))).replace(b"\x01\x90\x03", b"\x01\x90\x01", 1)),
         ("12 bits", KEPT.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c", 1)),
         ("a PNG", b"\x89PNG\r\n\x1a\n" + KEPT),
         ("nothing", b""),

@@ -1,6 +1,6 @@
 """PNG pixels by libpng, which imagecodecs hands every kind of file to: palettes, transparent colors, 16 bits."""
 
-import imagecodecs
+from imagecodecs import png_decode
 
 from adapters.imaging.picture import Picture
 from adapters.imaging.samples import picture_of_samples
@@ -11,7 +11,7 @@ from domain.errors import InvalidImage
 def decode_png(photo: ScannedPhoto) -> Picture:
     """Raises: InvalidImage when a row is missing or the compressed data is broken."""
     try:
-        samples = imagecodecs.png_decode(photo.stream)
+        samples = png_decode(photo.stream)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise InvalidImage from error
     if samples.shape[:2] != (photo.stored_size.height, photo.stored_size.width):

@@ -1,7 +1,7 @@
 """WebP pixels; the first frame of an animation is put in its place on a transparent canvas."""
 
-import imagecodecs
 import numpy as np
+from imagecodecs import webp_decode
 
 from adapters.imaging.native import libwebp
 from adapters.imaging.picture import Colors, Picture
@@ -31,7 +31,7 @@ def decode_webp(photo: ScannedWebp) -> Picture:
 def _decode(photo: ScannedWebp, *, has_alpha: bool) -> Pixels:
     """RGB, or RGBA that is not premultiplied."""
     try:
-        pixels: Pixels = imagecodecs.webp_decode(photo.stream, hasalpha=has_alpha)
+        pixels: Pixels = webp_decode(photo.stream, hasalpha=has_alpha)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise InvalidImage from error
     if pixels.shape[:2] != (photo.frame.height, photo.frame.width):
