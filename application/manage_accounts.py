@@ -105,6 +105,22 @@ class DeleteAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class SetCredits:
+    """How many try-ons an account has left from now on: the cap on what a model may cost for it."""
+
+    work: UnitOfWork
+
+    async def execute(self, name: str, credits_left: int | None) -> Account:
+        """None: no limit. Raises: AccountNotFound, Overloaded."""
+        async with self.work.begin() as repositories:
+            account = await repositories.accounts.find_by_name(name)
+            if account is None:
+                raise AccountNotFound(name)
+            await repositories.accounts.set_credits(account.account_id, credits_left)
+        return replace(account, credits=credits_left)
+
+
+@dataclass(frozen=True, slots=True)
 class CreateKey:
     """An account may have any number of keys, so that they can be rotated without an outage."""
 

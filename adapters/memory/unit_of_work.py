@@ -15,6 +15,7 @@ from adapters.memory.try_on_repositories import (
     ProductRow,
 )
 from application.ports.rows import (
+    Credits,
     CustomerTraces,
     DueBatch,
     ImageToDelete,
@@ -251,6 +252,11 @@ class InMemoryAccountRepository:
             raise InsufficientCredits
         self._tables.accounts[account_id] = replace(account, credits=account.credits - 1)
         return True
+
+    async def credits_in_all(self) -> Credits:
+        limited = [each.credits for each in self._tables.accounts.values() if each.is_active]
+        numbers = [number for number in limited if number is not None]
+        return Credits(sum(numbers), numbers.count(0))
 
     async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:
         self._tables.accounts[account_id] = replace(self._tables.accounts[account_id], credits=credits_left)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, api_keys
+from application.ports.rows import Credits
 from domain.account import Account, AccountId, ApiKey, KeyId
 from domain.errors import AccountExists, InsufficientCredits
 from domain.retention import RetentionPolicy
@@ -69,6 +70,14 @@ class SqlAccountRepository:
         if await self._connection.scalar(select(accounts.c.credits).where(of_account)) is not None:
             raise InsufficientCredits
         return False
+
+    async def credits_in_all(self) -> Credits:
+        empty = func.count().filter(accounts.c.credits == 0)
+        query = select(func.sum(accounts.c.credits), empty).where(
+            accounts.c.credits.is_not(None), accounts.c.is_active.is_(True)
+        )
+        left, spent = (await self._connection.execute(query)).one()
+        return Credits(int(left or 0), int(spent))
 
     async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:
         await self._connection.execute(update(accounts).where(accounts.c.id == account_id).values(credits=credits_left))

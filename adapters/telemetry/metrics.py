@@ -119,6 +119,14 @@ OLDEST_EXPIRED_SECONDS: Final = Gauge(
 OPEN_ERASURES: Final = Gauge(
     "tryon_open_erasures", "Erasures of which images are left.", multiprocess_mode="mostrecent"
 )
+CREDITS_LEFT: Final = Gauge(
+    "tryon_credits_left",
+    "Try-ons that accounts with a limit may still start, all together.",
+    multiprocess_mode="mostrecent",
+)
+ACCOUNTS_WITHOUT_CREDITS: Final = Gauge(
+    "tryon_accounts_without_credits", "Active accounts that have used up their try-ons.", multiprocess_mode="mostrecent"
+)
 LAST_PURGE: Final = Gauge(
     "tryon_last_purge_timestamp_seconds",
     "When a purge last went through, in Unix time.",
@@ -160,6 +168,8 @@ ALL: Final = (
     EXPIRED_IMAGES,
     OLDEST_EXPIRED_SECONDS,
     OPEN_ERASURES,
+    CREDITS_LEFT,
+    ACCOUNTS_WITHOUT_CREDITS,
     LAST_PURGE,
     CLOCK_SKEW_SECONDS,
     PURGED_IMAGES,

@@ -171,6 +171,14 @@ class ImageRepository(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """`left`: try-ons that may still be started; `spent`: how many accounts have none."""
+
+    left: int = 0
+    spent: int = 0
+
+
 class AccountRepository(Protocol):
     """Accounts and what is kept of their API keys."""
 
@@ -184,6 +192,10 @@ class AccountRepository(Protocol):
 
     async def take_credit(self, account_id: AccountId) -> bool:
         """Take one of the account's try-ons. Returns: False when it has no limit. Raises: InsufficientCredits."""
+        ...
+
+    async def credits_in_all(self) -> Credits:
+        """Of all active accounts that have a limit."""
         ...
 
     async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
 
 DEFAULT = "default"
+UNLIMITED = "unlimited"
+MAX_DIGITS = 9
+"""A billion does not fit the column."""
 DAYS = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])
+
+
+def credits_left(text: str) -> int | str:
+    """A whole number, or the word that takes the limit away."""
+    if text == UNLIMITED:
+        return text
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise click.BadParameter(f"{text!r} is neither a whole number nor `{UNLIMITED}`")
+    return int(text)
 
 
 def limit(text: str) -> int | str:
@@ -97,6 +109,20 @@ def set_limits(
         )
 
     _change(name, limited, json_output=json_output)
+
+
+@accounts.command("set-credits")
+@click.argument("name")
+@click.argument("number", type=credits_left, metavar="N|unlimited")
+@as_json
+def set_credits(name: str, number: int | str, json_output: bool) -> None:
+    """Let the account NAME start N more try-ons; one that fails is given back.
+
+    \b
+    Example: tryon-images accounts set-credits acme 500
+    """
+    left = None if number == UNLIMITED else int(number)
+    show_one(_account(run(lambda container: container.set_credits().execute(name, left))), json_output=json_output)
 
 
 @accounts.command("deactivate")
@@ -248,6 +274,7 @@ def _account(account: Account) -> dict[str, Any]:
         "active": account.is_active,
         "requestsPerMinute": account.requests_per_minute,
         "maxLiveImages": account.max_live_images,
+        "credits": account.credits,
         "createdAt": account.created_at,
     }
 

@@ -81,12 +81,15 @@ class Watch:
             async with self._work.read() as repositories:
                 overdue = await repositories.images.overdue(self._clock.now())
                 open_erasures = await repositories.erasures.count_open()
+                credits_in_all = await repositories.accounts.credits_in_all()
             metrics.CLOCK_SKEW_SECONDS.set(await self._clock_skew())
         except Overloaded:
             return  # `tryon_part_ready` says so, and old figures are better than invented ones
         metrics.EXPIRED_IMAGES.set(overdue.images)
         metrics.OLDEST_EXPIRED_SECONDS.set(overdue.oldest.total_seconds())
         metrics.OPEN_ERASURES.set(open_erasures)
+        metrics.CREDITS_LEFT.set(credits_in_all.left)
+        metrics.ACCOUNTS_WITHOUT_CREDITS.set(credits_in_all.spent)
 
     async def _clock_skew(self) -> float:
         """Seconds; a database that answers slowly makes it uncertain by half of what it took. Raises: Overloaded."""

@@ -36,6 +36,7 @@ from application.manage_accounts import (
     DeleteAccount,
     ListAccounts,
     RevokeKey,
+    SetCredits,
 )
 from application.page_pass import PagePass
 from application.photo_sources import OpenSource
@@ -254,6 +255,7 @@ class Container(DeclarativeContainer):
     create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
     change_account = providers.Factory(ChangeAccount, work=work)
     delete_account = providers.Factory(DeleteAccount, work=work, finish=finish_deletion, clock=clock)
+    set_credits = providers.Factory(SetCredits, work=work)
     create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
     revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
     list_accounts = providers.Factory(ListAccounts, work=work)

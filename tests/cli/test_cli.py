@@ -217,6 +217,18 @@ def test_an_accounts_limits_are_set_kept_and_taken_back(shell: Shell) -> None:
     assert "neither a whole number nor `default`" in wrong.stderr
 
 
+def test_an_accounts_credits_are_set_and_their_limit_is_lifted(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    assert shell.json("accounts", "set-credits", "acme", "500")["credits"] == 500
+    shell.json("accounts", "set-limits", "acme", "--max-live-images", "9")
+    assert shell.json("accounts", "list")[0]["credits"] == 500
+    assert shell.json("accounts", "set-credits", "acme", "unlimited")["credits"] is None
+    for wrong in ("-1", "many", "9999999999"):
+        refused = shell("accounts", "set-credits", "acme", wrong)
+        assert refused.exit_code == 2
+    assert shell("accounts", "set-credits", "nobody", "1").exit_code == 1
+
+
 def test_an_accounts_retention_can_be_changed(shell: Shell) -> None:
     shell("accounts", "create", "acme", "--keep-for-days", "7")
     assert shell.json("accounts", "set-retention", "acme", "1")["keepForDays"] == 1

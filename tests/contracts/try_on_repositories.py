@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from application.ports.rows import KeptRequest, UnitOfWork
+from application.ports.rows import Credits, KeptRequest, UnitOfWork
 from domain.customer import Customer
 from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
@@ -186,6 +186,15 @@ class TryOnRepositoriesContract:
             with pytest.raises(InsufficientCredits):
                 await repositories.accounts.take_credit(ACME)
             assert not await repositories.accounts.take_credit(OTHER)
+
+    async def test_credits_are_summed_over_active_accounts_with_a_limit(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            assert await repositories.accounts.credits_in_all() == Credits()
+            await repositories.accounts.set_credits(ACME, 5)
+            await repositories.accounts.set_credits(OTHER, 0)
+            assert await repositories.accounts.credits_in_all() == Credits(left=5, spent=1)
+            await repositories.accounts.save(replace(an_account(OTHER), is_active=False))
+            assert await repositories.accounts.credits_in_all() == Credits(left=5, spent=0)
 
     async def test_a_generation_that_fails_gives_its_credit_back_once(self, work: UnitOfWork) -> None:
         customer = a_customer()

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,8 +77,6 @@ def test_revoking_its_key_ends_a_ticket(service: Service) -> None:
 
 
 def test_deactivating_its_account_ends_a_ticket(service: Service) -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     ticket = a_ticket(service)["ticket"]
     change = service.container.change_account().execute(DEFAULT_ACCOUNT, lambda each: replace(each, is_active=False))
     service.run(change)

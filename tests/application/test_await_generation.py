@@ -1,0 +1,57 @@
+"""Waiting for a generation with the request open."""
+
+import asyncio
+from datetime import timedelta
+
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from adapters.object_storage.hmac_links import HmacLinks
+from application.preview_link import PreviewLinks
+from application.read_generation import AwaitGeneration, ReadGeneration
+from domain.generation import Failure, GenerationId, LeaseId
+from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts
+from tests.contracts.try_on_repositories import a_generation
+
+LINKS = HmacLinks("https://photos.test", b"0" * 32)
+
+
+async def a_queue_of_one() -> tuple[InMemoryUnitOfWork, AwaitGeneration]:
+    work, clock = await a_database_with_accounts(), MovableClock()
+    async with work.begin() as repositories:
+        await repositories.generations.add(a_generation("gen_1"))
+    return work, AwaitGeneration(ReadGeneration(work, PreviewLinks(LINKS, clock, timedelta(minutes=15)), clock))
+
+
+async def nobody_leaves() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_the_answer_comes_when_the_generation_has_ended() -> None:
+    work, waiting = await a_queue_of_one()
+
+    async def ends() -> None:
+        await asyncio.sleep(0.05)
+        async with work.begin() as repositories:
+            claimed = await repositories.generations.claim(LeaseId("l"), "sandbox", NOON, NOON + timedelta(minutes=1))
+            assert claimed is not None
+            await repositories.generations.fail(claimed, Failure("CONTENT_FILTERED", "no"), NOON)
+
+    ending = asyncio.create_task(ends())
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, nobody_leaves), 5)
+    await ending
+    assert (report.generation.status, report.generation.failure) == ("FAILED", Failure("CONTENT_FILTERED", "no"))
+
+
+async def test_the_answer_comes_when_the_time_is_up() -> None:
+    _, waiting = await a_queue_of_one()
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 0.6, nobody_leaves), 5)
+    assert report.generation.status == "PENDING"
+
+
+async def test_the_waiting_ends_when_the_client_leaves() -> None:
+    _, waiting = await a_queue_of_one()
+
+    async def leaves() -> None:
+        await asyncio.sleep(0.05)
+
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, leaves), 5)
+    assert report.generation.status == "PENDING"
