@@ -50,7 +50,8 @@ VOLUME /data
 WORKDIR /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# By http.client, which knows no proxy, whatever http_proxy says.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('TRYON_PORT', '8000') + '/health/ready', timeout=4)"]
+    CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('TRYON_PORT') or 8000), timeout=4); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["tryon-images"]
 CMD ["serve"]

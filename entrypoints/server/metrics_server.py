@@ -1,5 +1,6 @@
 """`/metrics` on a port of its own: a thread of the supervisor, which outlives every server process."""
 
+import socket
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,8 +29,12 @@ class _Metrics(BaseHTTPRequestHandler):
         """Scrapes are not worth a line."""
 
 
+class _OnIpv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 def serve_metrics(host: str, port: int) -> None:
     """Until this process ends. Raises: OSError when the port cannot be had."""
-    server = ThreadingHTTPServer((host, port), _Metrics)
+    server = (_OnIpv6 if ":" in host else ThreadingHTTPServer)((host.strip("[]"), port), _Metrics)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -82,7 +82,7 @@ def _page_pass(settings: Settings, clock: Clock) -> PagePass | None:
 def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: Clock) -> RateLimiter:
     """One process of one machine can count by itself; several have to agree, by way of what they share."""
     if settings.serves_alone:
-        return InMemoryRateLimiter(clock)
+        return InMemoryRateLimiter()
     return SqlRateLimiter(engine(), clock)
 
 

@@ -2,27 +2,57 @@
 
 import os
 import secrets
+from pathlib import Path
+from typing import Final
 
+from entrypoints.wiring.environment import ConfigurationError, Problem
 from entrypoints.wiring.settings import Settings
 
-FILE_NAME = "signing.key"
+FILE_NAME: Final = "signing.key"
+MIN_BYTES: Final = 32
 
 
 def signing_key(settings: Settings) -> bytes:
-    """At least 32 bytes. Any number of processes may ask at once; all of them get the same key."""
+    """At least 32 bytes. Any number of processes may ask at once; all of them get the same key.
+
+    Raises: ConfigurationError: the file holds less than that, as after a power cut; a link could be forged with it.
+    """
     if settings.signing_key is not None:
         return settings.signing_key.encode()
     path = settings.data_dir / FILE_NAME
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{FILE_NAME}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _make(path)
+    key = path.read_bytes().strip()
+    if len(key) < MIN_BYTES:
+        holds = f"{len(key)} bytes in {path}"
+        raise ConfigurationError(
+            [Problem("TRYON_SIGNING_KEY", holds, f"{MIN_BYTES} or more. Delete the file: a new one is made")]
+        )
+    return key
+
+
+def _make(path: Path) -> None:
+    """In one step, and flushed to the disk before it has its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{FILE_NAME}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(descriptor)
         try:
             os.link(draft, path)  # unlike a rename, never replaces the key of a process that was faster
         except FileExistsError:
-            return path.read_bytes()
-        finally:
-            draft.unlink()
-    return path.read_bytes()
+            return
+        _flush(path.parent)
+    finally:
+        draft.unlink()
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

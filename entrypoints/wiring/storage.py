@@ -1,5 +1,6 @@
 """Which storage the settings name. What only a bucket needs is imported only for a bucket: it takes half a second."""
 
+import secrets
 from typing import TYPE_CHECKING
 
 from adapters.object_storage.folder import FolderObjectStore
@@ -37,8 +38,9 @@ class Storage:
         return self._links()
 
     def own_links(self) -> HmacLinks:
-        """Links to our own preview route."""
-        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, signing_key(self._settings))
+        """Links to our own preview route. Where a bucket serves them there is none, and no key that could be kept."""
+        key = signing_key(self._settings) if self._settings.serves_previews else secrets.token_bytes(32)
+        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, key)
 
     def _links(self) -> "HmacLinks | GcsLinks":
         if self._bucket is None or self._settings.serves_previews:

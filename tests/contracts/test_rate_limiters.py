@@ -1,6 +1,7 @@
 """Every rate limiter keeps the same contract, and those in a database agree across processes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from adapters.rate_limit.in_process import InMemoryRateLimiter
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import create_engine
 from application.ports.system import RateBucket
-from domain.rate_limit import RateLimit
+from domain.rate_limit import RateLimit, microseconds
 from tests.builders import ACME, MovableClock
 from tests.contracts.rate_limiter import RateLimiterContract
 from tests.contracts.test_adapters import with_accounts
@@ -25,7 +26,14 @@ def clock() -> MovableClock:
 class TestInMemoryRateLimiter(RateLimiterContract):
     @pytest.fixture
     def limiter(self, clock: MovableClock) -> InMemoryRateLimiter:
-        return InMemoryRateLimiter(clock)
+        return InMemoryRateLimiter(lambda: microseconds(clock.now()))
+
+    async def test_a_jump_of_the_wall_clock_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        limiter = InMemoryRateLimiter()
+        for jump in (0, -86_400, 86_400):
+            monkeypatch.setattr(time, "time", lambda jump=jump: 1_800_000_000 + jump)
+            granted = await limiter.take(ACME, RateBucket.REQUESTS, RateLimit(2))
+        assert not granted.is_granted
 
 
 class TestSqlRateLimiterOnSqlite(RateLimiterContract):

@@ -16,9 +16,11 @@ from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.person_detector import InMemoryPersonDetector
 from adapters.memory.photo_processor import InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from adapters.rate_limit.in_process import InMemoryRateLimiter
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
+from domain.rate_limit import microseconds
 from domain.retention import RetentionPolicy
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
@@ -88,7 +90,12 @@ def settings(tmp_path: Path) -> Settings:
 def service(settings: Settings) -> Iterator[Service]:
     clock, objects, work = MovableClock(), InMemoryObjectStore(), InMemoryUnitOfWork()
     container = Container(
-        settings=settings, clock=clock, objects=objects, work=work, processor=an_in_process_processor()
+        settings=settings,
+        clock=clock,
+        objects=objects,
+        work=work,
+        processor=an_in_process_processor(),
+        rate_limiter=InMemoryRateLimiter(lambda: microseconds(clock.now())),
     )
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with TestClient(create_app(container), base_url="http://photos.test") as client:

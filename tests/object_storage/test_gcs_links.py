@@ -185,3 +185,14 @@ async def test_credentials_of_nobody_cannot_sign() -> None:
     links = GcsLinks(GcsBucket("gs://photos", credentials=AnonymousCredentials()))
     with pytest.raises(Overloaded):
         await links.sign(an_image(), in_minutes(15))
+
+
+@pytest.mark.parametrize("prefix", ["", "shop/", "my shop/eu/", "größe+1/"])
+async def test_our_own_links_are_known_again_whatever_the_prefix(prefix: str) -> None:
+    links = GcsLinks(GcsBucket(f"gs://photos/{prefix}", credentials=with_a_key()))
+    url = await links.sign(an_image(), in_minutes(15))
+    check_signature(url)
+    now = datetime.now(UTC)
+    assert links.image_shown_by(url, now) == an_image().image_id
+    assert links.image_shown_by(url, now + timedelta(minutes=20)) is None
+    assert links.image_shown_by(url.replace("/photos/", "/others/"), now) is None

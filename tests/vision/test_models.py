@@ -1,3 +1,4 @@
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -68,3 +69,13 @@ def test_the_pose_bundle_holds_both_models_uncompressed_as_mediapipe_maps_them(i
         "pose_detector.tflite": zipfile.ZIP_STORED,
         "pose_landmarks_detector.tflite": zipfile.ZIP_STORED,
     }
+
+
+def test_what_a_killed_installation_left_goes_and_a_running_one_is_left_alone(tmp_path: Path) -> None:
+    abandoned, running = tmp_path / ".install-abandoned", tmp_path / ".install-running"
+    for folder in (abandoned, running):
+        folder.mkdir()
+        (folder / "wheel.whl").write_bytes(b"half")
+    os.utime(abandoned, (0, 0))
+    models._remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [running]

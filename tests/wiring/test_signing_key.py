@@ -1,0 +1,59 @@
+"""The signing key that the service keeps by itself."""
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from entrypoints.wiring.environment import ConfigurationError
+from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.signing_key import FILE_NAME, signing_key
+from entrypoints.wiring.storage import Storage
+
+
+def test_it_is_made_once_for_all_who_ask_at_once_and_for_this_user_only(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: signing_key(settings), range(32)))
+    (key,) = keys
+    assert len(key) >= 32
+    assert [path.name for path in settings.data_dir.iterdir()] == [FILE_NAME]
+    assert stat.S_IMODE((settings.data_dir / FILE_NAME).stat().st_mode) == 0o600
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def flushing(descriptor: int) -> None:
+        order.append("flush")
+        fsync(descriptor)
+
+    def naming(old: Path, new: Path) -> None:
+        order.append("name")
+        link(old, new)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(os, "link", naming)
+    signing_key(Settings(data_dir=tmp_path))
+    assert order == ["flush", "name", "flush"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n" * 64, b"x" * 31])
+def test_one_that_a_power_cut_left_short_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(ConfigurationError) as refused:
+        signing_key(Settings(data_dir=tmp_path))
+    (problem,) = refused.value.problems
+    assert problem.variable == "TRYON_SIGNING_KEY"
+    assert "Delete the file" in problem.takes
+
+
+def test_with_a_bucket_that_serves_links_nothing_is_written(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path / "absent", storage_url="gs://photos", database_url="postgresql+asyncpg://x/y"
+    )
+    Storage(settings).own_links()
+    assert not settings.data_dir.exists()
