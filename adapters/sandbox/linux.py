@@ -18,6 +18,7 @@ from typing import Final
 from adapters.sandbox import landlock, seccomp
 from adapters.sandbox.seccomp import SandboxUnavailable
 
+HAS_SANDBOX: Final = True
 LEAST_LANDLOCK: Final = 1
 """Linux 5.13. What later versions add (truncate, ioctl, signals, abstract sockets) the filters refuse by themselves."""
 

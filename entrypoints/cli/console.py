@@ -30,6 +30,8 @@ EXIT_USAGE: Final = 2  # the command line is not complete
 EXIT_UNAVAILABLE: Final = 3  # database or storage is down: trying again may help
 EXIT_CONFIGURATION: Final = 4  # a TRYON_ variable is wrong
 
+NOBODY_ELSE: Final = 0o077  # the umask of whoever touches databases, photos and keys
+
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
 confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 limit_rows = click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Lines.")
@@ -40,6 +42,7 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
 
     settings = settings_or_fail()
+    os.umask(NOBODY_ELSE)
     or_fail(lambda: prepare_folders(settings))
 
     async def main() -> T:

@@ -2,30 +2,22 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
-from entrypoints.cli.console import fail, or_fail, run, settings_or_fail
+from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or_fail
 from entrypoints.wiring.first_key import keep_first_key
-from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries
+from entrypoints.wiring.photo_processing import expect_sandbox, missing_models, missing_system_libraries, server_memory
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.surroundings import expect_free_port
+from entrypoints.wiring.surroundings import expect_free_port, give_up_rights, hold_data_folder, prepare_folders
 from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
-
-MEMORY: Final = {
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(16 * 1024 * 1024),
-    "MALLOC_TRIM_THRESHOLD_": str(32 * 1024 * 1024),
-}
-"""For glibc's malloc, unless the operator has set it. It keeps the memory of a few uploads at hand: fresh pages for
-4 MB cost more than all that the server does with them."""
 
 
 @click.command()
@@ -46,19 +38,24 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
         name: str(value) for name, value in (("TRYON_HOST", host), ("TRYON_PORT", port)) if value is not None
     }
     settings = settings_or_fail()
+    os.umask(NOBODY_ELSE)
     or_fail(lambda: check_tracing(os.environ))
+    give_up_rights(settings, is_master=True)
+    or_fail(lambda: prepare_folders(settings))
     or_fail(lambda: expect_free_port(settings))
+    or_fail(lambda: expect_sandbox(settings))
     if advice := missing_system_libraries():
         fail(advice)
     if missing_models(settings):
         fail("The models are not installed. Run: tryon-images models install")
+    or_fail(lambda: hold_data_folder(settings))
     if key := run(_first_run):
         _hand_out(key, settings)
     click.echo("Starting ...", err=True)
     sys.stdout.flush()
     # A fresh process: the server keeps none of the memory that the preparation took.
     arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]
-    os.execve(sys.executable, arguments, MEMORY | os.environ)  # noqa: S606 - fixed arguments
+    os.execve(sys.executable, arguments, server_memory() | os.environ)  # noqa: S606 - fixed arguments
 
 
 def _hand_out(key: str, settings: Settings) -> None:

@@ -1,9 +1,11 @@
 """The server process: Granian around the Litestar application, and the metrics of all its children."""
 
 import os
+import pkgutil
 import signal
 import sys
 import threading
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -18,6 +20,7 @@ from entrypoints.server.metrics_folder import metrics_folder
 from entrypoints.server.metrics_server import serve_metrics
 from entrypoints.wiring.environment import is_service_link, load_settings
 from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.surroundings import end_with_parent, give_up_rights
 
 log = structlog.get_logger()
 
@@ -59,20 +62,27 @@ def main(application: str = APPLICATION) -> None:
     """
     settings = load_settings(os.environ)
     configure_logging(settings.log_level)
+    give_up_rights(settings, is_master=True)
     if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
         log.info("service_links_ignored", variables=len(links))
     with metrics_folder():
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port)
         announce_when_ready(settings, open_page=OPEN in sys.argv)
-        _supervisor(settings, application).serve()
+        _supervisor(settings, application).serve(target_loader=partial(_load, os.getpid()))
+
+
+def _load(master: int, application: str) -> Any:
+    """In a server process: the application. Not by Granian's own loader, which imports from the working directory."""
+    end_with_parent(master)
+    give_up_rights(load_settings(os.environ), is_master=False)
+    return pkgutil.resolve_name(application)()
 
 
 def _supervisor(settings: Settings, application: str) -> Supervisor:
     signal.signal(DRAIN_SIGNAL, signal.SIG_IGN)  # inherited: a child that does not listen yet must not die of it
     supervisor = Supervisor(
         application,
-        factory=True,
         interface=Interfaces.ASGI,
         address=settings.host,
         port=settings.port,

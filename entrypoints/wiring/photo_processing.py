@@ -1,6 +1,6 @@
 """The sandboxed processing of photos as the settings want it, and what the machine has to bring along for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +11,15 @@ from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
 from adapters.sandbox.seccomp import SandboxUnavailable
 from adapters.vision.models import ModelInstallationFailed, install, missing
 from application.prepare_photo import ExplainedPhoto, PreparePhoto
+from entrypoints.wiring.environment import ConfigurationError, Problem
 from entrypoints.wiring.sample_photos import SAMPLES
-from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.settings import Settings, is_loopback
 
 __all__ = [
     "ModelInstallationFailed",
     "SandboxUnavailable",
     "build_processor",
+    "expect_sandbox",
     "install_models",
     "missing_models",
     "missing_system_libraries",
@@ -60,7 +62,7 @@ def build_processor(settings: Settings) -> SandboxedPhotoProcessor:
         workers=settings.share(workers),
         max_queued=settings.share(settings.max_uploads),
         max_edge=settings.max_edge,
-        allow_unsandboxed=settings.allow_unsandboxed,
+        allow_unsandboxed=allows_unsandboxed(settings),
         limits=limits,
         cores=cores if settings.server_processes == 1 and workers == len(cores) else None,
     )
@@ -90,7 +92,7 @@ def without_network(settings: Settings) -> None:
     try:
         system.refuse_network()
     except SandboxUnavailable:
-        if not settings.allow_unsandboxed:
+        if not allows_unsandboxed(settings):
             raise
 
 
@@ -111,6 +113,26 @@ def missing_models(settings: Settings) -> tuple[str, ...]:
 def sandbox_problem() -> str | None:
     """What the sandbox lacks here, in one sentence."""
     return system.sandbox_problem()
+
+
+def expect_sandbox(settings: Settings) -> None:
+    """Raises: ConfigurationError: photos of strangers would be decoded without a sandbox."""
+    if not system.HAS_SANDBOX and not is_loopback(settings.host):
+        takes = "127.0.0.1 or ::1 on this system: only Linux has the sandbox that photos of strangers need"
+        raise ConfigurationError([Problem("TRYON_HOST", settings.host, takes)])
+    if not allows_unsandboxed(settings) and (problem := sandbox_problem()):
+        takes = f"1 where only your own photos come in: {problem}"
+        raise ConfigurationError([Problem("TRYON_ALLOW_UNSANDBOXED", "0", takes)])
+
+
+def allows_unsandboxed(settings: Settings) -> bool:
+    """As the settings say; a system that has no sandbox at all is a developer's, see `expect_sandbox`."""
+    return settings.allow_unsandboxed or not system.HAS_SANDBOX
+
+
+def server_memory() -> Mapping[str, str]:
+    """Environment of the server process for the C library's memory, unless the operator has set it."""
+    return system.SERVER_ENVIRONMENT
 
 
 def missing_system_libraries() -> str | None:

@@ -1,14 +1,21 @@
-"""Surroundings that a start needs: folders that may be written to, and a port that is free."""
+"""Surroundings that a start needs: folders of our own, a port that is free, and no right that is not needed."""
 
 import errno
+import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Final
 
+from adapters.sandbox import system
 from entrypoints.wiring.environment import ConfigurationError, Problem
 from entrypoints.wiring.settings import Settings
 
+SQLITE: Final = "sqlite+aiosqlite:///"
+FIRST_FREE_PORT: Final = 1024
+"""Those below need a right of their own (ip(7), `ip_unprivileged_port_start`)."""
+_LOCK_SECONDS: Final = 3.0
 PRIVATE: Final = 0o700
 """What is kept is nobody else's business, whatever the umask says."""
 
@@ -43,6 +50,51 @@ def _why_not_writable(folder: Path) -> str | None:
     return None if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
 
 
+def hold_data_folder(settings: Settings) -> None:
+    """Lock the folder of an SQLite database for this process and all that it becomes; keep others from reading it.
+
+    Raises: ConfigurationError: another service has it; the text says which.
+    """
+    if not settings.resolved_database_url.startswith(SQLITE):
+        return
+    database = Path(settings.resolved_database_url.removeprefix(SQLITE).partition("?")[0]).absolute()
+    descriptor = os.open(database.parent / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if not _is_locked(descriptor):
+        holder = os.read(descriptor, 100).decode("ascii", "replace")
+        takes = f"a folder of its own: {holder} serves this one"
+        raise ConfigurationError([Problem("TRYON_DATA_DIR", str(database.parent), takes)])
+    os.set_inheritable(descriptor, True)  # it lasts as long as the server processes do
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on port {settings.port}".encode())
+    for path in (*database.parent.glob(f"{database.name}*"), settings.storage_folder):
+        if path.exists() and path.stat().st_uid == os.geteuid():
+            path.chmod(path.stat().st_mode & PRIVATE)  # made by a version that left them open to all
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Processes of a service that was killed need a moment to end."""
+    until = time.monotonic() + _LOCK_SECONDS
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+def give_up_rights(settings: Settings, *, is_master: bool) -> None:
+    """Nobody reads this process' memory, it leaves no core, and as root it keeps at most the right to open its port."""
+    opens_low_port = is_master and settings.port < FIRST_FREE_PORT
+    system.give_up_rights((system.BIND_LOW_PORTS,) if opens_low_port else ())
+
+
+def end_with_parent(parent: int) -> None:
+    """Be killed when the process of this number, our parent, ends."""
+    system.end_with_parent(parent)
+
+
 def expect_free_port(settings: Settings) -> None:
     """Raises: ConfigurationError: another process listens there, the address is not of this machine, or is reserved."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -54,7 +106,11 @@ def expect_free_port(settings: Settings) -> None:
         if error.errno == errno.EADDRNOTAVAIL:
             problem = Problem("TRYON_HOST", settings.host, "an address of this machine")
         elif error.errno == errno.EADDRINUSE:
-            problem = Problem("TRYON_PORT", str(settings.port), "a free port: another process listens on it")
+            problem = Problem(
+                "TRYON_PORT",
+                str(settings.port),
+                f"a free port: another process listens on it (TRYON_PORT={settings.port + 1} make serve)",
+            )
         else:
             problem = Problem("TRYON_PORT", str(settings.port), f"a port that this user may open ({error.strerror})")
         raise ConfigurationError([problem]) from None

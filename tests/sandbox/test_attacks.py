@@ -166,3 +166,15 @@ def test_every_version_of_landlock_hides_all_files(version: int) -> None:
     )
     done = subprocess.run([sys.executable, "-c", attempt], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_nobody_reads_the_memory_of_a_process_that_gave_up_its_rights() -> None:
+    """Where Yama is absent, a dumpable process is an open book to all others of its user."""
+    attempt = (
+        "import ctypes\n"
+        "from adapters.sandbox import system\n"
+        "system.give_up_rights()\n"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", attempt], check=True, capture_output=True, text=True)
+    assert done.stdout == "0\n"
