@@ -6,6 +6,7 @@ from typing import Final
 from application.fair_turns import FairTurns
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from domain.account import AccountId
+from domain.cropping import Fit
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.foreign_file import described
 
@@ -22,13 +23,13 @@ class CheckPhoto:
     turns: FairTurns
 
     async def execute(
-        self, photo: bytes | bytearray | memoryview, account_id: AccountId, *, crop: bool
+        self, photo: bytes | bytearray | memoryview, account_id: AccountId, *, crop: bool, fit: Fit = Fit.CROP
     ) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded."""
         if not len(photo):
             raise InvalidImage(NOTHING_CAME)
         try:
             async with self.turns.turn(account_id):
-                return await self.processor.prepare(photo, crop=crop)
+                return await self.processor.prepare(photo, crop=crop, fit=fit)
         except UnsupportedImageFormat:
             raise UnsupportedImageFormat(described(photo)) from None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, PreparedPhoto, RgbPixels
 from domain.cropping import Fit, Placement, place
-from domain.geometry import Box
+from domain.geometry import NO_PADDING, Box
 from domain.person import PersonReport, SeenPhoto
 from domain.photo_quality import warnings_about
 
@@ -53,7 +53,8 @@ class PreparePhoto:
         else:
             appearance = self.meter.measure(opened, person.box, person.outline)
         kept = placement.canvas if placement else Box.covering(seen.size)
-        encoded = opened.encode(window, self.max_edge)
+        padding = placement.padding if placement else NO_PADDING
+        encoded = opened.encode(window, self.max_edge, padding)
         quality = warnings_about(
             seen, kept=kept, stored=encoded.size, looked_for_people=placement is not None, appearance=appearance
         )
@@ -65,5 +66,6 @@ class PreparePhoto:
             crop=window,
             person=PersonReport.about(person, len(seen.people), kept) if person else None,
             warnings=(*encoded.warnings, *quality),
+            pad=padding.scaled(window.size, encoded.size) if window and padding else None,
             content=seen.content if seen.content.size != seen.size else None,
         )

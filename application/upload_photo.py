@@ -11,6 +11,7 @@ from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
 from application.preview_link import LinkedImage, PreviewLinks
 from domain.account import Account
+from domain.cropping import Fit
 from domain.customer import Customer
 from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, QuotaExceeded
 from domain.image import IdempotencyRecord, ImageState, StoredPhoto, UploadedImage
@@ -25,6 +26,7 @@ class UploadCommand:
     account: Account
     photo: bytes | bytearray | memoryview
     crop: bool = True
+    fit: Fit = Fit.CROP
     customer: Customer | None = None
     retention: RetentionPolicy | None = None
     idempotency_key: str | None = None
@@ -37,7 +39,8 @@ class UploadCommand:
         request = hashlib.sha256(self.photo)
         customer_id = self.customer.external_id if self.customer else None
         days = self.retention.keep_for_days if self.retention else None
-        request.update(repr((self.crop, customer_id, days)).encode())
+        fit = () if self.fit is Fit.CROP else (self.fit.value,)  # the default leaves the digests of before as they were
+        request.update(repr((self.crop, customer_id, days, *fit)).encode())
         return IdempotencyRecord(hashlib.sha256(self.idempotency_key.encode()).digest(), request.digest())
 
 
@@ -113,7 +116,9 @@ class UploadPhoto:
     async def _prepare(self, image: UploadedImage, command: UploadCommand) -> tuple[StoredPhoto, bytes, LinkedImage]:
         """The link comes before the image is published: a photo that nobody was told of must not be kept."""
         try:
-            prepared = await self.check_photo.execute(command.photo, image.account_id, crop=command.crop)
+            prepared = await self.check_photo.execute(
+                command.photo, image.account_id, crop=command.crop, fit=command.fit
+            )
             photo = _facts(prepared, command.warnings)
             return photo, prepared.jpeg, await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
         except BaseException:
@@ -128,6 +133,8 @@ def _facts(prepared: PreparedPhoto, warnings: tuple[PhotoWarning, ...]) -> Store
         source_format=prepared.source_format,
         source_size=prepared.source_size,
         crop=prepared.crop,
+        pad=prepared.pad,
+        content=prepared.content,
         person=prepared.person,
         warnings=prepared.warnings + warnings,
     )

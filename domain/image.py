@@ -8,7 +8,7 @@ from typing import ClassVar, NewType
 
 from domain.account import AccountId
 from domain.customer import Customer
-from domain.geometry import Box, Size
+from domain.geometry import Box, Padding, Size
 from domain.person import PersonReport
 from domain.photo import PhotoWarning, SourceFormat
 from domain.retention import RetentionPolicy
@@ -40,7 +40,10 @@ class ImageState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPhoto:
-    """The facts about the picture that is kept; boxes in pixels of the upright source."""
+    """The facts about the picture that is kept; boxes in pixels of the upright source, the padding in stored ones.
+
+    `content` is where the photo itself lies in a source that has a frame or bars.
+    """
 
     size: Size
     size_bytes: int
@@ -49,6 +52,8 @@ class StoredPhoto:
     crop: Box | None
     person: PersonReport | None
     warnings: tuple[PhotoWarning, ...]
+    pad: Padding | None = None
+    content: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)

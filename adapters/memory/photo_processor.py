@@ -4,6 +4,7 @@ import asyncio
 
 from application.ports.photos import PreparedPhoto
 from application.prepare_photo import PreparePhoto
+from domain.cropping import Fit
 
 
 class InProcessPhotoProcessor:
@@ -21,5 +22,5 @@ class InProcessPhotoProcessor:
     async def check(self) -> None:
         """Always there."""
 
-    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
-        return await asyncio.to_thread(self._prepare_photo.execute, memoryview(photo), crop=crop)
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
+        return await asyncio.to_thread(self._prepare_photo.execute, memoryview(photo), crop=crop, fit=fit)

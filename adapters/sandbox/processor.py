@@ -5,6 +5,7 @@ The decisions (which person, which window, which warnings) are made in here, on 
 
 import asyncio
 import contextvars
+import functools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from adapters.sandbox.remote_photo import Misbehaved, RemotePhoto, Unlucky
 from application.ports.photos import PhotoDecoder, PhotoProcessor, PreparedPhoto
 from application.prepare_photo import PreparePhoto
 from application.request_trace import Stage
+from domain.cropping import Fit
 from domain.errors import DomainError, Overloaded
 
 log = structlog.get_logger()
@@ -145,7 +147,7 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         if not self._open or self.workers_alive == 0:
             raise Overloaded(cause="no_detector")
 
-    async def prepare(self, photo: Data, *, crop: bool) -> PreparedPhoto:
+    async def prepare(self, photo: Data, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded when the fault is ours.
 
         A caller that gives up is forgotten: a waiting photo is dropped at once, one in work is finished first. Whoever
@@ -163,7 +165,7 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
                 await self._turn()
-                return await asyncio.shield(self._begin(photo, until, crop=crop))
+                return await asyncio.shield(self._begin(photo, until, crop=crop, fit=fit))
         except TimeoutError:
             raise Overloaded(cause="timeout") from None
         finally:
@@ -179,9 +181,10 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         if not self._open:
             raise Overloaded(cause="stopping")
 
-    def _begin(self, photo: Data, until: float, *, crop: bool) -> "asyncio.Future[PreparedPhoto]":
+    def _begin(self, photo: Data, until: float, *, crop: bool, fit: Fit) -> "asyncio.Future[PreparedPhoto]":
         work = contextvars.copy_context().run  # the trace of the request goes along
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work, self._prepare, photo, until, crop)
+        prepare = functools.partial(self._prepare, photo, until, crop=crop, fit=fit)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work, prepare)
         self.busy += 1
         self._working.add(future)
         future.add_done_callback(self._end_turn)
@@ -194,13 +197,13 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         if not future.cancelled() and isinstance(future.exception(), Misbehaved):
             self.misbehaved += 1
 
-    def _prepare(self, photo: Data, until: float, crop: bool) -> PreparedPhoto:
+    def _prepare(self, photo: Data, until: float, *, crop: bool, fit: Fit) -> PreparedPhoto:
         verdict: DomainError = Overloaded()
         for tries_left in reversed(range(_TRIES)):
             try:
                 with _Decoding(self._decoders, self.limits, until) as decoder:
                     return PreparePhoto(decoder, self._detectors, self._detectors, self.max_edge).execute(
-                        memoryview(photo), crop=crop
+                        memoryview(photo), crop=crop, fit=fit
                     )
             except Unlucky as failure:
                 log.warning("photo_process_failed", reason=str(failure), tries_left=tries_left)

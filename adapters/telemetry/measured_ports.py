@@ -11,6 +11,7 @@ from application.ports.objects import ObjectStore
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories, UnitOfWork
 from application.request_trace import Stage, note
+from domain.cropping import Fit
 from domain.errors import Overloaded
 
 
@@ -137,9 +138,9 @@ class NotedPhotoProcessor:
     async def check(self) -> None:
         await self._processor.check()
 
-    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         note(photo_bytes=memoryview(photo).nbytes, photo_format="unknown")
-        prepared = await self._processor.prepare(photo, crop=crop)
+        prepared = await self._processor.prepare(photo, crop=crop, fit=fit)
         note(
             photo_format=prepared.source_format.value,
             photo_width=prepared.source_size.width,

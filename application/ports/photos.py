@@ -6,6 +6,7 @@ The synchronous ports run inside a sandboxed worker process; `PhotoProcessor` is
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.cropping import Fit
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import Outline, PersonReport, SeenPhoto
 from domain.photo import PhotoWarning, SourceFormat
@@ -109,6 +110,6 @@ class PhotoMeter(Protocol):
 class PhotoProcessor(Protocol):
     """The whole way from an uploaded file to the picture that is kept, somewhere safe from what the file may do."""
 
-    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded when the fault is ours."""
         ...

@@ -53,7 +53,9 @@ async def check_image(request: RequestWithKey, service: NamedDependency[Service]
         form = await _read_form(request, body, service.settings, ticket)
         command = form.to_command(request.user, None)
         with about(FILE):
-            prepared = await service.check_photo.execute(command.photo, request.user.account_id, crop=command.crop)
+            prepared = await service.check_photo.execute(
+                command.photo, request.user.account_id, crop=command.crop, fit=command.fit
+            )
         return PhotoCheckBody.of(prepared, command.warnings)
 
 

@@ -12,7 +12,7 @@ from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
 from domain.generation import GenerationStatus
-from domain.geometry import Box
+from domain.geometry import Box, Padding
 from domain.image import StoredPhoto
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, SourceFormat, WarningCode
@@ -47,6 +47,19 @@ class BoxBody(Body, frozen=True, kw_only=True):
         return cls(x=box.x, y=box.y, width=box.width, height=box.height)
 
 
+class PadBody(Body, frozen=True, kw_only=True):
+    """By how many stored pixels the picture was extended on each side."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of(cls, padding: Padding) -> Self:
+        return cls(left=padding.left, top=padding.top, right=padding.right, bottom=padding.bottom)
+
+
 class PersonBody(Body, frozen=True, kw_only=True):
     """The main person, and how many people there are."""
 
@@ -54,6 +67,7 @@ class PersonBody(Body, frozen=True, kw_only=True):
     box: BoxBody
     face: BoxBody | UnsetType = UNSET
     framing: Framing
+    confidence: float | UnsetType = UNSET
 
     @classmethod
     def of(cls, person: PersonReport) -> Self:
@@ -62,6 +76,7 @@ class PersonBody(Body, frozen=True, kw_only=True):
             box=BoxBody.of(person.box),
             face=BoxBody.of(person.face) if person.face else UNSET,
             framing=person.framing,
+            confidence=UNSET if person.confidence is None else person.confidence,
         )
 
 
@@ -96,6 +111,8 @@ class ImageBody(Body, frozen=True, kw_only=True):
         BoxBody | UnsetType,
         Meta(description="The window that was kept, in pixels of the upright source. Absent with `crop=false`."),
     ] = UNSET
+    content_box: BoxBody | UnsetType = UNSET
+    pad: PadBody | UnsetType = UNSET
     person: Annotated[
         PersonBody | UnsetType, Meta(description="Absent when nobody was found, and with `crop=false`.")
     ] = UNSET
@@ -119,6 +136,8 @@ class ImageBody(Body, frozen=True, kw_only=True):
                 format=photo.source_format, width=photo.source_size.width, height=photo.source_size.height
             ),
             crop=BoxBody.of(photo.crop) if photo.crop else UNSET,
+            content_box=BoxBody.of(photo.content) if photo.content else UNSET,
+            pad=PadBody.of(photo.pad) if photo.pad else UNSET,
             person=PersonBody.of(photo.person) if photo.person else UNSET,
             warnings=[WarningBody(code=warning.code, message=warning.message) for warning in photo.warnings],
         )
@@ -131,6 +150,8 @@ class PhotoCheckBody(Body, frozen=True, kw_only=True):
     height: Pixels
     source: SourceBody
     crop: BoxBody | UnsetType = UNSET
+    content_box: BoxBody | UnsetType = UNSET
+    pad: PadBody | UnsetType = UNSET
     person: PersonBody | UnsetType = UNSET
     warnings: list[WarningBody]
 
@@ -142,6 +163,8 @@ class PhotoCheckBody(Body, frozen=True, kw_only=True):
             height=prepared.size.height,
             source=SourceBody(format=prepared.source_format, width=source.width, height=source.height),
             crop=BoxBody.of(prepared.crop) if prepared.crop else UNSET,
+            content_box=BoxBody.of(prepared.content) if prepared.content else UNSET,
+            pad=PadBody.of(prepared.pad) if prepared.pad else UNSET,
             person=PersonBody.of(prepared.person) if prepared.person else UNSET,
             warnings=[WarningBody(code=w.code, message=w.message) for w in (*prepared.warnings, *about_the_form)],
         )

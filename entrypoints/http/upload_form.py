@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from application.upload_photo import UploadCommand
 from domain.account import Account
+from domain.cropping import Fit
 from domain.customer import Customer, external_id_problem
 from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFailed
 from domain.photo import PhotoWarning, WarningCode
@@ -19,7 +20,7 @@ MAX_FIELD_BYTES = 8 * 1024
 FRAMING_BYTES = 256 * 1024
 """What a whole request may be larger than its file: boundaries, part headers and the other fields."""
 ALIASES = {"customerId": "externalUserId", "retentionDays": "keepForDays"}
-KNOWN = frozenset({"crop", "externalUserId", "keepForDays", *ALIASES})
+KNOWN = frozenset({"crop", "fit", "externalUserId", "keepForDays", *ALIASES})
 MAX_UNKNOWN = 8
 MAX_SHOWN_CHARS = 64
 ADVICE = "send the photo as its part named file: curl -F file=@photo.jpg"
@@ -45,6 +46,7 @@ class UploadForm:
         customer_id = fields.get("externalUserId", _external_id)
         days = fields.get("keepForDays", _days)
         crop = fields.get("crop", _boolean)
+        fit = fields.get("fit", _fit)
         if key is not None and not 1 <= len(key) <= 255:
             fields.problems.append(FieldProblem("Idempotency-Key", "must have 1 to 255 characters"))
         if fields.problems:
@@ -55,6 +57,7 @@ class UploadForm:
             account=account,
             photo=self.photo,
             crop=crop is not False,
+            fit=fit or Fit.CROP,
             customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
             retention=RetentionPolicy(days) if days is not None else None,
             idempotency_key=key,
@@ -142,6 +145,13 @@ def _days(text: str) -> int:
     if text not in DAYS:
         raise ValueError("must be 1, 3 or 7")
     return DAYS[text]
+
+
+def _fit(text: str) -> Fit:
+    try:
+        return Fit(text)
+    except ValueError:
+        raise ValueError("must be crop or pad") from None
 
 
 def _boolean(text: str) -> bool:

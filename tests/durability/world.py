@@ -28,6 +28,7 @@ from application.run_generation import GenerationOutcome, RunNextGeneration
 from application.start_try_on import StartedTryOn, StartTryOn, TryOnCommand
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account
+from domain.cropping import Fit
 from domain.customer import Customer
 from domain.errors import ImageNotFound
 from domain.generation import GenerationId, Inputs
@@ -44,7 +45,7 @@ RECOVERY_STEPS = (timedelta(minutes=2), UploadedImage.PENDING_LEASE, UploadedIma
 class PhotoAsItIs:
     """Takes every photo for a finished picture: what is kept can be compared with what was sent."""
 
-    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         kept = a_stored_photo()
         return PreparedPhoto(
             jpeg=bytes(photo),

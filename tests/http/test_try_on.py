@@ -17,6 +17,7 @@ from adapters.memory.try_on_engine import InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from application.ports.photos import PreparedPhoto
+from domain.cropping import Fit
 from domain.customer import Customer
 from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable
 from domain.generation import LeaseId
@@ -49,7 +50,7 @@ class CountingProcessor:
     async def check(self) -> None:
         await self._processor.check()
 
-    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool) -> PreparedPhoto:
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         self.prepared.append(crop)
         return await self._processor.prepare(photo, crop=crop)
 
