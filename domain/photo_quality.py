@@ -58,11 +58,17 @@ _SURELY_TURNED: Final = 0.15
 """From behind, the shoulders are so much of the torso's length apart the wrong way round; from the side they are less,
 and which is left of which is a guess."""
 
+_LEAST_HEAD: Final = 0.045
+"""Of the photo's longer edge: in a smaller head the detector may miss the face, and front and back look alike to it."""
+
 _LOST_HEIGHT: Final = 0.03
 """A crop that takes this share of the person's height takes something that was to be seen: feet are some 4 %."""
 
 _LOST_HEAD: Final = 0.06
 """The same for the head's area; its box reaches a little over the hair."""
+
+_LIMB_SLACK: Final = 0.015
+"""Landmarks are no more exact than this share of the person's height."""
 
 _LIMBS: Final = {
     "feet": (BodyPart.LEFT_FOOT, BodyPart.RIGHT_FOOT, BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE),
@@ -98,7 +104,7 @@ def _about_person(photo: SeenPhoto, kept: Box, person: SeenPerson) -> dict[Warni
         WarningCode.HEAD_CUT_OFF: _head_is_cut(photo.content, person),
         WarningCode.BODY_CUT_OFF: _torso_is_cut(photo.content, person),
         WarningCode.PERSON_TOO_SMALL: person.box.height < SMALLEST_PERSON * kept.height,
-        WarningCode.NOT_FACING_CAMERA: _turns_away(person),
+        WarningCode.NOT_FACING_CAMERA: _turns_away(photo.content, person),
     }
 
 
@@ -144,9 +150,11 @@ def _torso_length(person: SeenPerson) -> float:
     return hypot(left_hip.x + right_hip.x - left.x - right.x, left_hip.y + right_hip.y - left.y - right.y) / 2
 
 
-def _turns_away(person: SeenPerson) -> bool:
+def _turns_away(content: Box, person: SeenPerson) -> bool:
     """Whether the back is seen: no face, and the left shoulder on the left, where a front shows the right one."""
     if person.face is not None or not person.landmarks:
+        return False
+    if person.head and person.head.height < _LEAST_HEAD * content.size.longest_edge:
         return False
     left, right = person.landmarks[BodyPart.LEFT_SHOULDER], person.landmarks[BodyPart.RIGHT_SHOULDER]
     return right.x - left.x > _SURELY_TURNED * _torso_length(person)
@@ -171,7 +179,10 @@ def _cut_by_crop(content: Box, kept: Box, person: SeenPerson) -> tuple[PhotoWarn
 
 def _is_lost(person: SeenPerson, part: BodyPart, kept: Box) -> bool:
     mark = person.visible_landmarks().get(part)
-    return mark is not None and not kept.holds(mark.x, mark.y)
+    slack = _LIMB_SLACK * person.box.height
+    return mark is not None and not (
+        kept.x - slack <= mark.x <= kept.right + slack and kept.y - slack <= mark.y <= kept.bottom + slack
+    )
 
 
 _MESSAGE: Final = {

@@ -67,8 +67,7 @@ def content_edges(pixels: Pixels) -> ContentEdges:
         if inner == edges:
             break
         edges = inner
-    if edges == ContentEdges(0, 0, width, height):
-        edges = _without_blurred(pixels)
+    edges = _inside(edges, _without_blurred(_part(pixels, edges)))
     is_enough = (
         edges.right - edges.left >= _LEAST_CONTENT * width and edges.bottom - edges.top >= _LEAST_CONTENT * height
     )
@@ -76,8 +75,9 @@ def content_edges(pixels: Pixels) -> ContentEdges:
 
 
 def _inside(outer: ContentEdges, inner: ContentEdges) -> ContentEdges:
+    left, top = outer.left, outer.top
     return ContentEdges(
-        outer.left + inner.left, outer.top + inner.top, outer.left + inner.right, outer.top + inner.bottom
+        left + inner.left, top + inner.top, left + inner.right, top + inner.bottom, is_filled=inner.is_filled
     )
 
 

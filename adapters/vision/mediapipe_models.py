@@ -72,6 +72,11 @@ class Face:
     def height(self) -> float:
         return self.bottom - self.top
 
+    def share_of(self, mask: NDArray[np.float32]) -> float:
+        """How likely the face belongs to what a mask of the same picture shows, 0-1."""
+        part = mask[max(0, int(self.top)) : int(self.bottom), max(0, int(self.left)) : int(self.right)]
+        return float(part.mean()) if part.size else 0.0
+
 
 class MediaPipeModels:
     """The three models, loaded once; use them from one thread at a time."""

@@ -24,6 +24,10 @@ from domain.person import SeenPerson, SeenPhoto
 _SAME_PERSON: Final = 0.6
 """Two sightings are one person when this share of the smaller box lies in the other."""
 
+_LIKELY_FACE: Final = 0.5
+_IN_THE_MASK: Final = 0.9
+"""Beside somebody sure, a likely face counts as well when so much of it is a person by the mask of all people."""
+
 _LIKELY_BOX: Final = 0.35
 _SURE_BOX: Final = 0.5
 _BOX_OF_ANOTHER: Final = 0.7
@@ -125,6 +129,8 @@ class PeopleDetector(PersonDetector):
             if head is None or any(person.face and _is_mostly_in(head, person.face) for person in people):
                 continue
             mask = self._models.people_mask(look.pixels) if mask is None else mask
+            if face.confidence < SURE_FACE and face.share_of(mask) < _IN_THE_MASK:
+                continue
             alone = face_alone(look, face, boxes, mask)
             window = _around_body_of(head, look.window) if looks < _MOST_CLOSER_LOOKS else None
             closer = self._bodies_around(photo, window, look, head) if alone and window else []
@@ -273,7 +279,8 @@ def _own_box(look: Look, one: Witnessed, boxes: Sequence[PersonBox]) -> Box | No
 
 def _missed_faces(faces: Sequence[Face], seen: Sequence[Witnessed]) -> list[Face]:
     """Sure faces that belong to nobody known and are large enough to matter, the largest first."""
-    sure = [face for face in faces if face.confidence >= SURE_FACE]
+    least = _LIKELY_FACE if any(one.has_sure_face for one in seen) else SURE_FACE
+    sure = [face for face in faces if face.confidence >= least]
     largest = max((face.height for face in sure), default=0.0)
     taken = {one.face for one in seen}
     missed = [face for face in sure if face not in taken and face.height >= _RIVAL_FACE * largest]
