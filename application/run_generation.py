@@ -1,6 +1,7 @@
 """Work off the queue of generations, one at a time; any number of workers may do so at once."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -57,16 +58,28 @@ class RunNextGeneration:
         generation = await self._claim()
         if generation is None:
             return None
+        heart = asyncio.create_task(self._beat(generation))
         try:
             waited = self.clock.now() - generation.created_at
             return replace(await self._run(generation), waited=waited)
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(generation))
             raise
+        finally:
+            heart.cancel()
+
+    async def _beat(self, generation: Generation) -> None:
+        """Renew the lease until it is lost; in an outage, try again with the next beat."""
+        is_held = True
+        while is_held:
+            await asyncio.sleep(Generation.HEARTBEAT.total_seconds())
+            with suppress(Overloaded):
+                async with self.work.begin() as repositories:
+                    is_held = await repositories.generations.renew(generation, self.clock.now() + Generation.LEASE)
 
     async def _claim(self) -> Generation | None:
         now = self.clock.now()
-        lease_ends_at = now + self.engine_time + Generation.LEASE_MARGIN
+        lease_ends_at = now + Generation.LEASE
         async with self.work.begin() as repositories:
             return await repositories.generations.claim(self.random.lease_id(), self.engine.name, now, lease_ends_at)
 

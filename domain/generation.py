@@ -72,8 +72,11 @@ class Generation:
     """Nobody waits for a try-on any longer: after an outage of hours, old ones fail instead of delaying new ones."""
     FIRST_PAUSE: ClassVar = timedelta(seconds=4)
     LONGEST_PAUSE: ClassVar = timedelta(minutes=1)
-    LEASE_MARGIN: ClassVar = timedelta(minutes=1)
-    """What a lease lasts longer than the engine may take: reading photos, storing the result, clocks that differ."""
+    LEASE: ClassVar = timedelta(seconds=30)
+    """Renewed by a heartbeat as long as its worker lives; the work of one that died is taken over after it."""
+    HEARTBEAT: ClassVar = timedelta(seconds=10)
+    SERVED_LATELY: ClassVar = timedelta(minutes=10)
+    """Among accounts with equally many running, the next turn is that of the one not served for longest."""
     KEPT_FOR: ClassVar = timedelta(days=30)
     """Rows of ended generations hold no personal data; a month is enough to look at figures and at complaints."""
 

@@ -1,7 +1,7 @@
 """Products and generations in dictionaries, inside the transactions of `InMemoryUnitOfWork`."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from application.ports.rows import KeptRequest
 from domain.account import Account, AccountId
@@ -151,7 +151,7 @@ class InMemoryGenerationRepository:
         due = [row for row in self._rows.values() if row.is_open and row.due_at <= now]
         if not due:
             return None
-        generation = min(due, key=lambda row: row.due_at).generation
+        generation = min(due, key=lambda row: (*self._served(row.generation.account_id, now), row.due_at)).generation
         claimed = replace(
             generation,
             status=GenerationStatus.PROCESSING,
@@ -162,6 +162,29 @@ class InMemoryGenerationRepository:
         )
         self._rows[claimed.generation_id] = GenerationRow(claimed, lease_ends_at)
         return claimed
+
+    def _served(self, account_id: AccountId, now: datetime) -> tuple[int, datetime]:
+        """How many run, and when the last one began or ended; long ago for an account that was not served lately."""
+        served = [
+            row.generation
+            for row in self._rows.values()
+            if row.generation.account_id == account_id
+            and (
+                row.due_at > now + Generation.KEPT_FOR - Generation.SERVED_LATELY
+                if not row.is_open
+                else row.generation.status is GenerationStatus.PROCESSING and row.due_at > now
+            )
+        ]
+        running = sum(generation.status is GenerationStatus.PROCESSING for generation in served)
+        return running, max((generation.updated_at for generation in served), default=datetime.min.replace(tzinfo=UTC))
+
+    async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
+        if not await self.is_held(generation):
+            return False
+        self._rows[generation.generation_id] = GenerationRow(
+            self._rows[generation.generation_id].generation, lease_ends_at
+        )
+        return True
 
     async def is_held(self, generation: Generation) -> bool:
         row = self._rows.get(generation.generation_id)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, tuple_, update
 
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, generations
@@ -20,12 +20,32 @@ FIND = select(generations).where(
 )
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
 # PostgreSQL passes over rows that another worker is claiming just now; SQLite has one writer at a time.
+SERVED = (
+    select(
+        generations.c.account_id,
+        func.sum(case((generations.c.status == GenerationStatus.PROCESSING, 1), else_=0)).label("running"),
+        func.max(generations.c.updated_at).label("last_at"),
+    )
+    .where(
+        or_(
+            and_(
+                generations.c.status == GenerationStatus.PROCESSING,
+                generations.c.due_at > bindparam("now"),
+                generations.c.due_at < bindparam("lease_over_at"),
+            ),
+            and_(generations.c.status.not_in(OPEN), generations.c.due_at > bindparam("ended_lately_due_at")),
+        )
+    )
+    .group_by(generations.c.account_id)
+    .subquery()
+)
 FIND_DUE = (
     select(generations.c.id)
+    .outerjoin_from(generations, SERVED, SERVED.c.account_id == generations.c.account_id)
     .where(generations.c.due_at <= bindparam("now"), or_(*(generations.c.status == status for status in OPEN)))
-    .order_by(generations.c.due_at)
+    .order_by(func.coalesce(SERVED.c.running, 0), SERVED.c.last_at.nulls_first(), generations.c.due_at)
     .limit(1)
-    .with_for_update(skip_locked=True)
+    .with_for_update(of=generations, skip_locked=True)
 )
 FORGOTTEN = {"person_image_id": None, "garment_image_ids": None, "customer_id": None, "lease_id": None}
 
@@ -70,7 +90,12 @@ class SqlGenerationRepository:
         return tuple(_generation(row) for row in await self._connection.execute(newest))
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
-        due = await self._connection.scalar(FIND_DUE, {"now": now})
+        ranges = {  # of the one index: a running one's row is due when its lease ends, an ended one's to be forgotten
+            "now": now,
+            "lease_over_at": now + Generation.SERVED_LATELY,
+            "ended_lately_due_at": now + Generation.KEPT_FOR - Generation.SERVED_LATELY,
+        }
+        due = await self._connection.scalar(FIND_DUE, ranges)
         if due is None:
             return None
         claimed = await self._connection.execute(
@@ -87,6 +112,9 @@ class SqlGenerationRepository:
             .returning(generations)
         )
         return _generation(claimed.one())
+
+    async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
+        return await self._change(generation, due_at=lease_ends_at)
 
     async def is_held(self, generation: Generation) -> bool:
         query = select(generations.c.id).where(*_held(generation)).with_for_update()

@@ -317,10 +317,17 @@ class GenerationRepository(Protocol):
         ...
 
     async def claim(self, lease: LeaseId, engine: str, now: datetime, lease_ends_at: datetime) -> Generation | None:
-        """The one that has waited longest -> PROCESSING, with one more attempt; never the same to two callers.
+        """One that is due -> PROCESSING, with one more attempt; never the same to two callers.
+
+        The account with the fewest running comes first, then the one not served for longest; of one account the one
+        that has waited longest.
 
         Also takes over one whose lease has ended. None when there is nothing to do.
         """
+        ...
+
+    async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
+        """Whether its lease was still the caller's, which then ends later."""
         ...
 
     async def is_held(self, generation: Generation) -> bool:

@@ -1,18 +1,19 @@
 """Run generations without serving HTTP, on as many machines as there is work for."""
 
 import asyncio
-import contextlib
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from entrypoints.cli.console import run
-from entrypoints.server.background import generating
+from entrypoints.server.background import generating, in_time, supervised
 from entrypoints.server.metrics_server import serve_metrics
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
+
+STOP_SECONDS: Final = 5.0
 
 
 @click.command()
@@ -38,7 +39,10 @@ async def _work(container: "Container", at_once: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    crew = [asyncio.create_task(generating(container.run_next_generation())) for _ in range(at_once)]
+    crew = [
+        asyncio.create_task(supervised("generating", lambda: generating(container.run_next_generation())))
+        for _ in range(at_once)
+    ]
     try:
         click.echo(f"Working on generations, {at_once} at once (stop with Ctrl-C)")
         stopped = asyncio.create_task(stop.wait())
@@ -47,8 +51,6 @@ async def _work(container: "Container", at_once: int) -> None:
     finally:
         for task in crew:
             task.cancel()
-        for task in crew:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await container.try_on_engine().close()
-        await container.processor().close()
+        await in_time("background", STOP_SECONDS, asyncio.gather(*crew, return_exceptions=True))
+        await in_time("engine", STOP_SECONDS, container.try_on_engine().close())
+        await in_time("photo workers", STOP_SECONDS, container.processor().close())

@@ -1,9 +1,9 @@
 """The Litestar application: routes, what is injected into them, and what runs beside them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -19,9 +19,14 @@ from entrypoints.http.playground_page import playground_router
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.http.upload_tickets import CrossOrigin
-from entrypoints.server.background import generating, purging
+from entrypoints.server.background import generating, in_time, purging, supervised
 from entrypoints.server.watching import Watch
 from entrypoints.wiring.container import Container
+
+BACKGROUND_SECONDS: Final = 3.0
+PHOTO_SECONDS: Final = 12.0
+CLOSE_SECONDS: Final = 2.0
+"""How long each part may take to end; together less than the process is given (`SHUTDOWN_SECONDS`)."""
 
 
 def create_app(container: Container) -> Litestar:
@@ -94,19 +99,25 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
             database_clock=container.database_clock(),
             accounts=container.account_meter(),
         )
+        tasks = [asyncio.create_task(supervised(name, task)) for name, task in _background(container, service, watch)]
         try:
-            async with asyncio.TaskGroup() as background:
-                settings = service.settings
-                crew = [generating(container.run_next_generation()) for _ in range(settings.generations_at_once)]
-                work = (purging(container.purge_overdue(), settings), watch.keep(), *crew)
-                tasks = [background.create_task(task) for task in work]
-                yield
-                for task in tasks:
-                    task.cancel()
+            yield
         finally:
-            await container.try_on_engine().close()
-            await processor.close()
-            await container.engine().dispose()
-            await asyncio.to_thread(container.telemetry().close)
+            for task in tasks:
+                task.cancel()
+            await in_time("background", BACKGROUND_SECONDS, asyncio.gather(*tasks, return_exceptions=True))
+            await in_time("engine", CLOSE_SECONDS, container.try_on_engine().close())
+            await in_time("photo workers", PHOTO_SECONDS, processor.close())
+            await in_time("database", CLOSE_SECONDS, container.engine().dispose())
+            await in_time("telemetry", CLOSE_SECONDS, asyncio.to_thread(container.telemetry().close))
 
     return lifespan
+
+
+def _background(
+    container: Container, service: Service, watch: Watch
+) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+    yield "purging", lambda: purging(container.purge_overdue(), service.settings)
+    yield "watching", watch.keep
+    for _ in range(service.settings.generations_at_once):
+        yield "generating", lambda: generating(container.run_next_generation())

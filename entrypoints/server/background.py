@@ -3,6 +3,7 @@
 import asyncio
 import time
 import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Final
 
@@ -19,6 +20,40 @@ LONGEST_PAUSE: Final = 5 * 60
 LOOK_EVERY_SECONDS: Final = 1.0
 """How often an idle worker asks for generations: one indexed look; clients poll every two seconds."""
 LONGEST_GENERATION_PAUSE: Final = 30.0
+
+
+FIRST_RESTART_SECONDS: Final = 1.0
+LONGEST_RESTART_SECONDS: Final = 60.0
+
+
+async def supervised(name: str, task: Callable[[], Awaitable[None]]) -> None:
+    """Never ends: what a task raises, or its end, is logged; after a pause that doubles up to a minute it goes on."""
+    pause = FIRST_RESTART_SECONDS
+    while True:
+        began = time.monotonic()
+        try:
+            await task()
+        except Exception as error:
+            log.error("background_task_failed", task=name, **_told(error), next_in_seconds=pause)  # noqa: TRY400
+        if time.monotonic() - began > LONGEST_RESTART_SECONDS:
+            pause = FIRST_RESTART_SECONDS
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_RESTART_SECONDS)
+
+
+async def in_time(name: str, seconds: float, ending: Awaitable[object]) -> None:
+    """Let something end, but not for ever: whatever is down, a process that is told to stop stops."""
+    try:
+        async with asyncio.timeout(seconds):
+            await ending
+    except Exception as error:
+        log.error("not_ended_cleanly", part=name, **_told(error))  # noqa: TRY400 - its text may quote a client
+
+
+def _told(error: BaseException) -> dict[str, object]:
+    """Type and place; the text may quote what a client sent."""
+    places = [f"{place.name}:{place.lineno}" for place in traceback.extract_tb(error.__traceback__)[-8:]]
+    return {"error_type": type(error).__name__, "where": places}
 
 
 async def purging(purge_overdue: PurgeOverdue, settings: Settings) -> None:
@@ -52,9 +87,8 @@ async def generating(run_next: RunNextGeneration) -> None:
             pause = min(pause * 2, LONGEST_GENERATION_PAUSE)
             log.warning("generations_paused", code=Overloaded.code, next_in_seconds=pause)
         except Exception as error:
-            # A bug: the generation has failed, the next one may be fine. The text may quote what a client sent.
-            places = [f"{place.name}:{place.lineno}" for place in traceback.extract_tb(error.__traceback__)[-8:]]
-            log.error("unhandled_error", error_type=type(error).__name__, where=places)  # noqa: TRY400 - see above
+            # A bug: the generation has failed, the next one may be fine.
+            log.error("unhandled_error", **_told(error))  # noqa: TRY400 - its text may quote what a client sent
         else:
             pause = LOOK_EVERY_SECONDS
             if outcome is not None:

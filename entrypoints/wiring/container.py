@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.rate_limit.database import SqlRateLimiter
 from adapters.rate_limit.in_process import InMemoryRateLimiter
+from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
@@ -53,7 +54,8 @@ from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
-from entrypoints.wiring.memory import body_memory
+from entrypoints.http.admission import BodyMemory
+from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.signing_key import signing_key
@@ -84,6 +86,13 @@ def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: 
     if settings.serves_alone:
         return InMemoryRateLimiter()
     return SqlRateLimiter(engine(), clock)
+
+
+def _body_memory(settings: Settings) -> BodyMemory:
+    """The share of one server process; three of the largest files may come in one form of a try-on."""
+    given = settings.upload_memory_mb
+    total_bytes = given * 1024 * 1024 if given is not None else system.usable_memory_bytes() // 4
+    return BodyMemory(settings.share(total_bytes), 3 * settings.max_file_bytes + FRAMING_BYTES)
 
 
 def _photo_turns(photo_workers: SandboxedPhotoProcessor) -> FairTurns:
@@ -155,7 +164,7 @@ class Container(DeclarativeContainer):
     keep_picture = providers.Factory(KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
     photo_turns = providers.Singleton(_photo_turns, photo_workers)
     check_photo = providers.Factory(CheckPhoto, processor=processor, turns=photo_turns)
-    body_memory = providers.Singleton(body_memory, settings)
+    body_memory = providers.Singleton(_body_memory, settings)
     upload_photo = providers.Factory(
         UploadPhoto,
         check_photo=check_photo,

@@ -290,6 +290,37 @@ class TryOnRepositoriesContract:
         }
         assert await claim(work, "lea_4") is None
 
+    async def test_one_of_anothers_comes_before_a_crowd_that_waited_longer(self, work: UnitOfWork) -> None:
+        """With one worker as with many: fewest running first, then who was not served for longest."""
+        crowd = [a_generation(f"gen_{n}", created_at=NOON - timedelta(minutes=n)) for n in range(1, 9)]
+        await given(work, *crowd, replace(a_generation("gen_other"), account_id=OTHER))
+        first, second = await claimed(work, "lea_1"), await claimed(work, "lea_2")
+        assert (first.generation_id, second.generation_id) == ("gen_8", "gen_other")
+
+    async def test_with_one_worker_accounts_take_turns(self, work: UnitOfWork) -> None:
+        mine = [a_generation(f"gen_{n}", created_at=NOON - timedelta(minutes=9 - n)) for n in range(4)]
+        theirs = [replace(a_generation(f"gen_o{n}"), account_id=OTHER) for n in range(2)]
+        await given(work, *mine, *theirs)
+        turns = []
+        for second in range(6):
+            now = NOON + timedelta(seconds=second)
+            generation = await claimed(work, f"lea_{second}", now)
+            turns.append(generation.account_id)
+            async with work.begin() as repositories:
+                await repositories.generations.complete(generation, ImageId("img_r"), now)
+        assert turns == [ACME, OTHER, ACME, OTHER, ACME, ACME]
+
+    async def test_a_heartbeat_keeps_a_lease_and_cannot_bring_back_a_lost_one(self, work: UnitOfWork) -> None:
+        await given(work, a_generation())
+        alive = await claimed(work, "lea_1")
+        async with work.begin() as repositories:
+            assert await repositories.generations.renew(alive, LEASE_ENDS + timedelta(seconds=30))
+        assert await claim(work, "lea_2", LEASE_ENDS) is None
+        taken_over = await claimed(work, "lea_3", LEASE_ENDS + timedelta(seconds=30))
+        assert taken_over.generation_id == alive.generation_id
+        async with work.begin() as repositories:
+            assert not await repositories.generations.renew(alive, LEASE_ENDS + timedelta(hours=1))
+
     async def test_many_claims_at_once_never_get_the_same(self, work: UnitOfWork) -> None:
         await given(work, *(a_generation(f"gen_{number}") for number in range(8)))
         claims = await asyncio.gather(*(claim(work, f"lea_{number}") for number in range(12)))
