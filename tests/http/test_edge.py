@@ -203,7 +203,6 @@ def test_no_cache_keeps_an_answer_and_no_browser_guesses_its_type(service: Servi
     ):
         assert answer.headers["cache-control"] == "no-store", answer.url
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "access-control-allow-origin" not in answer.headers
 
 
 def test_a_page_may_read_what_a_link_shows_and_why_it_shows_nothing(service: Service) -> None:
