@@ -1,14 +1,33 @@
 """Authentication: the account that an API key, or a pass of the page, opens."""
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 
 from application.page_pass import PagePass
 from application.ports.rows import UnitOfWork
-from domain.account import Account, PresentedKey, digest_of_key
-from domain.errors import InvalidApiKey, MissingApiKey
+from application.ports.system import Clock
+from application.request_trace import note
+from domain.account import Account, ApiKey, KeyScope, PresentedKey, digest_of_key
+from domain.errors import Forbidden, InvalidApiKey, MissingApiKey, Overloaded
 
 DEFAULT_ACCOUNT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request may do, and whose it is. `key` is None for the key of the settings and for a pass of the page."""
+
+    account: Account
+    key: ApiKey | None = None
+
+    def expect(self, scope: KeyScope | None) -> None:
+        """Raises: Forbidden. A call without a scope is for keys that may do everything."""
+        if self.key is None or scope in self.key.scopes:
+            return
+        missing = set(KeyScope) - self.key.scopes
+        if scope is not None or missing:
+            raise Forbidden(scope or min(missing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,28 +37,41 @@ class Authenticate:
     """
 
     work: UnitOfWork
+    clock: Clock
     dev_key_digest: bytes | None
     page_pass: PagePass | None
 
-    async def execute(self, api_key: str | None) -> Account:
-        """Raises: MissingApiKey; InvalidApiKey: unknown, revoked, or of an inactive account; Overloaded."""
+    async def execute(self, api_key: str | None) -> Access:
+        """Raises: MissingApiKey; InvalidApiKey: unknown, revoked, over, or of an inactive account; Overloaded."""
         if not api_key:
             raise MissingApiKey
-        account = await self._account_of(api_key)
-        if account is None or not account.is_active:
+        access = await self._access(api_key)
+        if access is None or not access.account.is_active:
             raise InvalidApiKey
-        return account
+        if access.key is not None:
+            await self._note_use(access.key)
+        return access
 
-    async def _account_of(self, api_key: str) -> Account | None:
+    async def _access(self, api_key: str) -> Access | None:
         async with self.work.read() as repositories:
             if self._opens_the_default_account(api_key):
-                return await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
+                default = await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
+                return Access(default) if default else None
             presented = PresentedKey.parse(api_key)
             found = await repositories.accounts.find_key(presented.key_id) if presented else None
         if presented is None or found is None:
             return None
         key, account = found
-        return account if key.admits(presented) else None
+        note(key_id=key.key_id)  # of a refusal too: whoever rotates keys has to see which one is still in use
+        return Access(account, key) if key.admits(presented, self.clock.now()) else None
+
+    async def _note_use(self, key: ApiKey) -> None:
+        now = self.clock.now()
+        if key.is_use_noted(now):
+            return
+        with suppress(Overloaded):  # what was asked for matters more than a note
+            async with self.work.begin() as repositories:
+                await repositories.accounts.note_use_of_key(key, now)
 
     def _opens_the_default_account(self, api_key: str) -> bool:
         is_dev_key = self.dev_key_digest and hmac.compare_digest(self.dev_key_digest, digest_of_key(api_key))

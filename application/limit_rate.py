@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from application.ports.system import RateBucket, RateLimiter
-from domain.account import Account
+from domain.account import Account, ApiKey
 from domain.rate_limit import Allowance, RateLimit
 
 POLLS_PER_REQUEST = 30
@@ -16,6 +16,12 @@ class LimitRate:
 
     limiter: RateLimiter
     requests_per_minute: int
+
+    async def of_key(self, key: ApiKey | None) -> Allowance | None:
+        """Returns: None when the key has no limit of its own. Raises: Overloaded."""
+        if key is None or key.requests_per_minute is None:
+            return None
+        return await self.limiter.take(key.account_id, f"key:{key.key_id}"[:20], RateLimit(key.requests_per_minute))
 
     async def execute(self, account: Account, bucket: RateBucket) -> Allowance | None:
         """Returns: None when the account has no limit. Raises: Overloaded."""

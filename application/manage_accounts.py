@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.purge import TAKE_OVER_AFTER, FinishDeletion
-from domain.account import Account, AccountId, ApiKey, KeyId, PresentedKey
+from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey
 from domain.errors import AccountExists, AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
 
@@ -121,6 +122,18 @@ class SetCredits:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """What a new key may do, for how long and how often; by default everything, until it is revoked."""
+
+    scopes: frozenset[KeyScope] = EVERY_SCOPE
+    lifetime: timedelta | None = None
+    requests_per_minute: int | None = None
+
+
+ALL_OF_IT = KeyGrant()
+
+
+@dataclass(frozen=True, slots=True)
 class CreateKey:
     """An account may have any number of keys, so that they can be rotated without an outage."""
 
@@ -128,25 +141,56 @@ class CreateKey:
     clock: Clock
     random: RandomSource
 
-    async def execute(self, account_name: str, label: str) -> NewKey:
+    async def execute(self, account_name: str, label: str, *, grant: KeyGrant = ALL_OF_IT) -> NewKey:
         """Raises: AccountNotFound, Overloaded."""
-        secret = self.random.api_key()
-        presented = PresentedKey.parse(secret)
-        if presented is None:
-            raise ValueError("the random source made something that is not a key")
         async with self.work.begin() as repositories:
             account = await repositories.accounts.find_by_name(account_name)
             if account is None:
                 raise AccountNotFound(account_name)
-            key = ApiKey(
-                key_id=presented.key_id,
-                account_id=account.account_id,
-                digest=presented.digest,
-                label=label,
-                created_at=self.clock.now(),
-            )
-            await repositories.accounts.add_key(key)
+            made = self.new(account.account_id, label, grant)
+            await repositories.accounts.add_key(made.key)
+        return made
+
+    def new(self, account_id: AccountId, label: str, grant: KeyGrant) -> NewKey:
+        """One that is not kept yet."""
+        secret = self.random.api_key()
+        presented = PresentedKey.parse(secret)
+        if presented is None:
+            raise ValueError("the random source made something that is not a key")
+        now = self.clock.now()
+        key = ApiKey(
+            key_id=presented.key_id,
+            account_id=account_id,
+            digest=presented.digest,
+            label=label,
+            created_at=now,
+            scopes=grant.scopes,
+            expires_at=now + grant.lifetime if grant.lifetime else None,
+            requests_per_minute=grant.requests_per_minute,
+        )
         return NewKey(key, secret)
+
+
+@dataclass(frozen=True, slots=True)
+class RotateKey:
+    """A new key that may do what the old one may, for as long; both work until the old one ends."""
+
+    create: CreateKey
+
+    async def execute(self, key_id: KeyId, overlap: timedelta) -> NewKey:
+        """Raises: KeyNotFound: unknown or revoked; Overloaded."""
+        async with self.create.work.begin() as repositories:
+            found = await repositories.accounts.find_key(key_id)
+            if found is None or found[0].revoked_at is not None:
+                raise KeyNotFound(key_id)
+            old, account = found
+            lifetime = old.expires_at - old.created_at if old.expires_at else None
+            made = self.create.new(
+                account.account_id, old.label, KeyGrant(old.scopes, lifetime, old.requests_per_minute)
+            )
+            await repositories.accounts.add_key(made.key)
+            await repositories.accounts.save_key(old.ending(self.create.clock.now() + overlap))
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class UploadTickets:
             if account is not None:
                 return account, self.dev_key_digest
         found = await repositories.accounts.find_key(key_id)
-        if found is None or found[0].revoked_at is not None:
+        if found is None or found[0].is_over(self.clock.now()):
             raise InvalidTicket
         return found[1], found[0].digest
 

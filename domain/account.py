@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import NewType, Self
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, NewType, Self
 
 from domain.retention import RetentionPolicy
 
@@ -60,9 +61,27 @@ def digest_of_key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+class KeyScope(StrEnum):
+    """What a key may do. `erase` is all that takes images away; `try-on` reads what it has started."""
+
+    UPLOAD = "upload"
+    READ = "read"
+    TRY_ON = "try-on"
+    ERASE = "erase"
+    TICKETS = "tickets"
+
+
+EVERY_SCOPE = frozenset(KeyScope)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is kept of an API key: a name to revoke it by and a digest to know it again; never the key itself."""
+    """What is kept of an API key: a name to revoke it by and a digest to know it again; never the key itself.
+
+    `last_used_at` is right to an hour. `requests_per_minute`: a limit of its own within the account's.
+    """
+
+    USE_IS_NOTED_EVERY: ClassVar = timedelta(hours=1)
 
     key_id: KeyId
     account_id: AccountId
@@ -70,10 +89,25 @@ class ApiKey:
     label: str
     created_at: datetime
     revoked_at: datetime | None = None
+    scopes: frozenset[KeyScope] = EVERY_SCOPE
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    requests_per_minute: int | None = None
 
-    def admits(self, presented: PresentedKey) -> bool:
+    def admits(self, presented: PresentedKey, now: datetime) -> bool:
         """Compared in constant time, so that the answer's delay tells nothing about the digest."""
-        return hmac.compare_digest(self.digest, presented.digest) and self.revoked_at is None
+        return hmac.compare_digest(self.digest, presented.digest) and not self.is_over(now)
+
+    def is_over(self, now: datetime) -> bool:
+        return self.revoked_at is not None or (self.expires_at is not None and now >= self.expires_at)
+
+    def is_use_noted(self, now: datetime) -> bool:
+        """Whether it was noted lately that the key is in use."""
+        return self.last_used_at is not None and now - self.last_used_at < self.USE_IS_NOTED_EVERY
+
+    def ending(self, at: datetime) -> Self:
+        """Expires then, if not earlier."""
+        return replace(self, expires_at=min(at, self.expires_at or at))
 
     def revoked(self, at: datetime) -> Self:
         return self if self.revoked_at is not None else replace(self, revoked_at=at)

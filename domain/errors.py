@@ -211,6 +211,15 @@ class RateLimited(DomainError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Forbidden(DomainError):
+    """The key's scopes do not cover this call."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f'This API key may not do this: its scopes lack "{scope}". Use another key.')
+
+
 class QuotaExceeded(DomainError):
     """As many live images as the account may have. Trying again does not help; deleting some, or waiting, does."""
 

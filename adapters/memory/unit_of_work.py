@@ -283,7 +283,11 @@ class InMemoryAccountRepository:
         return tuple(sorted(mine, key=lambda key: key.created_at))
 
     async def save_key(self, key: ApiKey) -> None:
-        self._tables.keys[key.key_id] = key
+        kept = self._tables.keys[key.key_id]
+        self._tables.keys[key.key_id] = replace(kept, revoked_at=key.revoked_at, expires_at=key.expires_at)
+
+    async def note_use_of_key(self, key: ApiKey, now: datetime) -> None:
+        self._tables.keys[key.key_id] = replace(self._tables.keys[key.key_id], last_used_at=now)
 
 
 class InMemoryErasureRepository:

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.tables import rate_buckets
-from application.ports.system import Clock, RateBucket
+from application.ports.system import Clock
 from domain.account import AccountId
 from domain.rate_limit import Allowance, RateLimit, microseconds
 
@@ -23,11 +23,11 @@ class SqlRateLimiter:
         self._clock = clock
         self._insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
 
-    async def take(self, account_id: AccountId, bucket: RateBucket, limit: RateLimit) -> Allowance:
+    async def take(self, account_id: AccountId, bucket: str, limit: RateLimit) -> Allowance:
         now = microseconds(self._clock.now())
         stored = rate_buckets.c.full_at_us
         begun = self._insert(rate_buckets).values(
-            account_id=account_id, bucket=bucket.value, full_at_us=limit.after(0, now)
+            account_id=account_id, bucket=str(bucket), full_at_us=limit.after(0, now)
         )
         moved_on = case((stored > now, stored), else_=now) + limit.cost_us
         take_one = begun.on_conflict_do_update(
@@ -42,6 +42,6 @@ class SqlRateLimiter:
                     return limit.allowance(full_at, now, is_granted=True)
                 # Nothing was written: the row is there and too far ahead.
                 full_at = await connection.scalar(
-                    select(stored).where(rate_buckets.c.account_id == account_id, rate_buckets.c.bucket == bucket.value)
+                    select(stored).where(rate_buckets.c.account_id == account_id, rate_buckets.c.bucket == str(bucket))
                 )
                 return limit.allowance(int(full_at or now), now, is_granted=False)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from application.ports.system import RateBucket
 from domain.account import AccountId
 from domain.rate_limit import Allowance, RateLimit
 
@@ -16,9 +15,9 @@ class InMemoryRateLimiter:
 
     def __init__(self, now_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000) -> None:
         self._now_us = now_us
-        self._full_at: dict[tuple[AccountId, RateBucket], int] = {}
+        self._full_at: dict[tuple[AccountId, str], int] = {}
 
-    async def take(self, account_id: AccountId, bucket: RateBucket, limit: RateLimit) -> Allowance:
+    async def take(self, account_id: AccountId, bucket: str, limit: RateLimit) -> Allowance:
         now = self._now_us()
         full_at = self._full_at.get((account_id, bucket), 0)
         if not limit.admits(full_at, now):

@@ -1,5 +1,7 @@
 """Accounts and API keys as rows."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select, update
@@ -8,18 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, api_keys
 from application.ports.rows import Credits
-from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope
 from domain.errors import AccountExists, InsufficientCredits
 from domain.retention import RetentionPolicy
 
 FIND_KEY = (
     select(
         accounts,
-        api_keys.c.id.label("key_id"),
-        api_keys.c.digest,
-        api_keys.c.label.label("key_label"),
-        api_keys.c.created_at.label("key_created_at"),
-        api_keys.c.revoked_at,
+        *(column.label(f"key_{column.name}") for column in api_keys.c),
     )
     .join(api_keys, api_keys.c.account_id == accounts.c.id)
     .where(api_keys.c.id == bindparam("key"))
@@ -103,6 +101,10 @@ class SqlAccountRepository:
                 label=key.label,
                 created_at=key.created_at,
                 revoked_at=key.revoked_at,
+                scopes=None if key.scopes == EVERY_SCOPE else " ".join(sorted(key.scopes)),
+                expires_at=key.expires_at,
+                last_used_at=key.last_used_at,
+                requests_per_minute=key.requests_per_minute,
             )
         )
 
@@ -110,35 +112,27 @@ class SqlAccountRepository:
         row = (await self._connection.execute(FIND_KEY, {"key": key_id})).one_or_none()
         if row is None:
             return None
-        key = ApiKey(
-            key_id=row.key_id,
-            account_id=row.id,
-            digest=row.digest,
-            label=row.key_label,
-            created_at=row.key_created_at,
-            revoked_at=row.revoked_at,
-        )
-        return key, _account(row)
+        key = {column.name: row._mapping[f"key_{column.name}"] for column in api_keys.c}
+        return _key(key), _account(row)
 
     async def list_keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]:
         query = select(api_keys).order_by(api_keys.c.created_at)
         if account_id is not None:
             query = query.where(api_keys.c.account_id == account_id)
-        return tuple(
-            ApiKey(
-                key_id=row.id,
-                account_id=row.account_id,
-                digest=row.digest,
-                label=row.label,
-                created_at=row.created_at,
-                revoked_at=row.revoked_at,
-            )
-            for row in await self._connection.execute(query)
-        )
+        return tuple(_key(row) for row in (await self._connection.execute(query)).mappings())
 
     async def save_key(self, key: ApiKey) -> None:
         await self._connection.execute(
-            update(api_keys).where(api_keys.c.id == key.key_id).values(revoked_at=key.revoked_at)
+            update(api_keys)
+            .where(api_keys.c.id == key.key_id)
+            .values(revoked_at=key.revoked_at, expires_at=key.expires_at)
+        )
+
+    async def note_use_of_key(self, key: ApiKey, now: datetime) -> None:
+        noted = api_keys.c.last_used_at
+        unchanged = noted.is_(None) if key.last_used_at is None else noted == key.last_used_at
+        await self._connection.execute(
+            update(api_keys).where(api_keys.c.id == key.key_id, unchanged).values(last_used_at=now)
         )
 
 
@@ -153,4 +147,19 @@ def _account(row: Any) -> Account:
         requests_per_minute=row.requests_per_minute,
         max_live_images=row.max_live_images,
         credits=row.credits,
+    )
+
+
+def _key(row: Mapping[Any, Any]) -> ApiKey:
+    return ApiKey(
+        key_id=row["id"],
+        account_id=row["account_id"],
+        digest=row["digest"],
+        label=row["label"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+        scopes=EVERY_SCOPE if row["scopes"] is None else frozenset(map(KeyScope, row["scopes"].split())),
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+        requests_per_minute=row["requests_per_minute"],
     )

@@ -68,6 +68,10 @@ api_keys = Table(
     Column("label", String(100), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("scopes", String(100)),  # separated by spaces; without a value: all
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("requests_per_minute", Integer),  # without a value: only the account's
 )
 
 images = Table(

@@ -215,7 +215,11 @@ class AccountRepository(Protocol):
     async def list_keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]: ...
 
     async def save_key(self, key: ApiKey) -> None:
-        """Keep a changed `revoked_at`."""
+        """Keep a changed `revoked_at` or `expires_at`."""
+        ...
+
+    async def note_use_of_key(self, key: ApiKey, now: datetime) -> None:
+        """Keep that it was used now, unless that was kept since `key` was read."""
         ...
 
 

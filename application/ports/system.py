@@ -52,6 +52,9 @@ class RateBucket(StrEnum):
 class RateLimiter(Protocol):
     """Counts requests exactly, however many processes ask at once for the same account."""
 
-    async def take(self, account_id: AccountId, bucket: RateBucket, limit: RateLimit) -> Allowance:
-        """Count one request unless it is one too many; one that is refused costs nothing. Raises: Overloaded."""
+    async def take(self, account_id: AccountId, bucket: str, limit: RateLimit) -> Allowance:
+        """Count one request unless it is one too many; one that is refused costs nothing.
+
+        bucket: a `RateBucket`, or a name of at most 20 characters. Raises: Overloaded.
+        """
         ...

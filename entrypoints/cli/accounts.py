@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from domain.account import Account, ApiKey, KeyId
-from domain.errors import AccountNotFound, KeyNotFound
+from domain.account import Account
+from domain.errors import AccountNotFound
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import EXIT_UNAVAILABLE, as_json, confirm, confirmed, run, show, show_one
 
@@ -186,61 +186,6 @@ def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> No
         raise SystemExit(EXIT_UNAVAILABLE)
 
 
-@click.group()
-def keys() -> None:
-    """API keys, which open accounts."""
-
-
-@keys.command("create")
-@click.option("--account", default="default", show_default=True, help="Name of the account.")
-@click.option("--label", default="", help="What the key is for.")
-@as_json
-def create_key(account: str, label: str, json_output: bool) -> None:
-    """Create a key and print it; it is not kept and cannot be shown again.
-
-    \b
-    Example: tryon-images keys create --account acme --label "kiosk 7"
-    """
-    made = run(lambda container: container.create_key().execute(account, label))
-    show_one({"key": made.secret, **_key(made.key)}, json_output=json_output)
-
-
-@keys.command("list")
-@click.option("--account", help="Only this account's keys.")
-@as_json
-def list_keys(account: str | None, json_output: bool) -> None:
-    """List keys by their ids; the keys themselves are not kept."""
-
-    async def find(container: "Container") -> tuple[ApiKey, ...]:
-        listing = container.list_accounts()
-        by_name = {found.name: found.account_id for found in await listing.accounts()}
-        if account is not None and account not in by_name:
-            raise AccountNotFound(account)
-        keys: tuple[ApiKey, ...] = await listing.keys(by_name[account] if account else None)
-        return keys
-
-    show([_key(key) for key in run(find)], json_output=json_output, empty="There are no keys yet.")
-
-
-@keys.command("revoke")
-@click.argument("key_id")
-@confirmed
-@click.option("--dry-run", is_flag=True, help="Only show the key that would be refused.")
-@as_json
-def revoke_key(key_id: str, yes: bool, dry_run: bool, json_output: bool) -> None:
-    """Refuse the key with the id KEY_ID from now on.
-
-    \b
-    Example: tryon-images keys revoke 3f9a1c20b7de --yes
-    """
-    key = run(lambda container: _the_key(container, KeyId(key_id)))
-    if dry_run:
-        show_one(_key(key), json_output=json_output)
-        return
-    confirm(f"Revoke {key_id}? Clients that use it will be refused at once.", yes=yes)
-    show_one(_key(run(lambda container: container.revoke_key().execute(KeyId(key_id)))), json_output=json_output)
-
-
 def _limit(wanted: int | str | None, current: int | None) -> int | None:
     if wanted is None:
         return current
@@ -249,13 +194,6 @@ def _limit(wanted: int | str | None, current: int | None) -> int | None:
 
 def _change(name: str, change: Callable[[Account], Account], *, json_output: bool) -> None:
     show_one(_account(run(lambda container: container.change_account().execute(name, change))), json_output=json_output)
-
-
-async def _the_key(container: "Container", key_id: KeyId) -> ApiKey:
-    found = [key for key in await container.list_accounts().keys(None) if key.key_id == key_id]
-    if not found:
-        raise KeyNotFound(key_id)
-    return found[0]
 
 
 async def _count_live_keys(container: "Container", name: str) -> int:
@@ -276,14 +214,4 @@ def _account(account: Account) -> dict[str, Any]:
         "maxLiveImages": account.max_live_images,
         "credits": account.credits,
         "createdAt": account.created_at,
-    }
-
-
-def _key(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.key_id,
-        "account": key.account_id,
-        "label": key.label,
-        "createdAt": key.created_at,
-        "revokedAt": key.revoked_at,
     }

@@ -2,7 +2,7 @@
 
 import click
 
-from entrypoints.cli.accounts import accounts, keys
+from entrypoints.cli.accounts import accounts
 from entrypoints.cli.audit import audit
 from entrypoints.cli.completion import completion
 from entrypoints.cli.config import config
@@ -11,6 +11,7 @@ from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
+from entrypoints.cli.keys import keys
 from entrypoints.cli.models import models
 from entrypoints.cli.observability import observability
 from entrypoints.cli.reconcile import reconcile

@@ -7,12 +7,12 @@ from typing import Any, Final, TypeAlias
 from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from application.authenticate import Authenticate
+from application.authenticate import Access, Authenticate
 from application.limit_rate import LimitRate
 from application.ports.system import RateBucket
 from application.request_trace import note
 from application.upload_tickets import UploadTickets
-from domain.account import Account
+from domain.account import Account, KeyScope
 from domain.errors import MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
 
@@ -20,6 +20,27 @@ RequestWithKey: TypeAlias = Request[Account, Any, Any]
 API_KEY_HEADER: Final = "x-api-key"
 RATE_BUCKET: Final = "rate_bucket"
 """In a route's `opt`: which bucket its requests come out of."""
+KEY_BUCKET: Final = "key"
+SCOPE_OF: Final = {
+    "uploadImage": KeyScope.UPLOAD,
+    "checkImage": KeyScope.UPLOAD,
+    "getImage": KeyScope.READ,
+    "deleteImage": KeyScope.ERASE,
+    "erase": KeyScope.ERASE,
+    "eraseCustomer": KeyScope.ERASE,
+    "getErasure": KeyScope.ERASE,
+    "createUploadTicket": KeyScope.TICKETS,
+    "startTryOn": KeyScope.TRY_ON,
+    "tryOn": KeyScope.TRY_ON,
+    "getGeneration": KeyScope.TRY_ON,
+    "listGenerations": KeyScope.TRY_ON,
+    "registerProduct": KeyScope.TRY_ON,
+    "getProduct": KeyScope.TRY_ON,
+    "listProducts": KeyScope.TRY_ON,
+    "deleteProduct": KeyScope.TRY_ON,
+    "getCredits": KeyScope.READ,
+}
+"""By operation. One that is not here is for keys that may do everything."""
 
 
 TAKES_TICKETS: Final = "takes_tickets"
@@ -46,28 +67,35 @@ def key_check(
 
         return checked
 
-    async def account_of(scope: Scope) -> Account:
-        """A key with a scope of its own would be held to the route's `opt` here, too."""
+    async def access_of(scope: Scope) -> Access:
         key, authorization = _sent(scope, API_KEY_HEADER), _sent(scope, "authorization")
         takes_tickets = scope["route_handler"].opt.get(TAKES_TICKETS, False)
         if not key and takes_tickets and authorization and authorization.startswith(BEARER):
             account, scope["state"][TICKET] = await tickets.open(authorization.removeprefix("Bearer "))
-            return account
+            return Access(account)
         if not key:
             raise MissingApiKey(is_in_authorization=authorization is not None)
         return await authenticate.execute(key)
 
     async def admit(scope: Scope) -> None:
-        account = scope["user"] = await account_of(scope)
-        note(account_id=account.account_id)
-        bucket = scope["route_handler"].opt.get(RATE_BUCKET, RateBucket.REQUESTS)
-        allowance = await limit_rate.execute(account, bucket)
-        if allowance is not None:
-            scope["state"]["rate"] = (bucket, allowance)
-            if not allowance.is_granted:
-                raise RateLimited(allowance.limit.requests, _seconds(allowance.next_after.total_seconds()))
+        access, handler = await access_of(scope), scope["route_handler"]
+        scope["user"] = access.account
+        note(account_id=access.account.account_id)
+        access.expect(SCOPE_OF.get(str(getattr(handler, "operation_id", ""))))
+        _count(scope, KEY_BUCKET, await limit_rate.of_key(access.key))
+        bucket = handler.opt.get(RATE_BUCKET, RateBucket.REQUESTS)
+        _count(scope, bucket, await limit_rate.execute(access.account, bucket))
 
     return around
+
+
+def _count(scope: Scope, bucket: str, allowance: Allowance | None) -> None:
+    """Raises: RateLimited. What is answered about rates is the last that was counted."""
+    if allowance is None:
+        return
+    scope["state"]["rate"] = (bucket, allowance)
+    if not allowance.is_granted:
+        raise RateLimited(allowance.limit.requests, _seconds(allowance.next_after.total_seconds()))
 
 
 def _sent(scope: Scope, name: str) -> str | None:
@@ -83,12 +111,12 @@ def rate_headers(scope: Scope) -> Iterator[tuple[bytes, bytes]]:
         yield b"ratelimit", _state(bucket, allowance).encode()
 
 
-def _policy(bucket: RateBucket, allowance: Allowance) -> str:
+def _policy(bucket: str, allowance: Allowance) -> str:
     """q: requests in a window of w seconds."""
     return f'"{bucket}";q={allowance.limit.requests};w={_seconds(allowance.limit.window.total_seconds())}'
 
 
-def _state(bucket: RateBucket, allowance: Allowance) -> str:
+def _state(bucket: str, allowance: Allowance) -> str:
     """r: requests that are left; t: seconds until all of them are there again."""
     return f'"{bucket}";r={allowance.remaining};t={_seconds(allowance.full_after.total_seconds())}'
 

@@ -37,6 +37,7 @@ from application.manage_accounts import (
     DeleteAccount,
     ListAccounts,
     RevokeKey,
+    RotateKey,
     SetCredits,
 )
 from application.page_pass import PagePass
@@ -254,6 +255,7 @@ class Container(DeclarativeContainer):
     page_pass = providers.Singleton(_page_pass, settings, clock)
     authenticate = providers.Factory(
         Authenticate,
+        clock=clock,
         work=work,
         dev_key_digest=providers.Callable(_dev_key_digest, settings),
         page_pass=page_pass,
@@ -266,6 +268,7 @@ class Container(DeclarativeContainer):
     delete_account = providers.Factory(DeleteAccount, work=work, finish=finish_deletion, clock=clock)
     set_credits = providers.Factory(SetCredits, work=work)
     create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
+    rotate_key = providers.Factory(RotateKey, create=create_key)
     revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
     list_accounts = providers.Factory(ListAccounts, work=work)
     storage_probe = providers.Singleton(RecentAnswer, objects.provided.check)

@@ -126,6 +126,32 @@ def test_a_label_is_shown_as_it_is_and_whole(shell: Shell) -> None:
         assert key["createdAt"] in shown
 
 
+def test_a_key_has_scopes_an_end_and_a_successor(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    options = ("--name", "kiosk-7", "--scope", "upload", "--scope", "read", "--expires", "90d")
+    made = shell.json("keys", "create", "--account", "acme", *options, "--requests-per-minute", "30")
+    assert (made["label"], made["scopes"], made["requestsPerMinute"]) == ("kiosk-7", "read upload", 30)
+    new = shell.json("keys", "rotate", made["id"], "--overlap", "12h")
+    assert (new["label"], new["scopes"], new["requestsPerMinute"]) == ("kiosk-7", "read upload", 30)
+    listed = {key["id"]: key for key in shell.json("keys", "list", "--account", "acme")}
+    assert listed[made["id"]]["expiresAt"] < listed[new["id"]]["expiresAt"]
+    assert listed[new["id"]]["lastUsedAt"] is None
+    assert shell.json("keys", "create", "--account", "acme")["scopes"] == "all"
+
+
+@pytest.mark.parametrize("wrong", [("--scope", "everything"), ("--expires", "soon"), ("--requests-per-minute", "0")])
+def test_a_key_that_cannot_be_is_refused(shell: Shell, wrong: tuple[str, str]) -> None:
+    assert shell("keys", "create", *wrong).exit_code == 2
+
+
+def test_only_a_living_key_is_rotated(shell: Shell) -> None:
+    shell("accounts", "create", "acme")
+    key_id = shell.json("keys", "create", "--account", "acme")["id"]
+    shell("keys", "revoke", key_id, "--yes")
+    for unknown in (key_id, "nothing"):
+        assert shell("keys", "rotate", unknown).exit_code == 1
+
+
 def test_an_account_is_deleted_with_its_keys(shell: Shell) -> None:
     shell("accounts", "create", "acme")
     shell("keys", "create", "--account", "acme")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from application.ports.rows import CustomerTraces, ImageToDelete, Overdue, PublishOutcome, UnitOfWork
-from domain.account import AccountId, ApiKey, KeyId
+from domain.account import AccountId, ApiKey, KeyId, KeyScope
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import AccountExists, IdempotencyKeyInUse
@@ -325,7 +325,16 @@ class UnitOfWorkContract:
             assert await repositories.erasures.marked_until(a_customer("somebody else")) is None
 
     async def test_a_key_is_found_with_its_account_and_can_be_revoked(self, work: UnitOfWork) -> None:
-        key = ApiKey(key_id=KeyId("abc"), account_id=ACME, digest=b"d" * 32, label="kiosk", created_at=NOON)
+        key = ApiKey(
+            key_id=KeyId("abc"),
+            account_id=ACME,
+            digest=b"d" * 32,
+            label="kiosk",
+            created_at=NOON,
+            scopes=frozenset({KeyScope.TRY_ON, KeyScope.UPLOAD}),
+            expires_at=A_WEEK_LATER,
+            requests_per_minute=9,
+        )
         async with work.begin() as repositories:
             await repositories.accounts.add_key(key)
         async with work.begin() as repositories:
@@ -335,6 +344,19 @@ class UnitOfWorkContract:
             assert await repositories.accounts.list_keys(ACME) == (replace(key, revoked_at=SOON),)
             assert await repositories.accounts.list_keys(OTHER) == ()
             assert await repositories.accounts.find_key(KeyId("unknown")) is None
+
+    async def test_the_use_of_a_key_is_noted_and_its_end_can_be_moved(self, work: UnitOfWork) -> None:
+        key = ApiKey(key_id=KeyId("abc"), account_id=ACME, digest=b"d" * 32, label="kiosk", created_at=NOON)
+        async with work.begin() as repositories:
+            await repositories.accounts.add_key(key)
+        async with work.begin() as repositories:
+            await repositories.accounts.note_use_of_key(key, SOON)
+        async with work.begin() as repositories:
+            await repositories.accounts.save_key(key.ending(A_WEEK_LATER))
+        async with work.read() as repositories:
+            assert await repositories.accounts.list_keys(ACME) == (
+                replace(key, last_used_at=SOON, expires_at=A_WEEK_LATER),
+            )
 
     async def test_a_name_belongs_to_one_account(self, work: UnitOfWork) -> None:
         async def add_a_second_acme() -> None:
