@@ -41,6 +41,8 @@ class EraseCustomer:
     clock: Clock
     random: RandomSource
     backup_retention: timedelta
+    longest_upload: timedelta
+    """From the look at its key to the reservation of its row: until then a tombstone has to stop it."""
 
     async def execute(self, customer: Customer) -> ErasureOutcome:
         """Raises: Overloaded: the database is down and nothing has happened yet."""
@@ -49,7 +51,13 @@ class EraseCustomer:
             await repositories.erasures.serialize(customer)
             epoch = await repositories.erasures.advance_epoch(customer.account_id)
             await repositories.erasures.add_tombstone(
-                Tombstone.of(customer, erasure_id=erasure_id, epoch=epoch, salt=self.random.salt(), now=now)
+                Tombstone.of(
+                    customer,
+                    erasure_id=erasure_id,
+                    epoch=epoch,
+                    salt=self.random.salt(),
+                    expires_at=now + self.longest_upload,
+                )
             )
             gone = Failure(ImageNotFound.code, str(ImageNotFound()))
             await repositories.generations.fail_customer(customer, gone, now)

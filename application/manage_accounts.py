@@ -52,7 +52,7 @@ class ChangeAccount:
     async def execute(self, name: str, change: Callable[[Account], Account]) -> Account:
         """Raises: AccountNotFound, Overloaded."""
         async with self.work.begin() as repositories:
-            account = await repositories.accounts.find_by_name(name)
+            account = await repositories.accounts.hold_by_name(name)
             if account is None:
                 raise AccountNotFound(name)
             changed = change(account)
@@ -85,7 +85,7 @@ class DeleteAccount:
         """Raises: AccountNotFound; Overloaded: the database is down; run it again."""
         now = self.clock.now()
         async with self.work.begin() as repositories:
-            account = await repositories.accounts.find_by_name(name)
+            account = await repositories.accounts.hold_by_name(name)
             if account is None:
                 raise AccountNotFound(name)
             await repositories.accounts.save(replace(account, is_active=False))

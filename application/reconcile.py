@@ -185,8 +185,14 @@ class Reconcile:
             images, accounts = await repositories.images.count(), await repositories.accounts.list()
         if not accounts:
             raise ReconcileRefused("The database has no accounts: is it the right one? Nothing was touched.")
-        if images and await anext(self.objects.names(), None) is None:
-            raise ReconcileRefused("The storage is empty and the database is not: is it mounted? Nothing was touched.")
+        if images and not await self._has_one_of_ours():
+            raise ReconcileRefused("The storage holds none of our images: is it mounted? Nothing was touched.")
+
+    async def _has_one_of_ours(self) -> bool:
+        async for name in self.objects.names():
+            if image_id_in(name):
+                return True
+        return False
 
 
 def _classes() -> list[tuple[str, RetentionPolicy]]:

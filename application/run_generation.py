@@ -182,7 +182,7 @@ class RunNextGeneration:
         return GenerationOutcome(generation.generation_id, GenerationStatus.FAILED, generation.attempts, final.code)
 
     async def _put_back(self, generation: Generation) -> None:
-        """This worker is told to stop: the next one need not wait for the lease to end."""
-        now = self.clock.now()
-        async with self.work.begin() as repositories:
-            await repositories.generations.try_again(generation, now, now)
+        """This worker is told to stop: the next one need not wait for the lease to end, which ends it in an outage."""
+        with suppress(Overloaded):
+            async with self.work.begin() as repositories:
+                await repositories.generations.hand_back(generation, self.clock.now())

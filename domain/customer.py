@@ -35,6 +35,11 @@ def is_external_id(text: str) -> bool:
     return 1 <= len(text) <= MAX_EXTERNAL_ID_CHARS and "\0" not in text
 
 
+def is_text(external_id: str) -> bool:
+    """Whether it holds neither control characters, as a line end that a shell left there, nor half characters."""
+    return not any(unicodedata.category(character) in {"Cc", "Cs"} for character in external_id)
+
+
 def external_id_problem(text: str) -> str | None:
     """What is wrong with an id that a client sends, for the client; None when nothing is.
 
@@ -43,7 +48,7 @@ def external_id_problem(text: str) -> str | None:
     """
     if not is_external_id(text):
         return f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+    if not is_text(text):
         return "must not hold control characters or half a character (a lone surrogate)"
     if not text.strip("/") or text in {".", ".."}:
         return 'must not be ".", ".." or made of slashes alone: no URL path can carry it'

@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from datetime import datetime
+from typing import Self
 
 from domain.account import AccountId
 from domain.customer import Customer
@@ -19,9 +19,6 @@ class Tombstone:
     id is still personal data (EDPB, February 2026), so it is swept and never part of the audit record.
     """
 
-    LIFETIME: ClassVar = timedelta(minutes=75)
-    """Longer than an upload ticket may live, an hour, and the request that it lets in after it."""
-
     erasure_id: ErasureId
     account_id: AccountId
     epoch: int
@@ -30,14 +27,14 @@ class Tombstone:
     expires_at: datetime
 
     @classmethod
-    def of(cls, customer: Customer, *, erasure_id: ErasureId, epoch: int, salt: bytes, now: datetime) -> Self:
+    def of(cls, customer: Customer, *, erasure_id: ErasureId, epoch: int, salt: bytes, expires_at: datetime) -> Self:
         return cls(
             erasure_id=erasure_id,
             account_id=customer.account_id,
             epoch=epoch,
             salt=salt,
             digest=_digest(salt, customer),
-            expires_at=now + cls.LIFETIME,
+            expires_at=expires_at,
         )
 
     def covers(self, customer: Customer) -> bool:

@@ -197,6 +197,9 @@ class InMemoryGenerationRepository:
         self._rows[generation.generation_id] = GenerationRow(waiting, due_at)
         return True
 
+    async def hand_back(self, generation: Generation, now: datetime) -> bool:
+        return await self.try_again(replace(generation, attempts=generation.attempts - 1), now, now)
+
     async def complete(self, generation: Generation, result: ImageId, now: datetime) -> bool:
         if not await self.is_held(generation):
             return False

@@ -267,6 +267,9 @@ class InMemoryAccountRepository:
     async def find_by_name(self, name: str) -> Account | None:
         return next((account for account in self._tables.accounts.values() if account.name == name), None)
 
+    async def hold_by_name(self, name: str) -> Account | None:
+        return await self.find_by_name(name)
+
     async def list(self) -> tuple[Account, ...]:
         return tuple(sorted(self._tables.accounts.values(), key=lambda account: account.name))
 

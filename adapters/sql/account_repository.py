@@ -88,6 +88,10 @@ class SqlAccountRepository:
         row = (await self._connection.execute(FIND_BY_NAME, {"name": name})).one_or_none()
         return _account(row) if row else None
 
+    async def hold_by_name(self, name: str) -> Account | None:
+        row = (await self._connection.execute(FIND_BY_NAME.with_for_update(), {"name": name})).one_or_none()
+        return _account(row) if row else None
+
     async def list(self) -> tuple[Account, ...]:
         rows = await self._connection.execute(select(accounts).order_by(accounts.c.name))
         return tuple(_account(row) for row in rows)

@@ -13,6 +13,9 @@ from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.image import ErasureId, ImageId
 
+ROWS_AT_ONCE = 5_000
+"""One customer may have a million images, and a statement has a time limit."""
+
 
 class SqlErasureRepository:
     """Works inside the transaction of the connection it is given."""
@@ -74,8 +77,8 @@ class SqlErasureRepository:
         rows = [
             {"image_id": image_id, "erasure_id": record.erasure_id, "forget_at": forget_ids_at} for image_id in erased
         ]
-        if rows:
-            await self._connection.execute(insert(erased_images), rows)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            await self._connection.execute(insert(erased_images), rows[start : start + ROWS_AT_ONCE])
 
     async def knows_record(self, erasure_id: ErasureId) -> bool:
         return await self._connection.scalar(select(erasures.c.id).where(erasures.c.id == erasure_id)) is not None

@@ -125,6 +125,12 @@ class SqlGenerationRepository:
             generation, status=GenerationStatus.PENDING, lease_id=None, updated_at=now, due_at=due_at
         )
 
+    async def hand_back(self, generation: Generation, now: datetime) -> bool:
+        attempts = generations.c.attempts - 1
+        return await self._change(
+            generation, status=GenerationStatus.PENDING, lease_id=None, attempts=attempts, updated_at=now, due_at=now
+        )
+
     async def complete(self, generation: Generation, result: ImageId, now: datetime) -> bool:
         return await self._change(
             generation,

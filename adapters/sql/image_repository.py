@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.sqlite_engine import SqlConnection
@@ -28,6 +28,7 @@ from domain.retention import RetentionPolicy
 PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
 TRIED_AGAIN_WITHIN = timedelta(minutes=15)
 """No deletion that failed waits longer for its next try."""
+ROWS_AT_ONCE = 5_000
 IDS_AT_ONCE = 500
 """Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
 
@@ -112,16 +113,27 @@ class SqlImageRepository:
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
     ) -> tuple[ImageToDelete, ...]:
         of_customer = (images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id)
-        in_flight = (*of_customer, images.c.photo.is_(None), images.c.due_at > now)
-        flying = await self._connection.execute(
+        in_flight = and_(images.c.photo.is_(None), images.c.due_at > now)
+        flying = await self._mark_erased(erasure_id, *of_customer, in_flight)
+        settled = await self._mark_erased(erasure_id, *of_customer, ~in_flight, due_at=retry_at)
+        return (
+            *(_to_delete(row, is_in_flight=True) for row in flying),
+            *(_to_delete(row) for row in settled),
+        )
+
+    async def _mark_erased(self, erasure_id: ErasureId, *conditions: Any, **values: Any) -> list[Row[Any]]:
+        """In batches: a customer may have a million images, and a statement has a time limit."""
+        rest = select(images.c.id).where(*conditions, images.c.erasure_id.is_distinct_from(erasure_id))
+        changing = (
             update(images)
-            .where(*in_flight)
-            .values(state=ImageState.DELETING, erasure_id=erasure_id, key_digest=None, fingerprint=None)
+            .where(images.c.id.in_(rest.limit(ROWS_AT_ONCE)))
+            .values(state=ImageState.DELETING, erasure_id=erasure_id, key_digest=None, fingerprint=None, **values)
             .returning(images.c.id, images.c.keep_for_days)
         )
-        uploads = [_doomed(row, is_in_flight=True) for row in flying]
-        settled = [*of_customer, images.c.id.not_in([upload.image_id for upload in uploads])]
-        return (*uploads, *await self._mark_deleting(settled, retry_at, erasure_id=erasure_id))
+        marked: list[Row[Any]] = []
+        while batch := (await self._connection.execute(changing)).all():
+            marked.extend(batch)
+        return marked
 
     async def mark_known_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
         batches = [await self._mark_deleting([images.c.id.in_(some)], retry_at) for some in _batches(image_ids)]
@@ -240,14 +252,14 @@ class SqlImageRepository:
             .values(state=ImageState.DELETING, due_at=retry_at, key_digest=None, fingerprint=None, **more)
             .returning(images.c.id, images.c.keep_for_days)
         )
-        return tuple(_doomed(row) for row in marked)
+        return tuple(_to_delete(row) for row in marked)
 
 
 def _batches(image_ids: Sequence[ImageId]) -> Iterator[Sequence[ImageId]]:
     return (image_ids[start : start + IDS_AT_ONCE] for start in range(0, len(image_ids), IDS_AT_ONCE))
 
 
-def _doomed(row: Row[Any], *, is_in_flight: bool = False) -> ImageToDelete:
+def _to_delete(row: Row[Any], *, is_in_flight: bool = False) -> ImageToDelete:
     return ImageToDelete(row.id, _object_name(row), is_in_flight)
 
 

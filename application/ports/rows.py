@@ -206,6 +206,10 @@ class AccountRepository(Protocol):
 
     async def find_by_name(self, name: str) -> Account | None: ...
 
+    async def hold_by_name(self, name: str) -> Account | None:
+        """What is found does not change until the transaction ends."""
+        ...
+
     async def list(self) -> tuple[Account, ...]: ...
 
     async def add_key(self, key: ApiKey) -> None: ...
@@ -340,6 +344,10 @@ class GenerationRepository(Protocol):
 
     async def try_again(self, generation: Generation, now: datetime, due_at: datetime) -> bool:
         """-> PENDING, not to be claimed before `due_at`."""
+        ...
+
+    async def hand_back(self, generation: Generation, now: datetime) -> bool:
+        """-> PENDING, to be claimed at once; the attempt does not count."""
         ...
 
     async def complete(self, generation: Generation, result: ImageId, now: datetime) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from application.erase_customer import ErasureOutcome
 from application.erasure_audit import Remains
-from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
+from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id, is_text
 from domain.errors import AccountNotFound
 from entrypoints.cli.audit import read_export
 from entrypoints.cli.console import (
@@ -53,7 +53,9 @@ def erase_customer(
       tryon-images customers erase gid://shopify/Customer/1 --account acme
       printf %s "$ID" | tryon-images customers erase --account acme --yes --verify
     """
-    external_id = customer_id if customer_id is not None else sys.stdin.read().rstrip("\n")
+    external_id = customer_id if customer_id is not None else sys.stdin.read().rstrip("\r\n")
+    if not is_text(external_id):
+        raise click.UsageError("The id holds control characters or half a character. Nothing is kept under such an id.")
     if not is_external_id(external_id):
         raise click.UsageError(f"A customer's id has 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL.")
 

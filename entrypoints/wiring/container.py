@@ -155,6 +155,7 @@ class Container(DeclarativeContainer):
         clock=clock,
         random=random,
         backup_retention=backup_retention,
+        longest_upload=settings.provided.longest_upload,
     )
     verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
     list_erasures = providers.Factory(ListErasures, work=work)

@@ -1,11 +1,14 @@
 """Every setting: what it takes, and what it means."""
 
 import ipaddress
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
+
+from application.upload_tickets import Ticket
 
 DRAIN_SECONDS: Final = 5
 """What a load balancer needs to notice; Kubernetes' endpoints take one to three seconds."""
@@ -164,6 +167,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def serves_metrics(self) -> bool:
         """On the main port: at home only. Elsewhere everybody could read them; there they have a port of their own."""
         return self.is_local and self.metrics_port is None
+
+    @property
+    def longest_upload(self) -> timedelta:
+        """From its ticket, or the look at its key, to its row: three files at the lowest rate, and what follows."""
+        receiving = 3 * self.max_file_bytes / self.upload_min_bytes_per_second
+        return Ticket.LONGEST + timedelta(
+            minutes=10, seconds=receiving + self.fetch_timeout_seconds + self.photo_timeout_seconds
+        )
 
     @property
     def seconds_to_drain(self) -> int:

@@ -1,6 +1,7 @@
 """A finished picture on its way into the store, and what may come between."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -45,7 +46,7 @@ class World:
         self.work, self.objects, self.clock = work, InterruptedStore(), MovableClock()
         finish = FinishDeletion(self.objects, work, self.clock)
         self.keep_picture = KeepPicture(self.objects, work, finish, self.clock)
-        self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), self.clock.time - self.clock.time)
+        self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), timedelta(days=30), timedelta(hours=1))
         self.purge = PurgeOverdue(work, finish, self.objects, self.clock, nothing_to_renew)
 
     async def store(self, image: UploadedImage, *, settles: bool = True) -> None:

@@ -73,6 +73,21 @@ def test_an_erasure_is_proved_and_the_mark_that_stays_is_admitted(shop: Shop) ->
     assert list((shop.folder / "objects" / "ttl-7d").iterdir()) == []
 
 
+def test_an_id_that_comes_through_a_pipe_is_the_one_that_was_sent(shop: Shop) -> None:
+    shop.upload(b"one")
+    erase = ("customers", "erase", "--yes", "--verify", "--json")
+    assert json.loads(shop.run(*erase, input=PERSON + "\r\n").stdout)["images"] == 1
+
+
+@pytest.mark.parametrize("external_id", ["ann\r\nbob", "ann\t", "\x1b[0m", "\udcff"])
+def test_an_id_that_no_client_can_have_sent_is_refused_instead_of_proved_to_be_gone(
+    shop: Shop, external_id: str
+) -> None:
+    done = shop.run("customers", "erase", external_id, "--yes", "--verify")
+    assert done.exit_code == 2
+    assert "control characters or half a character" in done.output
+
+
 def test_the_audit_trail_holds_no_trace_of_the_person(shop: Shop) -> None:
     names = shop.upload(b"one")
     shop.json("customers", "erase", PERSON, "--yes")

@@ -45,9 +45,11 @@ class TestSqlUnitOfWorkOnSqlite(UnitOfWorkContract):
 
 
 class TestSqlUnitOfWorkOnPostgres(UnitOfWorkContract):
+    """One connection is enough: nobody takes a second one while holding the first."""
+
     @pytest.fixture
     async def work(self, postgres_url: str) -> AsyncIterator[SqlUnitOfWork]:
-        engine = create_engine(postgres_url)
+        engine = create_engine(postgres_url, pool_size=1, statement_seconds=5)
         yield await with_accounts(engine)
         await engine.dispose()
 

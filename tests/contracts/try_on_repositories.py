@@ -342,6 +342,15 @@ class TryOnRepositoriesContract:
             assert await repositories.generations.complete(alive, ImageId("img_alive"), LEASE_ENDS)
         assert (await found(work)).result == "img_alive"
 
+    async def test_an_attempt_that_was_handed_back_does_not_count(self, work: UnitOfWork) -> None:
+        await given(work, a_generation())
+        first = await claimed(work)
+        async with work.begin() as repositories:
+            assert await repositories.generations.hand_back(first, NOON)
+            assert not await repositories.generations.hand_back(first, NOON)
+        again = await claimed(work, "lea_2")
+        assert (again.attempts, again.generation_id) == (1, first.generation_id)
+
     async def test_a_generation_to_be_tried_again_waits_until_it_is_due(self, work: UnitOfWork) -> None:
         await given(work, a_generation())
         first = await claimed(work)

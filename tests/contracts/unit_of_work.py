@@ -29,7 +29,7 @@ def ids(marked: Iterable[ImageToDelete]) -> list[str]:
 
 
 def a_tombstone(customer: Customer, *, epoch: int) -> Tombstone:
-    return Tombstone.of(customer, erasure_id=ErasureId(f"era_{epoch}"), epoch=epoch, salt=b"s" * 16, now=NOON)
+    return Tombstone.of(customer, erasure_id=ErasureId(f"era_{epoch}"), epoch=epoch, salt=b"s" * 16, expires_at=SOON)
 
 
 async def given_stored(work: UnitOfWork, image: UploadedImage) -> UploadedImage:
@@ -254,9 +254,8 @@ class UnitOfWorkContract:
     async def test_tombstones_pass(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:
             await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
-            over = NOON + Tombstone.LIFETIME
-            assert await repositories.erasures.sweep(over - timedelta(seconds=1)) == 0
-            assert await repositories.erasures.sweep(over) == 1
+            assert await repositories.erasures.sweep(SOON - timedelta(seconds=1)) == 0
+            assert await repositories.erasures.sweep(SOON) == 1
             assert not await repositories.erasures.is_erased_since(a_customer(), 0)
 
     async def test_a_record_is_completed_once_nothing_is_left_of_its_images(self, work: UnitOfWork) -> None:
@@ -321,7 +320,7 @@ class UnitOfWorkContract:
     async def test_a_tombstone_says_until_when_it_stands(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:
             await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
-            assert await repositories.erasures.marked_until(a_customer()) == NOON + Tombstone.LIFETIME
+            assert await repositories.erasures.marked_until(a_customer()) == SOON
             assert await repositories.erasures.marked_until(a_customer("somebody else")) is None
 
     async def test_a_key_is_found_with_its_account_and_can_be_revoked(self, work: UnitOfWork) -> None:

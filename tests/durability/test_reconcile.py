@@ -65,6 +65,7 @@ async def test_storage_that_is_not_mounted_is_not_taken_for_empty(make_world: Ma
     async with make_world() as world:
         image = (await world.upload(b"well")).image
         await world.objects.delete([image.object_name])
+        await world.objects.put("ttl-7d/notes.txt", b"whatever lies below the mount")
         with pytest.raises(ReconcileRefused, match="mounted"):
             await world.reconcile(repair=True)
 

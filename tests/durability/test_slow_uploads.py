@@ -114,7 +114,7 @@ async def test_an_upload_that_dies_after_its_customer_was_erased_leaves_no_bytes
 
         async def erased_and_then_the_process_dies(world: World) -> None:
             await erased(world)
-            plan.fault, plan.call, plan.happened = Fault.CRASHES_BEFORE, ".sign", False
+            plan.fault, plan.call, plan.happened = Fault.CRASHES_BEFORE, "work.begin", False
 
         assert isinstance(await stand_still(world, plan, erased_and_then_the_process_dies), ProcessDied)
         assert len([name async for name in world.objects.names()]) == 1

@@ -38,6 +38,7 @@ from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, n
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 
 LINKS = HmacLinks("http://photos.test", b"k" * 32)
+LONGEST_UPLOAD = timedelta(minutes=10)
 RECOVERY_STEPS = (timedelta(minutes=2), UploadedImage.PENDING_LEASE, UploadedImage.PENDING_LEASE)
 """What a purger waits for: a deletion that was not finished, a dead upload, an upload that gave up just then."""
 
@@ -156,7 +157,7 @@ class World:
 
     async def erase(self, customer: Customer, plan: Plan | None = None) -> ErasureOutcome:
         work, _, finish = self._ports(plan)
-        erase_customer = EraseCustomer(work, finish, self.clock, self.random, timedelta(days=30))
+        erase_customer = EraseCustomer(work, finish, self.clock, self.random, timedelta(days=30), LONGEST_UPLOAD)
         return await erase_customer.execute(customer)
 
     async def replay(self, entry: AuditEntry, plan: Plan | None = None) -> int:

@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.memory.object_store import InMemoryObjectStore
 from adapters.sql.unit_of_work import SqlRepositories, SqlUnitOfWork, create_engine
+from application.manage_accounts import ChangeAccount
+from application.photo_sources import StoredSource
 from domain.account import KeyId
 from domain.errors import Overloaded
-from domain.image import ImageId
-from tests.builders import ACME, an_account, an_image
+from domain.generation import GenerationStatus
+from tests.builders import ACME, a_customer, an_account, an_image
+from tests.durability.world import World
 from tests.postgres import APP_ROLE, PostgresServer
 
 TERMINATE_THE_OTHERS = (
@@ -176,10 +181,28 @@ async def test_a_server_that_has_become_read_only(postgres_server: PostgresServe
 
 
 @pytest.mark.usefixtures("engine")
-async def test_one_connection_is_enough_for_every_use(postgres_url: str) -> None:
+async def test_one_connection_is_enough_for_every_use_case(postgres_url: str) -> None:
     async with work_on(postgres_url, pool_size=1) as work:
-        async with work.begin() as repositories:
-            await repositories.images.reserve(an_image("img_9"))
-            await repositories.images.mark_known_deleting([ImageId("img_9")], an_account().created_at)
-        for one in USES.values():
-            await one(work)
+        world = World(work, InMemoryObjectStore())
+        person = (await world.upload(b"person", customer=a_customer(), key="k1")).image.image_id
+        garment = (await world.upload(b"garment", keep_for_days=1)).image.image_id
+        await world.try_on(person, (StoredSource(garment),), customer=a_customer())
+        await world.try_on(person, (), customer=a_customer())
+        outcome = await world.work_off()
+        assert outcome is not None
+        assert outcome.status is GenerationStatus.COMPLETED
+        assert (await world.erase(a_customer())).images == 2
+        await world.purge()
+        await world.reconcile(repair=True)
+
+
+@pytest.mark.usefixtures("engine")
+async def test_two_changes_of_an_account_at_once_are_both_kept(postgres_url: str) -> None:
+    async with work_on(postgres_url, statement_seconds=5) as work:
+        change = ChangeAccount(work)
+        await asyncio.gather(
+            *(change.execute(ACME, lambda account: replace(account, is_active=False)) for _ in range(4)),
+            *(change.execute(ACME, lambda account: replace(account, max_live_images=7)) for _ in range(4)),
+        )
+        async with work.read() as repositories:
+            assert await repositories.accounts.find(ACME) == replace(an_account(), is_active=False, max_live_images=7)
