@@ -47,7 +47,7 @@ ENV PATH=/opt/tryon/bin:$PATH \
     TRYON_MODEL_DIR=/opt/models
 USER 10001:10001
 VOLUME /data
-WORKDIR /data
+WORKDIR /
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 # By http.client, which knows no proxy, whatever http_proxy says.

@@ -104,6 +104,14 @@ HARMLESS: Final[Mapping[str, Attack]] = {
 }
 
 
+TABLE: Final = f"{__name__}:HARMLESS"
+
+
+def is_held(outcome: str) -> bool:
+    """Whether the sandbox kept an attack off."""
+    return outcome in {"killed", "refused"}
+
+
 def on_decoder(table: str, *, factory: str = f"{__name__}:decoder", sandboxed: bool = True) -> dict[str, str]:
     """Every attack of a table (`module:name`), each in a decoder of its own.
 

@@ -20,7 +20,14 @@ from entrypoints.cli.console import as_json, show
 from entrypoints.server.logging import configure_logging
 from entrypoints.server.metrics_folder import room_problem
 from entrypoints.wiring.environment import ConfigurationError, load_settings
-from entrypoints.wiring.photo_processing import missing_models, missing_system_libraries, sandbox_problem
+from entrypoints.wiring.photo_processing import (
+    SandboxUnavailable,
+    attack_sandbox,
+    missing_models,
+    missing_system_libraries,
+    sandbox_facts,
+    sandbox_problem,
+)
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import expect_free_port, folders_of, prepare_folders
 from entrypoints.wiring.telemetry import check_tracing
@@ -50,8 +57,9 @@ class Unwell(Exception):
 
 
 @click.command()
+@click.option("--sandbox", is_flag=True, help="Also attack the sandbox from inside, harmlessly.")
 @as_json
-def doctor(json_output: bool) -> None:
+def doctor(sandbox: bool, json_output: bool) -> None:
     """Check all that the service needs, and decode a photo of each format in the sandbox; exit code 1 when one is off.
 
     Settings, libraries, models, sandbox, folders, disk, port, database, storage, clock, engine, formats. An engine
@@ -67,6 +75,7 @@ def doctor(json_output: bool) -> None:
     else:
         configure_logging("warning")
         findings = [Finding("settings", ok=True), *_local(settings), *asyncio.run(_remote(settings))]
+        findings += _attacks() if sandbox else []
     show([asdict(finding) for finding in findings], json_output=json_output, empty="")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
@@ -79,7 +88,7 @@ def _local(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"optional: {module}", ok=True, found="there" if there else f"not there: no {purpose}")
     yield _looked_at("system libraries", lambda: _expect_nothing(missing_system_libraries()))
     yield _looked_at("models", lambda: _expect_models(settings))
-    yield _looked_at("sandbox", lambda: _expect_nothing(sandbox_problem()))
+    yield _looked_at("sandbox", _expect_sandbox)
     yield _looked_at("folders", lambda: prepare_folders(settings))
     for variable, folder in folders_of(settings).items():
         yield _looked_at(f"folder of {variable}", lambda folder=folder: _look_at_folder(folder))  # type: ignore[misc]
@@ -184,6 +193,24 @@ async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awa
 def _expect_nothing(problem: str | None) -> None:
     if problem:
         raise Unwell(problem)
+
+
+def _expect_sandbox() -> str:
+    if problem := sandbox_problem():
+        raise Unwell(problem)
+    return sandbox_facts()
+
+
+def _attacks() -> list[Finding]:
+    """What somebody who has taken over a process would try first, tried in both kinds of processes."""
+    try:
+        outcomes = attack_sandbox()
+    except SandboxUnavailable as error:
+        return [Finding("attacks", ok=False, fix=str(error))]
+    return [
+        Finding(f"{process}: {attack}", ok=held, found=outcome, fix="" if held else "The sandbox has a hole here.")
+        for process, attack, outcome, held in outcomes
+    ]
 
 
 def _expect_models(settings: Settings) -> str:

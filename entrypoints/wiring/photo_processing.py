@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.sandbox import system
+from adapters.sandbox.children import StartFailed
 from adapters.sandbox.decoder import DecodingTrade
 from adapters.sandbox.detector import DetectingTrade
 from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
@@ -18,6 +19,7 @@ from entrypoints.wiring.settings import Settings, is_loopback
 __all__ = [
     "ModelInstallationFailed",
     "SandboxUnavailable",
+    "attack_sandbox",
     "build_processor",
     "expect_sandbox",
     "install_models",
@@ -113,6 +115,26 @@ def missing_models(settings: Settings) -> tuple[str, ...]:
 def sandbox_problem() -> str | None:
     """What the sandbox lacks here, in one sentence."""
     return system.sandbox_problem()
+
+
+def sandbox_facts() -> str:
+    """What the sandbox is made of here."""
+    return system.sandbox_facts()
+
+
+def attack_sandbox() -> list[tuple[str, str, str, bool]]:
+    """Process, attack, outcome, and whether the sandbox held. Raises: SandboxUnavailable."""
+    from adapters.sandbox import attacks  # noqa: PLC0415 - nobody who serves photos needs them
+
+    try:
+        found = {"decoder": attacks.on_decoder(attacks.TABLE), "detector": attacks.on_detector(attacks.TABLE)}
+    except StartFailed as error:
+        raise SandboxUnavailable(str(error)) from error
+    return [
+        (process, attack, outcome, attacks.is_held(outcome))
+        for process, outcomes in found.items()
+        for attack, outcome in outcomes.items()
+    ]
 
 
 def expect_sandbox(settings: Settings) -> None:

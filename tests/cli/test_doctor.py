@@ -48,6 +48,17 @@ def test_where_all_is_well_a_photo_of_each_format_goes_through_the_sandbox(patie
     assert {"models", "sandbox", "database", "storage", "clock", "disk of TRYON_DATA_DIR"} <= set(findings)
 
 
+def test_the_sandbox_is_attacked_when_that_is_asked_for_and_holds(patient: Patient) -> None:
+    done = patient.run("doctor", "--sandbox", "--json")
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    assert "Landlock version" in findings["sandbox"]["found"]
+    attacked = {check: finding for check, finding in findings.items() if check.startswith(("decoder: ", "detector: "))}
+    assert len(attacked) > 60
+    assert all(finding["ok"] for finding in attacked.values())
+    assert findings["decoder: read a file"]["found"] == "killed"
+    assert findings["detector: read a file"]["found"] == "refused"
+
+
 def test_an_engine_that_is_dead_is_found(patient: Patient) -> None:
     url = f"http://127.0.0.1:{free_port()}/predict"
     findings = patient.examined(TRYON_ENGINE="http", TRYON_ENGINE_URL=url)

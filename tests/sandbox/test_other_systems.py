@@ -1,0 +1,97 @@
+"""A system without all that only Linux has: the service works there, for a developer on a loopback host.
+
+macOS itself cannot be run here: its calls and files are taken away instead, in processes of their own.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from adapters.sandbox import linux, portable
+
+ROOT = Path(__file__).parents[2]
+
+AS_ON_MACOS = """
+import asyncio, ctypes, os, pathlib, resource, signal, sys
+
+sys.platform = "darwin"
+for name in [name for name in vars(os) if name.startswith(("sched_", "pidfd", "memfd", "setxattr", "inotify"))]:
+    delattr(os, name)
+del os.pipe2, os.eventfd
+del resource.RLIMIT_AS, resource.prlimit
+real_open = os.open
+
+def without_linux_files(path, *arguments, **options):
+    if str(path).startswith(("/proc", "/sys")):
+        raise FileNotFoundError(2, "no such file", path)
+    return real_open(path, *arguments, **options)
+
+os.open = without_linux_files
+pathlib.Path.read_text = lambda self, *_, **__: (_ for _ in ()).throw(FileNotFoundError(2, "x", str(self))) \
+    if str(self).startswith(("/proc", "/sys")) else open(self).read()
+"""
+"""Put in front of what runs in the server's process and, through sitecustomize, of what runs in all others."""
+
+PHOTOS = """
+from entrypoints.wiring.environment import load_settings
+from entrypoints.wiring.photo_processing import build_processor
+from entrypoints.wiring.sample_photos import SAMPLES
+
+async def main():
+    processor = build_processor(load_settings({"TRYON_WORKERS": "1"}))
+    await processor.start()
+    for kind, photo in SAMPLES.items():
+        prepared = await processor.prepare(photo, crop=True)
+        print(kind, prepared.size.width, prepared.size.height)
+    await processor.close()
+
+asyncio.run(main())
+"""
+
+
+def run_without_linux(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "sitecustomize.py").write_text(AS_ON_MACOS)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-P", "-c", "import asyncio\n" + code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_path: Path) -> None:
+    done = run_without_linux(tmp_path, PHOTOS)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count(" 16 20\n") == 7, done.stdout
+    assert done.stdout.count("photo_processes_unsandboxed") == 1
+
+
+def test_only_a_loopback_host_is_served_there(tmp_path: Path) -> None:
+    check = (
+        "from entrypoints.wiring.photo_processing import expect_sandbox\n"
+        "from entrypoints.wiring.settings import Settings\n"
+        "expect_sandbox(Settings())\n"
+        "print('loopback is fine')\n"
+        "expect_sandbox(Settings(host='0.0.0.0', allow_unsandboxed=True))\n"
+    )
+    done = run_without_linux(tmp_path, check)
+    assert "loopback is fine" in done.stdout, done.stderr[-2000:]
+    assert done.returncode == 1
+    assert "127.0.0.1 or ::1 on this system" in done.stderr
+
+
+def test_both_systems_offer_the_same_names() -> None:
+    of_portable = {name for name, value in vars(portable).items() if name[0] != "_" and not inspect.ismodule(value)}
+    assert len(of_portable) > 15
+    assert of_portable <= vars(linux).keys() | {"Iterable", "Final", "SandboxUnavailable"}
+
+
+@pytest.mark.parametrize("platform", ["aarch64-manylinux_2_28", "aarch64-apple-darwin"])
+def test_every_locked_package_has_a_wheel_for_it(tmp_path: Path, platform: str) -> None:
+    """Asked of the index that packages are installed from; nothing is downloaded but what describes them."""
+    command = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--require-hashes"]
+    command += ["--only-binary", ":all:", "--python-version", "3.11", "--python-platform", platform]
+    command += ["--target", str(tmp_path / "nowhere"), "-r", str(ROOT / "requirements.lock")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if "error sending request" in done.stderr.lower() or "failed to fetch" in done.stderr.lower():
+        pytest.skip("no package index can be reached from here")
+    assert done.returncode == 0, done.stderr
+    assert "mediapipe" in done.stderr
