@@ -7,7 +7,7 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS base
-# What MediaPipe and OpenCV link against (adapters/vision/system_libraries.py); building the models imports both, too.
+# What MediaPipe and OpenCV link against (adapters/sandbox/linux.py); building the models imports both, too.
 # libturbojpeg0 reads and writes every JPEG (adapters/imaging/native/libturbojpeg.py).
 # Their versions are Debian's security team's business, the base image's digest ours.
 # hadolint ignore=DL3008
@@ -41,7 +41,6 @@ COPY --from=build /opt/models /opt/models
 ENV PATH=/opt/tryon/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     MALLOC_ARENA_MAX=2 \
-    MPLCONFIGDIR=/tmp \
     TRYON_HOST=0.0.0.0 \
     TRYON_DATA_DIR=/data \
     TRYON_MODEL_DIR=/opt/models

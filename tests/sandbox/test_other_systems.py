@@ -3,10 +3,13 @@
 macOS itself cannot be run here: its calls and files are taken away instead, in processes of their own.
 """
 
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from adapters.sandbox import linux, portable
 
