@@ -197,6 +197,9 @@ class InMemoryImageRepository:
     async def count(self) -> int:
         return len(self._rows)
 
+    async def has_kept(self) -> bool:
+        return any(row.image.photo is not None for row in self._rows.values())
+
     async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
         return frozenset(self._rows[image_id].image.object_name for image_id in image_ids if image_id in self._rows)
 

@@ -6,34 +6,51 @@ import re
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 from domain.errors import Overloaded
 
+T = TypeVar("T")
 ABANDONED_AFTER = timedelta(minutes=10)
 """A file that is still unfinished by then was left by a process that was killed."""
 LOOKS_EVERY = timedelta(hours=1)
 INCOMING = "incoming"
+MARKER = ".tryon-images"
 NAMES_AT_ONCE = 1000
 NAME = re.compile(r"[\w-]+/[\w-][\w.-]*", re.ASCII)
 """A folder and a file in it, neither of them hidden: such a name stays inside."""
+NOT_MOUNTED = "The storage folder has no .tryon-images at its root. Is it mounted? Make that file only if it is."
 OUT_OF_REACH = "Storage is not reachable. Try again shortly."
 
 
-class FolderObjectStore:
-    """Every file is whole or not there: written beside its place, flushed to the disk, then renamed."""
+class NotMarked(Exception):
+    """The folder does not say that it is ours."""
 
-    def __init__(self, root: Path) -> None:
+
+async def _yes() -> bool:
+    return True
+
+
+class FolderObjectStore:
+    """Every file is whole or not there: written beside its place, flushed to the disk, then renamed.
+
+    A marker at the root tells the folder from an empty mount point: without it nothing is written, and nothing counts
+    as deleted. `may_be_new` says whether there cannot be any objects yet; then the marker is made.
+    """
+
+    def __init__(self, root: Path, may_be_new: Callable[[], Awaitable[bool]] = _yes) -> None:
         self._root = root
+        self._may_be_new = may_be_new
         self._incoming = root / INCOMING
         self._next_look = datetime.min.replace(tzinfo=UTC)
 
     async def put(self, name: str, data: bytes) -> None:
-        writing = asyncio.ensure_future(asyncio.to_thread(self._put, self._path(name), data))
+        writing = asyncio.ensure_future(self._marked(self._put, self._path(name), data))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:  # a thread cannot be stopped: whoever cleans up has to come after it
@@ -41,12 +58,19 @@ class FolderObjectStore:
             raise
 
     async def get(self, name: str) -> bytes | None:
-        return await asyncio.to_thread(self._get, self._path(name))
+        return await self._marked(self._get, self._path(name))
 
     async def delete(self, names: Iterable[str]) -> frozenset[str]:
-        return await asyncio.to_thread(self._delete, list(names))
+        wanted = list(names)
+        for name in wanted:
+            self._path(name)
+        try:
+            return await self._marked(self._delete, wanted)
+        except Overloaded:
+            return frozenset(wanted)
 
     async def names(self, after: str = "") -> AsyncIterator[str]:
+        await self._marked(self._expect_marker)
         listing = self._names(after)
         while page := await asyncio.to_thread(list, islice(listing, NAMES_AT_ONCE)):
             for name in page:
@@ -69,7 +93,31 @@ class FolderObjectStore:
             raise ValueError("not the name of an object")
         return self._root / name
 
+    async def _marked(self, work: Callable[..., T], *arguments: Any) -> T:
+        """In a thread. Raises: Overloaded, also when the folder has no marker and cannot be new."""
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except NotMarked:
+            is_earlier_version = await asyncio.to_thread(lambda: any(self._root.glob("ttl-*d/*.jpg")))
+            if not (is_earlier_version or await self._may_be_new()):
+                raise Overloaded(OUT_OF_REACH, cause="not_mounted", advice=NOT_MOUNTED) from None
+        await asyncio.to_thread(self._mark)
+        return await asyncio.to_thread(work, *arguments)
+
+    def _expect_marker(self) -> None:
+        if not (self._root / MARKER).exists():
+            raise NotMarked
+
+    def _mark(self) -> None:
+        try:
+            _make_folder(self._root)
+            (self._root / MARKER).touch()
+            _flush_folder(self._root)
+        except OSError as error:
+            raise Overloaded(OUT_OF_REACH) from error
+
     def _put(self, path: Path, data: bytes) -> None:
+        self._expect_marker()
         part = self._incoming / secrets.token_hex(16)
         try:
             _make_folder(path.parent)
@@ -84,16 +132,17 @@ class FolderObjectStore:
         except OSError as error:
             raise Overloaded(OUT_OF_REACH) from error
 
-    @staticmethod
-    def _get(path: Path) -> bytes | None:
+    def _get(self, path: Path) -> bytes | None:
         try:
             return path.read_bytes()
         except FileNotFoundError:
+            self._expect_marker()
             return None
         except OSError as error:
             raise Overloaded(OUT_OF_REACH) from error
 
     def _delete(self, names: list[str]) -> frozenset[str]:
+        self._expect_marker()
         by_folder = defaultdict(list)
         for name in names:
             by_folder[self._path(name).parent].append(name)

@@ -182,6 +182,11 @@ class SqlImageRepository:
     async def count(self) -> int:
         return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)
 
+    async def has_kept(self) -> bool:
+        return (
+            await self._connection.scalar(select(images.c.id).where(images.c.photo.is_not(None)).limit(1)) is not None
+        )
+
     async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
         names: set[str] = set()
         for some in _batches(image_ids):

@@ -144,6 +144,10 @@ class ImageRepository(Protocol):
         """Rows in any state."""
         ...
 
+    async def has_kept(self) -> bool:
+        """Whether there is an image of any account that was published, and whose object is therefore somewhere."""
+        ...
+
     async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
         """Object names of those that have a row, in any state."""
         ...

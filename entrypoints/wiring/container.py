@@ -127,7 +127,7 @@ class Container(DeclarativeContainer):
     database_clock = providers.Singleton(DatabaseClock, engine)
     rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)
-    objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage))
+    objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage, work))
     link_signer = providers.Singleton(Storage.link_signer, storage)
     link_reader = providers.Singleton(Storage.link_reader, storage)
     hmac_links = providers.Singleton(Storage.own_links, storage)

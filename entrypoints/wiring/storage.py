@@ -1,12 +1,14 @@
 """Which storage the settings name. What only a bucket needs is imported only for a bucket: it takes half a second."""
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.object_storage.hmac_links import HmacLinks
 from application.ports.links import LinkReader, LinkSigner
 from application.ports.objects import ObjectStore, StorageRules
+from application.ports.rows import UnitOfWork
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.signing_key import signing_key
 
@@ -24,9 +26,9 @@ class Storage:
         self._settings = settings
         self._bucket = None if settings.keeps_files else _bucket(settings)
 
-    def objects(self) -> ObjectStore:
+    def objects(self, work: UnitOfWork) -> ObjectStore:
         if self._bucket is None:
-            return FolderObjectStore(self._settings.storage_folder)
+            return FolderObjectStore(self._settings.storage_folder, partial(_has_kept_nothing, work))
         from adapters.object_storage.gcs import GcsObjectStore  # noqa: PLC0415 - see above
 
         return GcsObjectStore(self._bucket)
@@ -59,6 +61,11 @@ class Storage:
 
         links = None if self._settings.serves_previews else GcsLinks(self._bucket)
         return GcsStorageRules(self._bucket, GcsObjectStore(self._bucket), links)
+
+
+async def _has_kept_nothing(work: UnitOfWork) -> bool:
+    async with work.read() as repositories:
+        return not await repositories.images.has_kept()
 
 
 def _bucket(settings: Settings) -> "GcsBucket":
