@@ -23,6 +23,7 @@ from domain.errors import (
     ImageNotFound,
     InsufficientCredits,
     Overloaded,
+    TooManyWaiting,
     ValidationFailed,
     about,
 )
@@ -82,11 +83,13 @@ class StartTryOn:
     work: UnitOfWork
     clock: Clock
     random: RandomSource
+    max_waiting: int = 50
+    """Try-ons of one account that wait or run; one more is refused."""
 
     async def execute(self, command: TryOnCommand) -> StartedTryOn:
         """Raises: ImageNotFound, ProductNotFound; CustomerImageFetchFailed, ProductImageFetchFailed; what is wrong with
         a photo, as an upload; ValidationFailed: the person's image is of another customer; CustomerErased;
-        InsufficientCredits; IdempotencyKeyReused, IdempotencyKeyInUse; Overloaded.
+        InsufficientCredits; TooManyWaiting; IdempotencyKeyReused, IdempotencyKeyInUse; Overloaded.
         """
         request = await self.once.begin(command.account, command.idempotency, command.customer)
         if request is not None and request.result is not None:
@@ -95,10 +98,17 @@ class StartTryOn:
         try:
             if command.account.credits == 0:  # told at once; the transaction says so with certainty
                 raise InsufficientCredits
+            await self._expect_room(command.account)
             return await self._start(command, request)
         except BaseException:
             await self.once.give_up(request)
             raise
+
+    async def _expect_room(self, account: Account) -> None:
+        since = self.clock.now() - Generation.DEADLINE
+        async with self.work.read() as repositories:
+            if await repositories.generations.count_open(account.account_id, since) >= self.max_waiting:
+                raise TooManyWaiting(self.max_waiting)
 
     async def _start(self, command: TryOnCommand, request: KeptRequest | None) -> StartedTryOn:
         # What is there already comes first: nothing is fetched for a request that is refused anyway.

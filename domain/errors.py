@@ -220,6 +220,14 @@ class Forbidden(DomainError):
         super().__init__(f'This API key may not do this: its scopes lack "{scope}". Use another key.')
 
 
+class TooManyWaiting(RateLimited):
+    """As many try-ons of the account wait or run as may."""
+
+    def __init__(self, limit: int, retry_after_seconds: int = 10) -> None:
+        DomainError.__init__(self, f"{limit:,} try-ons of your account wait or run. Try again when some are over.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class QuotaExceeded(DomainError):
     """As many live images as the account may have. Trying again does not help; deleting some, or waiting, does."""
 

@@ -178,6 +178,10 @@ class InMemoryGenerationRepository:
         running = sum(generation.status is GenerationStatus.PROCESSING for generation in served)
         return running, max((generation.updated_at for generation in served), default=datetime.min.replace(tzinfo=UTC))
 
+    async def count_open(self, account_id: AccountId, since: datetime) -> int:
+        mine = (row for row in self._rows.values() if row.generation.account_id == account_id)
+        return sum(row.is_open and row.generation.created_at >= since for row in mine)
+
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
         if not await self.is_held(generation):
             return False

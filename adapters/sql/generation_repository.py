@@ -113,6 +113,13 @@ class SqlGenerationRepository:
         )
         return _generation(claimed.one())
 
+    async def count_open(self, account_id: AccountId, since: datetime) -> int:
+        is_open = or_(*(generations.c.status == status for status in OPEN))
+        query = select(func.count()).where(
+            generations.c.account_id == account_id, generations.c.created_at >= since, is_open
+        )
+        return int(await self._connection.scalar(query) or 0)
+
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
         return await self._change(generation, due_at=lease_ends_at)
 

@@ -338,6 +338,10 @@ class GenerationRepository(Protocol):
         """
         ...
 
+    async def count_open(self, account_id: AccountId, since: datetime) -> int:
+        """Those of an account that wait or run and were made since then."""
+        ...
+
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
         """Whether its lease was still the caller's, which then ends later."""
         ...

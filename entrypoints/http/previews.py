@@ -31,7 +31,7 @@ async def read_preview(
     """The picture itself, by the link that came with its `imageId`; needs no API key."""
     if not (account and signature and expires and expires.isascii() and expires.isdigit()):
         raise ImageNotFound
-    if int(expires) > MAX_EXPIRES:
+    if len(expires) > len(str(MAX_EXPIRES)) or int(expires) > MAX_EXPIRES:  # Python reads no number of 4,300 digits
         raise ImageNotFound
     jpeg = await service.open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
     return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import msgspec
+from litestar.exceptions import InternalServerException
 
 from domain.errors import RequestTimeout, UnsupportedContentEncoding
 from entrypoints.http.admission import BodyClaim
 from entrypoints.http.api_key import RequestWithKey
-from entrypoints.http.errors import AnyRequest
+from entrypoints.http.errors import CLIENT_LEFT, AnyRequest
 from entrypoints.http.form_parts import malformed_body
 from entrypoints.http.service import Service
 
@@ -29,11 +30,47 @@ async def receiving(request: RequestWithKey, service: Service) -> AsyncIterator[
     Overloaded: the memory is taken for too long.
     """
     _expect_uncompressed(request)
-    with service.body_memory.claim(request.user.account_id, request.content_length) as claim:
-        yield _pieces(request, claim, service.settings.upload_min_bytes_per_second)
+    client = _Client(request)
+    with service.body_memory.claim(request.user.account_id, request.content_length) as claim, client.watched():
+        yield _pieces(request, claim, client, service.settings.upload_min_bytes_per_second)
 
 
-async def _pieces(request: AnyRequest, claim: BodyClaim, min_bytes_per_second: int) -> AsyncIterator[bytes]:
+class _Client:
+    """Cancels the work on a request whose client has gone away: nobody would learn what was made of it."""
+
+    def __init__(self, request: AnyRequest) -> None:
+        self._request = request
+        self._work = asyncio.current_task()
+        self._watch: asyncio.Task[None] | None = None
+        self._has_left = False
+
+    def has_sent_all(self) -> None:
+        """From now on nothing but its leaving can come."""
+        self._watch = asyncio.create_task(self._wait_for_its_leaving())
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._has_left or self._work is None or self._work.uncancel():
+                raise
+            raise InternalServerException(CLIENT_LEFT) from None
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+
+    async def _wait_for_its_leaving(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._has_left = True
+        if self._work is not None:
+            self._work.cancel()
+
+
+async def _pieces(
+    request: AnyRequest, claim: BodyClaim, client: _Client, min_bytes_per_second: int
+) -> AsyncIterator[bytes]:
     window, received_bytes = _Window(min_bytes_per_second), 0
     stream = request.stream()
     while chunk := await window.next_of(stream):
@@ -42,6 +79,7 @@ async def _pieces(request: AnyRequest, claim: BodyClaim, min_bytes_per_second: i
             await claim.draw(len(chunk))
         yield chunk
     claim.settle(received_bytes)
+    client.has_sent_all()
 
 
 async def json_object_of(request: RequestWithKey, service: Service) -> dict[str, Any]:

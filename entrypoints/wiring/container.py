@@ -200,6 +200,7 @@ class Container(DeclarativeContainer):
     once = providers.Factory(AnswerOnce, work=work, clock=clock)
     start_try_on = providers.Factory(
         StartTryOn,
+        max_waiting=settings.provided.max_waiting_try_ons,
         upload_photo=upload_photo,
         delete_image=delete_image,
         keep_product=keep_product,

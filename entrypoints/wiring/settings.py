@@ -133,6 +133,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     generations_at_once: Annotated[
         int, Meta(ge=0, le=64), says("In each server process; 0 leaves them to `tryon-images worker`.")
     ] = 2
+    max_waiting_try_ons: Annotated[
+        Positive, says("Of one account; one more is answered `RATE_LIMITED` until some are over.")
+    ] = 50
     result_url_ttl_seconds: Annotated[Seconds, says("Life of a link to a result.")] = 24 * 60 * 60
     fetch_timeout_seconds: Annotated[Seconds, says("For all URLs of one request together.")] = 10
     fetch_http: Annotated[bool, says("Fetch http:// URLs too.")] = False

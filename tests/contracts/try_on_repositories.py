@@ -301,6 +301,10 @@ class TryOnRepositoriesContract:
         mine = [a_generation(f"gen_{n}", created_at=NOON - timedelta(minutes=9 - n)) for n in range(4)]
         theirs = [replace(a_generation(f"gen_o{n}"), account_id=OTHER) for n in range(2)]
         await given(work, *mine, *theirs)
+        async with work.read() as repositories:
+            assert await repositories.generations.count_open(ACME, NOON - timedelta(hours=1)) == 4
+            assert await repositories.generations.count_open(ACME, NOON - timedelta(minutes=7)) == 2
+            assert await repositories.generations.count_open(OTHER, NOON) == 2
         turns = []
         for second in range(6):
             now = NOON + timedelta(seconds=second)

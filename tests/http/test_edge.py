@@ -2,13 +2,18 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http import edge, request_body
 from entrypoints.http.app import create_app
@@ -26,9 +31,6 @@ MB = 1024 * 1024
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     """A server on a port of its own and a key for it."""
-    from adapters.memory.object_store import InMemoryObjectStore  # noqa: PLC0415
-    from adapters.memory.unit_of_work import InMemoryUnitOfWork  # noqa: PLC0415
-
     settings = Settings(
         data_dir=Path(tmp_path_factory.mktemp("data")), public_url="http://photos.test", generations_at_once=0
     )
@@ -174,6 +176,48 @@ def test_slow_but_steady_is_fine(live: tuple[int, str], monkeypatch: pytest.Monk
             connection.sendall(body[at : at + 1000])
             time.sleep(0.15)
         assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
+
+
+def test_who_hangs_up_while_the_photo_is_prepared_leaves_nothing_behind(tmp_path: Path) -> None:
+    began, goes_on = threading.Event(), threading.Event()
+
+    class Slow(InProcessPhotoProcessor):
+        async def prepare(self, *arguments: Any, **options: Any) -> Any:
+            began.set()
+            await asyncio.to_thread(goes_on.wait, 20)
+            return await super().prepare(*arguments, **options)
+
+    objects, work = InMemoryObjectStore(), InMemoryUnitOfWork()
+    settings = Settings(data_dir=tmp_path, public_url="http://photos.test", generations_at_once=0)
+    container = Container(
+        settings=settings,
+        clock=MovableClock(),
+        objects=objects,
+        work=work,
+        processor=Slow(an_in_process_processor()._prepare_photo),
+    )
+    key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+    photo = b'--b\r\ncontent-disposition: form-data; name="file"\r\n\r\n' + a_jpeg() + b"\r\n--b--\r\n"
+    port = free_port()
+    app = create_app(container)
+    with serving(app, port) as url:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(upload_head(key, f"content-length: {len(photo)}") + photo)
+            assert began.wait(5)
+        deadline = time.monotonic() + 5
+        memory = container.body_memory()
+        while memory.bodies and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert memory.bodies == 0  # given up before the photo was ready
+        goes_on.set()
+        assert httpx.get(f"{url}/health/live").status_code == 200
+    assert objects._objects == {}
+
+
+@pytest.mark.parametrize("digits", [14, 4_400])
+def test_a_date_of_thousands_of_digits_is_no_date(service: Service, digits: int) -> None:
+    url = f"{API}/previews/img_1?account=a&signature=s&expires=" + "9" * digits
+    assert service.client.get(url).json()["code"] == "IMAGE_NOT_FOUND"
 
 
 def test_head_is_answered_wherever_get_is(service: Service) -> None:
