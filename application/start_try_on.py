@@ -39,7 +39,7 @@ ATTEMPTS: Final = 5
 class TryOnCommand:
     """One try-on. `account` is as it was when the request began; garments are pictures of one product, best first.
 
-    No garments: the product is one that was sent before. No `product_id`: one is made. A mock asks no engine.
+    No garments: the product is one that was sent before. No `product_id`: one is made.
     """
 
     account: Account
@@ -48,7 +48,6 @@ class TryOnCommand:
     product_id: str | None
     title: str | None = None
     description: str | None = None
-    is_mock: bool = False
     customer: Customer | None = None
     retention: RetentionPolicy | None = None
     idempotency: IdempotencyRecord | None = None
@@ -159,7 +158,7 @@ class StartTryOn:
         started = StartedTryOn(self.random.generation_id(), product.external_id)
         inputs = Inputs(
             person=person.image_id,
-            garments=() if command.is_mock else prepared.usable,
+            garments=() if product.is_mock else prepared.usable,
             customer=customer,
             retention=command.retention or command.account.default_retention,
         )

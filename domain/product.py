@@ -84,6 +84,11 @@ class Product:
         )
 
     @property
+    def is_mock(self) -> bool:
+        """A free test path: no engine is asked, and the person's picture is the result."""
+        return self.title == "mock"
+
+    @property
     def images(self) -> tuple[ImageId, ...]:
         return tuple(picture.image_id for picture in self.pictures)
 

@@ -35,7 +35,6 @@ from entrypoints.http.upload_form import unquoted
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
-MOCK_TITLE: Final = "mock"
 MAX_DATA_BYTES: Final = MAX_JSON_BYTES
 MAX_ID_CHARS: Final = 100
 MAX_URL_CHARS: Final = 2048
@@ -92,7 +91,6 @@ def to_command(data: bytes | bytearray, files: Files, account: Account, idempote
         product_id=product.external_id,
         title=product.title,
         description=product.description,
-        is_mock=product.title == MOCK_TITLE,
         customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
         retention=RetentionPolicy(days) if days is not None else None,
         idempotency=record,

@@ -363,12 +363,15 @@ def test_an_engine_that_refuses_one_picture_of_a_garment_gets_the_next(shop: Sho
 
 
 def test_a_product_called_mock_is_answered_with_the_persons_picture_and_asks_no_engine(shop: Shop) -> None:
-    product = {"title": "mock", "imageUrls": [SHIRT_URL]}
+    product = {"externalId": "free", "title": "mock", "imageUrls": [SHIRT_URL]}
     done = shop.outcome(shop.try_on({"products": [product], "person": {"url": ANN_URL}}))
     assert done["status"] == "COMPLETED"
     assert shop.engine.garments == []
     pictures = [shop.run(shop.objects.get(name)) for name in shop.stored()]
     assert sorted(pictures.count(picture) for picture in pictures) == [1, 2, 2]  # garment, person, result
+    again = shop.outcome(shop.try_on({"products": [{"externalId": "free"}], "person": {"url": ANN_URL}}))
+    assert again["status"] == "COMPLETED"
+    assert shop.engine.garments == []  # also when it comes alone, by its id
 
 
 # Refusals
