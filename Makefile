@@ -24,6 +24,10 @@ lock: $(VENV)/.dev ## Pin the newest versions that fit pyproject.toml, with hash
 	$(BIN)/uv pip compile pyproject.toml --group build --group dev --universal --python-version 3.11 --constraint requirements.lock \
 		--generate-hashes --no-emit-index-url --no-header --quiet -o requirements-dev.lock
 
+.PHONY: compatibility
+compatibility: setup $(VENV)/.dev ## Replay the requests of every client family and print the table
+	@$(BIN)/python -m tests.compatibility
+
 clean: ## Forget the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 

@@ -1,0 +1,106 @@
+"""A whole service for clients in other processes: a real server, real photos, and a small web for garments."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
+from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.authenticate import DEFAULT_ACCOUNT
+from entrypoints.http.app import create_app
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
+from tests.free_port import free_port
+from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
+from tests.live_server import serving
+
+CLIENTS = Path(__file__).parent / "clients"
+SHIRT_URL = "https://shop.test/shirt.jpg"
+IS_CI = "TRYON_CI" in os.environ  # read by tests only: there, what a client needs has to be installed
+
+
+@dataclass(frozen=True)
+class LiveShop:
+    """A running service and keys of accounts with nothing, no credits, and a low rate."""
+
+    url: str
+    key: str
+    poor_key: str
+    hasty_key: str
+    photo: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "TRYON_URL": self.url,
+            "TRYON_KEY": self.key,
+            "PHOTO": str(self.photo),
+            "SHIRT_URL": SHIRT_URL,
+        }
+
+    def run(self, command: list[str], folder: Path, **more: str) -> str:
+        """What a client prints. Raises: AssertionError with all that it said, when it fails."""
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=self.environment | more,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@contextmanager
+def a_live_shop(folder: Path) -> Iterator[LiveShop]:
+    port = free_port()
+    container = Container(
+        settings=Settings(data_dir=folder, port=port, rate_limit_per_minute=0, generations_at_once=1),
+        objects=InMemoryObjectStore(),
+        work=InMemoryUnitOfWork(),
+        processor=an_in_process_processor(),
+        fetcher=InMemoryPhotoFetcher({SHIRT_URL: a_jpeg(300, 300)}),
+        try_on_engine=InMemoryTryOnEngine(),
+    )
+    keys = asyncio.run(_accounts(container))
+    photo = folder / "photo.jpg"
+    photo.write_bytes(a_jpeg(800, 1000))
+    with serving(create_app(container), port) as url:
+        yield LiveShop(url, *keys, photo=photo)
+
+
+async def _accounts(container: Any) -> tuple[str, str, str]:
+    keys = [await account_with_key(container, name) for name in (DEFAULT_ACCOUNT, "poor", "hasty")]
+    await container.set_credits().execute("poor", 0)
+
+    def hasty(account: Any) -> Any:
+        from dataclasses import replace  # noqa: PLC0415
+
+        return replace(account, requests_per_minute=1)
+
+    await container.change_account().execute("hasty", hasty)
+    return keys[0], keys[1], keys[2]
+
+
+def node() -> str:
+    """The way to Node.js with what clients are made of. Skips the test where there is none, but for CI."""
+    found = shutil.which("node")
+    if found and not (CLIENTS / "node_modules").exists() and shutil.which("npm"):
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, capture_output=True, check=False)
+    if found is None or not (CLIENTS / "node_modules").exists():
+        assert not IS_CI, "Node.js or the packages of tests/clients are not installed"
+        pytest.skip("Node.js and `npm ci` in tests/clients are needed")
+    return found
