@@ -135,11 +135,18 @@ def test_an_image_that_is_deleted_leaves_no_file(server: Server) -> None:
     assert server.stored() == before
 
 
-def test_a_dot_segment_is_an_id_like_any_other(server: Server) -> None:
+def test_an_id_that_a_path_would_swallow_is_refused_before_it_is_kept(server: Server) -> None:
+    answer = server.upload(a_heic(), externalUserId="..")
+    assert (answer.status_code, answer.json()["details"][0]["path"]) == (400, "externalUserId")
+
+
+def test_an_id_of_dots_between_slashes_reaches_us_as_it_was_sent(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
-    image_id = server.upload(a_heic(), externalUserId="..").json()["imageId"]
+    image_id = server.upload(a_heic(), externalUserId="a/../b").json()["imageId"]
     with socket.create_connection((host, int(port))) as connection:
-        request = f"DELETE /tryon/v1/customers/.. HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\nConnection: close\r\n\r\n"
+        request = (
+            f"DELETE /tryon/v1/customers/a/../b HTTP/1.1\r\nHost: x\r\nx-api-key: {KEY}\r\nConnection: close\r\n\r\n"
+        )
         connection.sendall(request.encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 204")
     gone = httpx.get(f"{server.url}/tryon/v1/images/{image_id}", headers={"x-api-key": KEY})
