@@ -115,6 +115,7 @@ def _is_sure(end: "_End", other: "_End") -> bool:
 class _End:
     """The upper end of a picture: which pixels have the color of its first row, and where most columns leave it."""
 
+    pixels: Pixels
     is_frame: NDArray[np.bool_]
     depth: int
     line: float
@@ -124,7 +125,7 @@ class _End:
     def of(cls, pixels: Pixels) -> Self:
         color = np.median(pixels[:2].reshape(-1, 3), axis=0)
         if (cv2.inRange(pixels[:1], color - _FLAT, color + _FLAT) > 0).mean() < _PLAIN_LINE:
-            return cls(np.zeros((1, 1), np.bool_), 0, 0.0, 0.0)
+            return cls(pixels, np.zeros((1, 1), np.bool_), 0, 0.0, 0.0)
         is_frame = cv2.inRange(pixels, color - _FLAT, color + _FLAT) > 0
         depths = np.argmin(is_frame, axis=0)
         depths = depths[~is_frame[depths, np.arange(len(depths))]]
@@ -134,7 +135,7 @@ class _End:
         stray, line = counts[: max(0, depth - _RINGING)].sum(), together[depth - 1] / pixels.shape[1]
         is_line = depth > 1 and stray <= _STRAY * len(depths) and line >= _LEAST_LINE
         straightness = together[depth - 1] / len(depths) if is_line and _is_step(pixels, depth) else 0.0
-        return cls(is_frame, depth, line, straightness)
+        return cls(pixels, is_frame, depth, line, straightness)
 
 
 def _is_step(pixels: Pixels, row: int) -> bool:
@@ -151,7 +152,8 @@ def _depth_of_bar(end: _End) -> int:
     rows = np.flatnonzero(leaves >= _MARKS)
     depth = int(rows[0]) + 2 if len(rows) else 0
     has_gap = depth > 6 and shares[depth - 6 : depth - 2].min() >= _PLAIN_LINE
-    return depth if has_gap and np.median(shares[:depth]) >= _MARKS else 0
+    is_bar = has_gap and np.median(shares[:depth]) >= _MARKS and _is_step(end.pixels, depth)
+    return depth if is_bar else 0
 
 
 def _without_blurred(pixels: Pixels) -> ContentEdges:

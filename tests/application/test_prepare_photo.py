@@ -4,8 +4,9 @@ from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.person_detector import InMemoryPersonDetector
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
+from domain.cropping import Fit
 from domain.errors import InvalidImage, UnsupportedImageFormat
-from domain.geometry import Box, Size
+from domain.geometry import Box, Padding, Size
 from domain.person import Framing, PersonReport, SeenPerson
 from domain.photo import SourceFormat, WarningCode
 from tests.people import a_person, as_png, scenery
@@ -65,3 +66,20 @@ def test_an_explanation_tells_what_the_window_was_chosen_from() -> None:
 def test_what_cannot_be_read_is_refused(photo: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         prepare_photo(WALKER).execute(photo, crop=True)
+
+
+def test_with_padding_the_whole_person_is_kept_and_the_answer_says_what_was_added() -> None:
+    """In a photo of 9:16 somebody stands from top to bottom."""
+    photo = as_png(scenery(720, 1280))
+    walker = a_person(Box(200, 20, 320, 1240))
+    cropped = prepare_photo(walker).execute(photo, crop=True)
+    padded = prepare_photo(walker).execute(photo, crop=True, fit=Fit.PAD)
+    assert cropped.pad is None
+    assert cropped.person is not None
+    assert cropped.person.framing is not Framing.FULL_BODY
+    assert WarningCode.BODY_CUT_BY_CROP in [warning.code for warning in cropped.warnings]
+    assert (padded.crop, padded.size) == (Box(0, 0, 720, 1280), Size(1024, 1280))
+    assert padded.pad == Padding(152, 0, 152, 0)
+    assert padded.person is not None
+    assert padded.person.framing is Framing.FULL_BODY
+    assert padded.warnings == ()

@@ -1,8 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.cropping import LEAST_HEIGHT, choose_window, largest_window
-from domain.geometry import Box, Size
+from domain.cropping import LEAST_HEIGHT, Fit, choose_window, largest_window, place
+from domain.geometry import NO_PADDING, Box, Padding, Size
+from domain.person import SeenPhoto
+from domain.photo_quality import SMALLEST_STORED_EDGE
 from tests.people import a_person, a_standing_body
 
 sources = st.builds(Size, st.integers(1, 9000), st.integers(1, 9000))
@@ -120,3 +122,61 @@ def test_a_body_photographed_from_the_neck_down_keeps_shoulders_and_hips() -> No
     window = choose_window(Box(0, 0, 1000, 2000), a_person(Box(200, 0, 600, 2000), headless=True, landmarks=joints))
     assert window.y < 56
     assert window.height == 1250
+
+
+@given(st.data(), photos)
+def test_the_zoom_is_never_what_causes_a_low_resolution(data: st.DataObject, source: Size) -> None:
+    seen = SeenPhoto(source, Box.covering(source), (a_person(data.draw(boxes_in(source))),))
+    if largest_window(source).height >= SMALLEST_STORED_EDGE:
+        assert place(seen).canvas.size.limited_to(2000).longest_edge >= SMALLEST_STORED_EDGE
+
+
+@given(st.data(), photos)
+def test_a_body_that_fits_some_window_is_not_cut(data: st.DataObject, source: Size) -> None:
+    """Without any margin, too: what its joints are worth must not move the window over its edge."""
+    largest = largest_window(source)
+    width, height = data.draw(st.integers(8, largest.width)), data.draw(st.integers(10, largest.height))
+    body = Box(
+        data.draw(st.integers(0, source.width - width)),
+        data.draw(st.integers(0, source.height - height)),
+        width,
+        height,
+    )
+    window = choose_window(Box.covering(source), a_person(body, face=None))
+    assert window.shared_area(body) == body.area
+
+
+@given(st.data(), photos)
+def test_with_padding_all_of_the_person_is_kept_in_a_four_by_five_picture(data: st.DataObject, source: Size) -> None:
+    body = data.draw(boxes_in(source))
+    seen = SeenPhoto(source, Box.covering(source), (a_person(body),))
+    placement = place(seen, Fit.PAD)
+    assert placement.window.is_inside(source)
+    assert placement.window.shared_area(body) == body.area
+    assert 5 * placement.canvas.width == 4 * placement.canvas.height
+
+
+def test_padding_goes_where_the_photo_ends_and_not_where_it_cuts_the_person() -> None:
+    standing = SeenPhoto(Size(1080, 1920), Box(0, 0, 1080, 1920), (a_person(Box(300, 100, 480, 1790)),))
+    at_the_left = SeenPhoto(Size(1080, 1920), Box(0, 0, 1080, 1920), (a_person(Box(0, 100, 480, 1790)),))
+    assert place(standing, Fit.PAD).padding == Padding(228, 0, 228, 0)
+    assert place(at_the_left, Fit.PAD).padding == Padding(0, 0, 456, 0)
+    assert place(standing).padding == NO_PADDING
+
+
+def test_a_window_stays_inside_the_photos_frame_but_may_reach_over_blurred_borders() -> None:
+    strip = Box(0, 656, 1080, 608)
+    wide = a_person(Box(100, 700, 880, 500))
+    plain = place(SeenPhoto(Size(1080, 1920), strip, (wide,)))
+    filled = place(SeenPhoto(Size(1080, 1920), strip, (wide,), is_filled=True))
+    assert plain.window.cut_to(strip) == plain.window
+    assert filled.window.shared_area(wide.box) == wide.box.area
+
+
+def test_somebody_elses_head_that_would_be_cut_is_kept_whole_when_there_is_room() -> None:
+    person, friend = a_person(Box(1200, 300, 500, 1600)), a_person(Box(1940, 350, 480, 1500), silhouette=0.15)
+    assert friend.head is not None
+    seen = SeenPhoto(Size(3000, 2200), Box(0, 0, 3000, 2200), (person, friend))
+    alone = SeenPhoto(seen.size, seen.content, (person,))
+    assert 0 < place(alone).window.shared_area(friend.head) < friend.head.area
+    assert place(seen).window.shared_area(friend.head) == friend.head.area

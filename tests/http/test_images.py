@@ -155,3 +155,10 @@ def test_a_link_is_dead_when_its_time_is_over_or_anything_in_it_was_changed(serv
     assert service.client.get(url).status_code == 200
     service.clock.advance(seconds=1)
     assert service.client.get(url).status_code == 404
+
+
+def test_fit_is_crop_or_pad(service: Service) -> None:
+    refused = service.upload(fit="stretch")
+    assert refused.status_code == 400
+    assert refused.json()["details"] == [{"path": "fit", "message": "must be crop or pad"}]
+    assert service.upload(fit="pad").status_code == 201

@@ -179,6 +179,7 @@ def test_the_same_request_with_the_same_key_stores_nothing_twice(service: Servic
 def test_a_key_reused_for_another_request(service: Service) -> None:
     upload_with_key(service, "k1")
     refused(upload_with_key(service, "k1", crop="false"), "IDEMPOTENCY_KEY_REUSED")
+    refused(upload_with_key(service, "k1", fit="pad"), "IDEMPOTENCY_KEY_REUSED")
     refused(upload_with_key(service, "k1", photo=a_jpeg(500, 500)), "IDEMPOTENCY_KEY_REUSED")
 
 

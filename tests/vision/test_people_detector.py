@@ -110,3 +110,41 @@ def test_what_was_seen_stays_the_same_when_the_detector_goes_on(detector: People
     first = seen_in(ASTRONAUT, detector)
     seen_in(scenery(800, 600), detector)
     assert seen_in(ASTRONAUT, detector) == first
+
+
+def test_somebody_on_a_photo_that_lies_on_its_side_is_seen_where_they_are_and_told(detector: PeopleDetector) -> None:
+    upright = in_landscape(1500, 1200, 900, 250, 250)
+    photo = ImagingPhotoDecoder().open(as_png(upright.transpose(Image.Transpose.ROTATE_90)))
+    seen = detector.detect(photo)
+    person = seen.main_person
+    assert seen.is_sideways
+    assert person is not None
+    assert person.face is not None
+    eyes_x, eyes_y = 250 + ASTRONAUTS_EYES[0] * 900 / 512, 250 + ASTRONAUTS_EYES[1] * 900 / 512
+    assert person.face.holds(eyes_y, 1500 - eyes_x)
+
+
+def test_both_witnesses_make_somebody_surer(detector: PeopleDetector) -> None:
+    two = in_landscape(2400, 1200, 1100, 100, 100)
+    two.paste(ASTRONAUT.resize((900, 900), Image.Resampling.LANCZOS), (1450, 300))
+    assert all(person.confidence > 0.9 for person in seen_in(two, detector))
+
+
+@pytest.mark.parametrize("name", ["shirt", "mannequin", "statue"])
+def test_things_in_the_shape_of_people_are_nobody(name: str, detector: PeopleDetector) -> None:
+    """A flat garment, a tailor's dummy without a head, a gray column with a bust."""
+    image = Image.new("RGB", (900, 1200), "#d8d4cc")
+    draw = ImageDraw.Draw(image)
+    if name == "shirt":
+        draw.polygon(A_SHIRT, fill=(40, 90, 60))
+    elif name == "mannequin":
+        draw.polygon(
+            [(330, 250), (570, 250), (640, 420), (560, 640), (610, 800), (290, 800), (340, 640), (260, 420)], "#c9a98a"
+        )
+        draw.rectangle((435, 800, 465, 1120), fill="#333333")
+        draw.ellipse((420, 180, 480, 260), fill="#c9a98a")
+    else:
+        draw.rectangle((330, 600, 570, 1150), fill="#9a9a9a")
+        draw.ellipse((380, 280, 520, 470), fill="#8d8d8d")
+        draw.polygon([(300, 600), (340, 500), (560, 500), (600, 600)], fill="#949494")
+    assert seen_in(image, detector) == ()

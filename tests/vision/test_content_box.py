@@ -1,0 +1,68 @@
+"""Where the photo lies inside frames, bars and borders, on pictures whose borders the tests add themselves."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from adapters.vision.content_box import ContentEdges, content_edges
+from tests.people import ASTRONAUT, scenery
+
+PHOTO = ASTRONAUT.resize((480, 480))
+
+
+def edges_of(image: Image.Image) -> ContentEdges:
+    return content_edges(np.asarray(image))
+
+
+def is_near(edges: ContentEdges, left: int, top: int, right: int, bottom: int) -> bool:
+    found = (edges.left, edges.top, edges.right, edges.bottom)
+    return all(abs(one - other) <= 3 for one, other in zip(found, (left, top, right, bottom), strict=True))
+
+
+@pytest.mark.parametrize("color", ["white", "black", "#c81e3c", "#f5f0e6"])
+@pytest.mark.parametrize("edge", [4, 25, 160])
+def test_a_plain_frame_of_any_width_and_color_is_taken_off(edge: int, color: str) -> None:
+    assert is_near(edges_of(ImageOps.expand(PHOTO, edge, color)), edge, edge, edge + 480, edge + 480)
+
+
+def test_letterbox_bars_and_a_frame_around_them_are_taken_off() -> None:
+    boxed = ImageOps.expand(ImageOps.expand(PHOTO, (0, 90), "black"), 20, "white")
+    assert is_near(edges_of(boxed), 20, 110, 500, 590)
+
+
+def test_blurred_borders_are_taken_off_and_told_apart_from_plain_ones() -> None:
+    border = PHOTO.resize((480, 800)).filter(ImageFilter.GaussianBlur(25))
+    border.paste(PHOTO, (0, 160))
+    edges = edges_of(border)
+    assert is_near(edges, 0, 160, 480, 640)
+    assert edges.is_filled
+    assert not edges_of(ImageOps.expand(PHOTO, 25, "white")).is_filled
+
+
+def test_bars_with_symbols_are_taken_off() -> None:
+    shot = ImageOps.expand(PHOTO, (0, 90, 0, 110), "white")
+    draw = ImageDraw.Draw(shot)
+    for x in (20, 130, 240, 350):
+        draw.ellipse((x, 600, x + 30, 630), outline="black", width=3)
+        draw.rectangle((x, 30, x + 60, 40), fill="black")
+    assert is_near(edges_of(shot), 0, 90, 480, 570)
+
+
+@pytest.mark.parametrize("ground", [(255, 255, 255), (238, 238, 238), (230, 140, 180)])
+def test_a_studios_plain_ground_belongs_to_the_photo(ground: tuple[int, int, int]) -> None:
+    """Somebody round stands on it, with soles in one line."""
+    image = Image.new("RGB", (480, 640), ground)
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((200, 60, 280, 150), fill=(120, 80, 60))
+    draw.ellipse((150, 140, 330, 420), fill=(30, 60, 140))
+    for x in (170, 250):
+        draw.rectangle((x, 380, x + 50, 600), fill=(20, 20, 30))
+    assert edges_of(image) == ContentEdges(0, 0, 480, 640)
+
+
+def test_shaded_paper_and_a_photo_to_its_borders_have_no_frame() -> None:
+    shade = np.linspace(255, 160, 640).astype(np.uint8)
+    paper = np.broadcast_to(shade[:, None, None], (640, 480, 3)).copy()
+    paper[200:500, 150:330] = (40, 60, 90)
+    assert content_edges(paper) == ContentEdges(0, 0, 480, 640)
+    assert edges_of(scenery(640, 480)) == ContentEdges(0, 0, 640, 480)

@@ -1,0 +1,37 @@
+"""The second witness and the model that is made for it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapters.vision import models
+from adapters.vision.ssd_conversion import people_model
+from adapters.vision.ssd_detector import SsdDetector
+from tests.people import ASTRONAUT, scenery
+from tests.vision.conftest import MODEL_DIR
+
+
+@pytest.fixture(scope="module")
+def witness() -> SsdDetector:
+    return SsdDetector(MODEL_DIR / models.PEOPLE)
+
+
+def test_somebody_in_a_meadow_is_boxed_where_they_are(witness: SsdDetector) -> None:
+    image = scenery(640, 480)
+    image.paste(ASTRONAUT.resize((360, 360), Image.Resampling.LANCZOS), (200, 100))
+    (surest, *_) = witness.people(np.asarray(image), 0.5)
+    assert surest.confidence > 0.7
+    assert surest.holds(200 + 100, 100 + 60, 200 + 220, 100 + 300)
+    assert surest.left >= 180
+    assert surest.right <= 580
+
+
+def test_nobody_is_boxed_on_grass_and_on_pictures_of_a_few_pixels(witness: SsdDetector) -> None:
+    assert witness.people(np.asarray(scenery(640, 480)), 0.3) == ()
+    assert witness.people(np.zeros((1, 1, 3), np.uint8), 0.3) == ()
+    assert witness.people(np.zeros((400, 3, 3), np.uint8), 0.3) == ()
+
+
+def test_a_graph_without_the_models_layers_is_no_model() -> None:
+    with pytest.raises(KeyError):
+        people_model(b"")
