@@ -43,8 +43,8 @@ def judge(detector: PeopleDetector) -> Judge:
         photo = ImagingPhotoDecoder().open(file)
         seen = detector.detect(photo)
         person = seen.main_person
-        appearance = PixelMeter().measure(photo, person and person.box, person and person.outline)
-        return seen, codes_of(seen, appearance)
+        region, outline = (person.box, person.outline) if person else (None, None)
+        return seen, codes_of(seen, PixelMeter().measure(photo, region, outline))
 
     return judged
 
