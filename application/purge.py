@@ -7,6 +7,7 @@ from datetime import timedelta
 from application.ports.objects import ObjectStore
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock
+from application.trusted_time import TrustedTime
 from domain.image import ImageId
 from domain.product import Product
 
@@ -73,14 +74,14 @@ class PurgeOverdue:
     work: UnitOfWork
     finish: FinishDeletion
     objects: ObjectStore
-    clock: Clock
+    time: TrustedTime
     renew: Callable[[], Awaitable[None]]
     """What is not overdue but will be needed for longer is copied at the same time."""
     batch_size: int = 200
 
     async def batch(self) -> PurgeReport:
-        """One batch, oldest first. Raises: Overloaded when the database is down."""
-        now = self.clock.now()
+        """One batch, oldest first. Raises: Overloaded when the database is down or no clock can be trusted."""
+        now = await self.time.now()
         async with self.work.begin() as repositories:
             due = await repositories.images.mark_due_deleting(now, now + TAKE_OVER_AFTER, self.batch_size)
             completed = await repositories.erasures.complete_records(now)
@@ -106,6 +107,6 @@ class PurgeOverdue:
             total += done
             if done.removed == 0:
                 break
-        await self.objects.sweep(self.clock.now())
+        await self.objects.sweep(await self.time.now())
         await self.renew()
         return total

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.trusted_time import TrustedTime
 from domain.account import Account, AccountId
 from domain.customer import Customer
 from domain.generation import GenerationId, LeaseId
@@ -113,6 +114,26 @@ async def a_database_with_accounts() -> InMemoryUnitOfWork:
         await repositories.accounts.add(an_account(ACME))
         await repositories.accounts.add(an_account(OTHER))
     return work
+
+
+@dataclass
+class TimeOf:
+    """A database whose clock is the one that a test moves, and which nobody sets."""
+
+    clock: MovableClock
+
+    async def now(self) -> datetime:
+        return self.clock.now()
+
+    def expect_none(self) -> None:
+        """It only goes forward."""
+
+    def trust(self) -> None:
+        """It is trusted."""
+
+
+def time_of(clock: MovableClock) -> TrustedTime:
+    return TrustedTime(clock, TimeOf(clock), TimeOf(clock))
 
 
 async def nothing_to_renew() -> None:

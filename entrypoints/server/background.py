@@ -58,6 +58,7 @@ def _told(error: BaseException) -> dict[str, object]:
 
 async def purging(purge_overdue: PurgeOverdue, settings: Settings) -> None:
     """Never ends, whatever happens. While nothing can be deleted the pause doubles, up to five minutes."""
+    purge_overdue.time.jumps.trust()  # whoever starts a server has looked at the clock
     interval = float(settings.purge_interval_seconds)
     longest = max(interval, float(LONGEST_PAUSE))
     pause = interval
@@ -66,7 +67,8 @@ async def purging(purge_overdue: PurgeOverdue, settings: Settings) -> None:
             report = await purge_overdue.execute()
         except Exception as error:  # a purger that ended would take the whole server along
             pause = min(pause * 2, longest)
-            log.warning("purge_failed", error_type=type(error).__name__, next_in_seconds=pause)
+            cause = error.cause if isinstance(error, Overloaded) else "bug"
+            log.warning("purge_failed", error_type=type(error).__name__, cause=cause, next_in_seconds=pause)
         else:
             pause = min(pause * 2, longest) if report.is_stuck else interval
             metrics.LAST_PURGE.set_to_current_time()

@@ -15,7 +15,7 @@ from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
-from adapters.system import SystemClock, SystemRandomSource
+from adapters.system import SystemClock, SystemRandomSource, WallClockJumps
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
 from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
@@ -52,6 +52,7 @@ from application.reconcile import Reconcile
 from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import RunNextGeneration
 from application.start_try_on import StartTryOn
+from application.trusted_time import TrustedTime
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
@@ -124,7 +125,13 @@ class Container(DeclarativeContainer):
     traces: providers.Object[Any] = providers.Object(None)
     account_meter = providers.Singleton(AccountMeter, with_ids=settings.provided.metrics_by_account)
     telemetry = providers.Singleton(Telemetry, traces, account_meter)
-    database_clock = providers.Singleton(DatabaseClock, engine)
+    database_clock = providers.Singleton(DatabaseClock, engine, clock)
+    trusted_time = providers.Factory(
+        TrustedTime,
+        clock=clock,
+        database=database_clock,
+        jumps=providers.Singleton(WallClockJumps, settings.provided.clock_reference),
+    )
     rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)
     objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage, work))
@@ -229,7 +236,7 @@ class Container(DeclarativeContainer):
         work=work,
         finish=finish_deletion,
         objects=objects,
-        clock=clock,
+        time=trusted_time,
         renew=renew_products.provided.execute,
     )
     read_generation = providers.Factory(
@@ -278,4 +285,6 @@ class Container(DeclarativeContainer):
         CheckReadiness,
         probes=providers.Dict(database=work.provided.check, storage=storage_probe, workers=processor.provided.check),
     )
-    check_engine = providers.Factory(CheckReadiness, probes=providers.Dict(engine=try_on_engine.provided.check))
+    check_engine = providers.Factory(
+        CheckReadiness, probes=providers.Dict(engine=try_on_engine.provided.check, clock=trusted_time.provided.check)
+    )

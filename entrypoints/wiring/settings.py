@@ -172,6 +172,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.is_local and self.metrics_port is None
 
     @property
+    def clock_reference(self) -> Path | None:
+        """Where it is kept what the wall clock said; PostgreSQL has a clock of its own."""
+        return self.data_dir / "clock.json" if self.resolved_database_url.startswith("sqlite") else None
+
+    @property
     def longest_upload(self) -> timedelta:
         """From its ticket, or the look at its key, to its row: three files at the lowest rate, and what follows."""
         receiving = 3 * self.max_file_bytes / self.upload_min_bytes_per_second

@@ -21,6 +21,7 @@ from tests.builders import (
     a_stored_photo,
     an_image,
     nothing_to_renew,
+    time_of,
 )
 
 JPEG = b"\xff\xd8 a result"
@@ -47,7 +48,7 @@ class World:
         finish = FinishDeletion(self.objects, work, self.clock)
         self.keep_picture = KeepPicture(self.objects, work, finish, self.clock)
         self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), timedelta(days=30), timedelta(hours=1))
-        self.purge = PurgeOverdue(work, finish, self.objects, self.clock, nothing_to_renew)
+        self.purge = PurgeOverdue(work, finish, self.objects, time_of(self.clock), nothing_to_renew)
 
     async def store(self, image: UploadedImage, *, settles: bool = True) -> None:
         async def admit(_: Repositories) -> None:

@@ -34,7 +34,7 @@ from domain.errors import ImageNotFound
 from domain.generation import GenerationId, Inputs
 from domain.image import ImageId, ImageState, UploadedImage
 from domain.retention import RetentionPolicy
-from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew
+from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 
 LINKS = HmacLinks("http://photos.test", b"k" * 32)
@@ -166,7 +166,7 @@ class World:
 
     async def purge(self, plan: Plan | None = None) -> PurgeReport:
         work, objects, finish = self._ports(plan)
-        return await PurgeOverdue(work, finish, objects, self.clock, nothing_to_renew, batch_size=3).execute()
+        return await PurgeOverdue(work, finish, objects, time_of(self.clock), nothing_to_renew, batch_size=3).execute()
 
     async def reconcile(self, plan: Plan | None = None, *, repair: bool) -> Comparison:
         work, objects, finish = self._ports(plan)
