@@ -60,7 +60,7 @@ from entrypoints.http.admission import BodyMemory
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import signing_key
+from entrypoints.wiring.signing_key import signing_ring
 from entrypoints.wiring.storage import Storage
 from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
@@ -80,7 +80,7 @@ def _dev_key_digest(settings: Settings) -> bytes | None:
 
 def _page_pass(settings: Settings, clock: Clock) -> PagePass | None:
     """Only where nobody but this machine can use one."""
-    return PagePass(signing_key(settings), clock) if settings.shows_playground and settings.is_local else None
+    return PagePass(signing_ring(settings)[0], clock) if settings.shows_playground and settings.is_local else None
 
 
 def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: Clock) -> RateLimiter:

@@ -187,11 +187,23 @@ def _url(text: str) -> str:
     return text
 
 
+def keys_in(text: str) -> tuple[bytes, ...]:
+    """A ring of keys, as it is written in a setting or a file: separated by commas or white space."""
+    return tuple(key.encode() for key in re.split(r"[,\s]+", text) if key)
+
+
+def _ring(text: str) -> str:
+    if min(map(len, keys_in(text)), default=0) < MIN_KEY_CHARS:
+        raise ValueError
+    return text
+
+
 CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
     "host": _host,
     "metrics_host": _host,
     "public_url": _url,
     "engine_url": _url,
+    "signing_key": _ring,
 }
 """Of texts that a pattern cannot tell from wrong ones."""
 

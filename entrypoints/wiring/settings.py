@@ -79,8 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 30
 
     signing_key: Annotated[
-        Annotated[str, Meta(min_length=32)] | None,
-        says("Signs links that the service serves. Not set: made on the first start, in the data folder."),
+        Annotated[str, Meta(min_length=32, extra={"takes": "keys of at least 32 characters, separated by commas"})]
+        | None,
+        says(
+            "Signs links that the service serves: the first key signs, all are accepted. Not set: made on the first"
+            " start, in the data folder."
+        ),
     ] = None
     dev_api_key: Annotated[
         Annotated[str, Meta(min_length=3)] | None,

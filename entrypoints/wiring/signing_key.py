@@ -1,34 +1,36 @@
-"""The key that preview links are signed with: from the settings, or made once and kept in the data folder."""
+"""The keys that preview links are signed with: from the settings, or made once and kept in the data folder."""
 
 import os
 import secrets
 from pathlib import Path
 from typing import Final
 
-from entrypoints.wiring.environment import ConfigurationError, Problem
+from entrypoints.wiring.environment import ConfigurationError, Problem, keys_in
 from entrypoints.wiring.settings import Settings
 
 FILE_NAME: Final = "signing.key"
 MIN_BYTES: Final = 32
 
 
-def signing_key(settings: Settings) -> bytes:
-    """At least 32 bytes. Any number of processes may ask at once; all of them get the same key.
+def signing_ring(settings: Settings) -> tuple[bytes, ...]:
+    """One key or more: the first one signs, and what any of them has signed is accepted.
 
-    Raises: ConfigurationError: the file holds less than that, as after a power cut; a link could be forged with it.
+    At least 32 bytes each, without commas and white space, which separate them. Any number of processes may ask at
+    once; all of them get the same keys. Raises: ConfigurationError: the file holds less than that, as after a power
+    cut; a link could be forged with it.
     """
     if settings.signing_key is not None:
-        return settings.signing_key.encode()
+        return keys_in(settings.signing_key)
     path = settings.data_dir / FILE_NAME
     if not path.exists():
         _make(path)
-    key = path.read_bytes().strip()
-    if len(key) < MIN_BYTES:
-        holds = f"{len(key)} bytes in {path}"
+    ring = keys_in(path.read_text())
+    if min(map(len, ring), default=0) < MIN_BYTES:
+        holds = f"{', '.join(str(len(key)) for key in ring) or 0} bytes in {path}"
         raise ConfigurationError(
             [Problem("TRYON_SIGNING_KEY", holds, f"{MIN_BYTES} or more. Delete the file: a new one is made")]
         )
-    return key
+    return ring
 
 
 def _make(path: Path) -> None:

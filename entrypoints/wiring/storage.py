@@ -10,7 +10,7 @@ from application.ports.links import LinkReader, LinkSigner
 from application.ports.objects import ObjectStore, StorageRules
 from application.ports.rows import UnitOfWork
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import signing_key
+from entrypoints.wiring.signing_key import signing_ring
 
 if TYPE_CHECKING:
     from adapters.object_storage.gcs_bucket import GcsBucket
@@ -41,8 +41,8 @@ class Storage:
 
     def own_links(self) -> HmacLinks:
         """Links to our own preview route. Where a bucket serves them there is none, and no key that could be kept."""
-        key = signing_key(self._settings) if self._settings.serves_previews else secrets.token_bytes(32)
-        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, key)
+        ring = signing_ring(self._settings) if self._settings.serves_previews else (secrets.token_bytes(32),)
+        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, ring)
 
     def _links(self) -> "HmacLinks | GcsLinks":
         if self._bucket is None or self._settings.serves_previews:

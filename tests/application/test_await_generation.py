@@ -11,7 +11,7 @@ from domain.generation import Failure, GenerationId, LeaseId
 from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts
 from tests.contracts.try_on_repositories import a_generation
 
-LINKS = HmacLinks("https://photos.test", b"0" * 32)
+LINKS = HmacLinks("https://photos.test", [b"0" * 32])
 
 
 async def a_queue_of_one() -> tuple[InMemoryUnitOfWork, AwaitGeneration]:

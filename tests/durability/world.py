@@ -37,7 +37,7 @@ from domain.retention import RetentionPolicy
 from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 
-LINKS = HmacLinks("http://photos.test", b"k" * 32)
+LINKS = HmacLinks("http://photos.test", [b"k" * 32])
 LONGEST_UPLOAD = timedelta(minutes=10)
 RECOVERY_STEPS = (timedelta(minutes=2), UploadedImage.PENDING_LEASE, UploadedImage.PENDING_LEASE)
 """What a purger waits for: a deletion that was not finished, a dead upload, an upload that gave up just then."""

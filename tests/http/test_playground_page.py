@@ -20,7 +20,7 @@ from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.sign_in import FILE_NAME, LIFETIME_SECONDS, new_sign_in
-from entrypoints.wiring.signing_key import signing_key
+from entrypoints.wiring.signing_key import signing_ring
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor
 
@@ -163,5 +163,5 @@ def test_where_strangers_get_to_no_pass_opens_anything(tmp_path: Path, public: d
     token = new_sign_in(settings)
     with TestClient(create_app(container), base_url="http://photos.test") as client:
         assert sign_in(client, token).status_code == 401
-        issued = PagePass(signing_key(settings), container.clock()).issue()
+        issued = PagePass(signing_ring(settings)[0], container.clock()).issue()
         assert status_with(client, issued) == 401

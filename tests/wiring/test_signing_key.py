@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.wiring.environment import ConfigurationError
+from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import FILE_NAME, signing_key
+from entrypoints.wiring.signing_key import FILE_NAME, signing_ring
 from entrypoints.wiring.storage import Storage
 
 
 def test_it_is_made_once_for_all_who_ask_at_once_and_for_this_user_only(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: signing_key(settings), range(32)))
-    (key,) = keys
+        keys = set(pool.map(lambda _: signing_ring(settings), range(32)))
+    ((key,),) = keys
     assert len(key) >= 32
     assert [path.name for path in settings.data_dir.iterdir()] == [FILE_NAME]
     assert stat.S_IMODE((settings.data_dir / FILE_NAME).stat().st_mode) == 0o600
@@ -37,7 +37,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fsync", flushing)
     monkeypatch.setattr(os, "link", naming)
-    signing_key(Settings(data_dir=tmp_path))
+    signing_ring(Settings(data_dir=tmp_path))
     assert order == ["flush", "name", "flush"]
 
 
@@ -45,7 +45,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
 def test_one_that_a_power_cut_left_short_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(ConfigurationError) as refused:
-        signing_key(Settings(data_dir=tmp_path))
+        signing_ring(Settings(data_dir=tmp_path))
     (problem,) = refused.value.problems
     assert problem.variable == "TRYON_SIGNING_KEY"
     assert "Delete the file" in problem.takes
@@ -57,3 +57,18 @@ def test_with_a_bucket_that_serves_links_nothing_is_written(tmp_path: Path) -> N
     )
     Storage(settings).own_links()
     assert not settings.data_dir.exists()
+
+
+def test_a_ring_may_be_a_setting_or_the_content_of_the_file(tmp_path: Path) -> None:
+    new, old = "n" * 40, "o" * 40
+    for text in (f"{new},{old}", f"{new}, {old}", f"{new}\n{old}\n"):
+        assert signing_ring(Settings(signing_key=text)) == (new.encode(), old.encode())
+        (tmp_path / FILE_NAME).write_text(text)
+        assert signing_ring(Settings(data_dir=tmp_path)) == (new.encode(), old.encode())
+
+
+def test_every_key_of_a_ring_is_long() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings({"TRYON_SIGNING_KEY": "n" * 40 + ",short"})
+    assert "at least 32 characters" in str(refused.value)
+    assert "short" not in str(refused.value)
