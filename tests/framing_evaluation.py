@@ -1,68 +1,214 @@
-"""Scores our 4:5 windows beside a centre crop on photos with ground truth: `python -m tests.framing_evaluation`.
+"""Scores the framing on photos with ground truth, and on the same photos sent again: `make evaluate PHOTOS=folder`.
 
-The photos are not part of this repository: a folder holds them with `cases.json`, which lists for each the people in
-it, and `score.py`, which defines what a good window is.
+The photos are not part of this repository: a folder holds them with `cases.json`, which lists the people in each, and
+`score.py`, which defines what a good window is; folders inside it may hold more of them with `expected.json`. Prints
+every figure in one table, and writes one contact sheet for each kind of photo.
 """
 
 import argparse
 import importlib.util
+import io
 import json
 import os
 import resource
 import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from types import ModuleType
 from typing import Any
 
+from PIL import Image, ImageOps
+
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.overlay import draw_overlay
 from adapters.vision.people_detector import PeopleDetector
+from adapters.vision.pixel_meter import PixelMeter
 from application.ports.photos import OpenPhoto
+from application.prepare_photo import PreparePhoto
 from domain.cropping import choose_window, place
 from domain.geometry import Box
+from domain.person import SeenPhoto
+from domain.photo import WarningCode
+from tests.framing_variations import codes_of, differences, variations
 
 FOLDER_VARIABLE = "TRYON_FRAMING_PHOTOS"
 MODELS = Path(os.environ.get("TRYON_MODEL_DIR", "~/.cache/tryon-images/models")).expanduser()
+SHEETS = Path(tempfile.gettempdir()) / "tryon-framing-sheets"
+VARIED_EDGE = 2000
+CELL, COLUMNS = 360, 5
+ANKLES_SLACK = 0.02
+
+
+@dataclass(slots=True)
+class Judged:
+    """One photo with its ground truth and what we made of it."""
+
+    name: str
+    file: Path
+    case: dict[str, Any]
+    seen: SeenPhoto
+    codes: set[WarningCode]
+    milliseconds: float
+
+    @property
+    def window(self) -> Box:
+        return place(self.seen).window
+
+    @property
+    def result(self) -> dict[str, Any]:
+        person = self.seen.main_person
+        return {"crop": as_json(self.window), "person": {"box": as_json(person.box)} if person else None}
+
+    @property
+    def loses_its_lowest_point(self) -> bool:
+        """Whether the lowest annotated point of the body, as a rule an ankle, is cut by the window."""
+        for subject in self.case["subjects"][:1]:
+            lowest = max((y for _, y in subject.get("points") or []), default=0)
+            return bool(lowest > self.window.bottom + ANKLES_SLACK * (subject["box"][3] - subject["box"][1]))
+        return False
+
+
+class Judge:
+    """The detector and the meter as a worker uses them, timed."""
+
+    def __init__(self) -> None:
+        self.detector = PeopleDetector(MODELS)
+        self.meter = PixelMeter()
+        self.decoder = ImagingPhotoDecoder()
+
+    def look(self, file: bytes) -> tuple[SeenPhoto, set[WarningCode], float]:
+        photo = self.decoder.open(file)
+        photo.view(None, 16)  # the decoder's share is not the detector's
+        started = cpu_seconds()
+        seen = self.detector.detect(photo)
+        milliseconds = (cpu_seconds() - started) * 1000
+        return seen, self._codes(photo, seen), milliseconds
+
+    def _codes(self, photo: OpenPhoto, seen: SeenPhoto) -> set[WarningCode]:
+        person = seen.main_person
+        region, outline = (person.box, person.outline) if person else (None, None)
+        return codes_of(seen, self.meter.measure(photo, region, outline))
+
+    def explain(self, file: bytes) -> bytes:
+        prepare = PreparePhoto(self.decoder, self.detector, self.meter, VARIED_EDGE)
+        return draw_overlay(prepare.explain(file))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=os.environ.get(FOLDER_VARIABLE), help="folder of the photos")
-    parser.add_argument("--least", type=float, default=0.0, help="fail when our overall score is below this")
+    parser.add_argument("--sheets", type=Path, default=SHEETS, help="folder for one contact sheet a kind")
+    parser.add_argument("--every", type=int, default=1, help="vary only every n-th photo; 0 varies none")
+    parser.add_argument("--least", type=float, default=0.0, help="fail when an overall score is below this")
     arguments = parser.parse_args()
     folder: Path | None = arguments.photos and Path(arguments.photos)
     if folder is None or not all((folder / name).is_file() for name in ("cases.json", "score.py")):
         say(f"No photos to score: name a folder with cases.json and score.py by --photos or {FOLDER_VARIABLE}.")
         return 2
-    scoring = load(folder / "score.py")
-    cases = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"]
-    ours, milliseconds = windows_of_ours(folder, cases)
-    centered = {name: {"crop": as_json(largest_centered(case))} for name, case in cases.items()}
-    rows, total, tags = scoring.score_all(cases, ours)
-    scoring.table(rows, total, tags, out=say)
+    scoring, judge = load(folder / "score.py"), Judge()
+    judge.look((next(folder.glob("*.jpg"))).read_bytes())  # the first use of a model takes longer
+    lowest, everything = 1.0, []
+    for part in (folder, *sorted(path for path in folder.iterdir() if (path / "cases.json").is_file())):
+        judged = list(judge_all(part, judge))
+        lowest = min(lowest, report(part, judged, scoring))
+        everything += judged
+    report_the_same_again(everything[:: arguments.every] if arguments.every else [], judge)
+    write_sheets(everything, judge, arguments.sheets)
+    return int(lowest < arguments.least)
+
+
+def judge_all(folder: Path, judge: Judge) -> Iterator[Judged]:
+    for name, case in json.loads((folder / "cases.json").read_text(encoding="utf-8"))["cases"].items():
+        file = folder / case["file"]
+        yield Judged(name, file, case, *judge.look(file.read_bytes()))
+
+
+def report(folder: Path, judged: list[Judged], scoring: ModuleType) -> float:
+    """Print the table of one folder. Returns: the overall score."""
+    cases = {one.name: one.case for one in judged}
+    rows, total, tags = scoring.score_all(cases, {one.name: one.result for one in judged})
+    centered = {one.name: {"crop": as_json(largest_centered(one.case))} for one in judged}
     _, total_centered, _ = scoring.score_all(cases, centered)
-    say(f"detection, CPU ms a photo: median {median(milliseconds):.0f}, most {max(milliseconds):.0f}")
-    say(f"overall: ours {total['overall']:.4f}, centre crop {total_centered['overall']:.4f}")
-    return int(total["overall"] < arguments.least)
+    say(f"== {folder}")
+    scoring.table(rows, total, tags, out=say)
+    with_people = [one for one in judged if one.case["subjects"]]
+    milliseconds = [one.milliseconds for one in judged]
+    figures = {
+        "overall": f"{total['overall']:.4f} (centre crop {total_centered['overall']:.4f})",
+        "heads kept": share(rows[one.name]["head_ok"] == 1 for one in with_people),
+        "people missed": f"{sum(one.seen.main_person is None for one in with_people)} of {len(with_people)}",
+        "false people": names(one for one in judged if not one.case["subjects"] and one.seen.people),
+        "lowest point lost, no BODY_CUT_BY_CROP": names(
+            one for one in judged if one.loses_its_lowest_point and WarningCode.BODY_CUT_BY_CROP not in one.codes
+        ),
+        "detection, CPU ms": f"median {median(milliseconds):.0f}, most {max(milliseconds):.0f}",
+        **expectations(folder / "expected.json", judged),
+    }
+    for what, figure in figures.items():
+        say(f"{what:42} {figure}")
+    return float(total["overall"])
 
 
-def windows_of_ours(folder: Path, cases: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
-    decoder, detector = ImagingPhotoDecoder(), PeopleDetector(MODELS)
-    found, milliseconds = {}, []
-    for name, case in cases.items():
-        photo = decoder.open((folder / case["file"]).read_bytes())
-        photo.view(None, 16)  # the decoder's share is not the detector's
-        started = cpu_seconds()
-        found[name] = window_of_ours(photo, detector)
-        milliseconds.append((cpu_seconds() - started) * 1000)
-    return found, milliseconds
+def expectations(file: Path, judged: list[Judged]) -> dict[str, str]:
+    """How the warnings agree with what people saw, where a folder tells."""
+    if not file.is_file():
+        return {}
+    expected = json.loads(file.read_text(encoding="utf-8"))
+    kinds = {
+        WarningCode.MULTIPLE_PEOPLE: expected["multiple_people"],
+        WarningCode.BLURRY: expected["blurry_expected"],
+        WarningCode.TOO_BRIGHT: expected["too_bright_expected"],
+        WarningCode.PHOTO_SIDEWAYS: expected["sideways"],
+    }
+    return {
+        code.value: f"{sum(code in one.codes for one in judged if one.name in wanted)} of {len(wanted)}, "
+        f"false: {names(one for one in judged if code in one.codes and one.name not in wanted)}"
+        for code, wanted in kinds.items()
+    }
 
 
-def window_of_ours(photo: OpenPhoto, detector: PeopleDetector) -> dict[str, Any]:
-    photo_seen = detector.detect(photo)
-    person = photo_seen.main_person
-    seen = {"box": as_json(person.box)} if person else None
-    return {"crop": as_json(place(photo_seen).window), "person": seen}
+def report_the_same_again(judged: list[Judged], judge: Judge) -> None:
+    """Print how often a variation of a photo is judged otherwise than the photo."""
+    tried, changed = 0, defaultdict(list)
+    for one in judged:
+        with Image.open(one.file) as opened:
+            photo = ImageOps.exif_transpose(opened).convert("RGB")
+        photo.thumbnail((VARIED_EDGE, VARIED_EDGE))
+        first = judge.look(as_png(photo))
+        for variation in variations(photo):
+            tried += 1
+            again = judge.look(variation.file)
+            if found := differences(first[:2], again[:2], variation.in_the_photo, variation.may_change):
+                changed[one.name].append(f"{variation.name}: {', '.join(found)}")
+    if not tried:
+        return
+    say("== the same photos in frames, mirrored, turned, scaled, cut by 2 % and between bars")
+    for name, found in changed.items():
+        say(f"{name}: {'; '.join(found)}")
+    count = sum(map(len, changed.values()))
+    say(f"{'judged the same':42} {1 - count / tried:.3f} of {tried} variations, {len(changed)} photos with any change")
+
+
+def write_sheets(judged: list[Judged], judge: Judge, folder: Path) -> None:
+    """One contact sheet for each tag: what was seen, the window, the warnings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    by_tag: dict[str, list[Image.Image]] = defaultdict(list)
+    for one in judged:
+        picture = Image.open(io.BytesIO(judge.explain(one.file.read_bytes()))).convert("RGB")
+        picture.thumbnail((CELL, CELL))
+        for tag in one.case["tags"]:
+            by_tag[tag].append(picture)
+    for tag, pictures in by_tag.items():
+        rows = -(-len(pictures) // COLUMNS)
+        sheet = Image.new("RGB", (CELL * min(COLUMNS, len(pictures)), CELL * rows), "#303030")
+        for index, picture in enumerate(pictures):
+            sheet.paste(picture, (index % COLUMNS * CELL, index // COLUMNS * CELL))
+        sheet.save(folder / f"{tag.replace(':', 'x').replace('/', '-')}.jpg", quality=85)
+    say(f"{len(by_tag)} contact sheets in {folder}")
 
 
 def largest_centered(case: dict[str, Any]) -> Box:
@@ -71,6 +217,21 @@ def largest_centered(case: dict[str, Any]) -> Box:
 
 def as_json(box: Box) -> dict[str, int]:
     return {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
+
+
+def as_png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def share(kept: Iterator[bool]) -> str:
+    found = list(kept)
+    return f"{sum(found)} of {len(found)}"
+
+
+def names(judged: Iterator[Judged]) -> str:
+    return ", ".join(one.name for one in judged) or "none"
 
 
 def load(file: Path) -> ModuleType:
