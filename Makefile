@@ -75,3 +75,16 @@ evaluate: setup $(VENV)/.dev ## Score the framing on annotated photos: make eval
 
 pictures: setup $(VENV)/.dev ## Make the README's pictures again
 	@$(BIN)/python -m tests.readme_pictures
+
+.PHONY: sbom licenses audit
+
+sbom: setup $(VENV)/.dev ## What the service is made of, as CycloneDX: dist/sbom.json
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json
+	@echo 'dist/sbom.json'
+
+licenses: setup $(VENV)/.dev ## Licenses of all that is installed
+	@$(BIN)/pip-licenses --python $(BIN)/python --order license
+
+audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make audit [OSV_URL=https://…]
+	@$(BIN)/python -m tests.audit $(if $(OSV_URL),--osv-url $(OSV_URL))
