@@ -15,7 +15,8 @@ from adapters.imaging.turning import stored_box, turned_upright
 from domain.geometry import Box, Size
 
 _ROWS_AT_ONCE: Final = 64  # an even number; such a piece stays in a core's own cache
-_NEUTRAL: Final = 128
+NEUTRAL: Final = 128
+"""The level of chroma that is no color."""
 
 
 class Colors(Enum):
@@ -70,17 +71,17 @@ class Picture:
         """As JPEG has it."""
         if self.is_full_range:
             return self
-        luma, blue, red = self.planes
+        luma, *chroma = self.planes
         luma = _stretched(luma, 255 / 219, 16, becomes=0)
-        blue, red = (_stretched(plane, 255 / 224, _NEUTRAL, becomes=_NEUTRAL) for plane in (blue, red))
-        return replace(self, planes=(luma, blue, red), is_full_range=True)
+        chroma = [_stretched(plane, 255 / 224, NEUTRAL, becomes=NEUTRAL) for plane in chroma]
+        return replace(self, planes=(luma, *chroma), is_full_range=True)
 
     def in_color(self) -> Self:
         """With planes of neutral chroma, if it is gray."""
         if self.colors is not Colors.GRAY:
             return self
         halves = halved_size(self.size)
-        neutral = np.full((halves.height, halves.width), _NEUTRAL, np.uint8)
+        neutral = np.full((halves.height, halves.width), NEUTRAL, np.uint8)
         return replace(self, planes=(*self.planes, neutral, neutral), colors=Colors.COLOR)
 
     def rgb(self) -> Pixels:

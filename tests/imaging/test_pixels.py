@@ -1,5 +1,6 @@
 """Every way of storing pixels comes out with the right levels."""
 
+import struct
 import zlib
 from typing import Any
 
@@ -249,6 +250,46 @@ class TestHeic:
         photo = photos.heif([photos.coded_item(PICTURE, clap)])
         assert opened(photo).upright_size == Size(40, 50)
         assert difference(looked_at(photo), RGB[25:75, 20:60]).mean() < 4
+
+    @pytest.mark.parametrize(
+        ("clap", "size"),
+        [
+            ((81, 2, 99, 2, 0, 1, 0, 1), (41, 50)),  # a half counts as a whole, whether the number is odd or even
+            ((79, 2, 101, 2, 1, 2, -1, 2), (40, 51)),
+            ((161, 4, 203, 4, 3, 4, 5, 4), (40, 51)),
+            ((40, 1, 50, 1, -21, 2, 7, 2), (40, 50)),
+            ((5, 2, 7, 2, 0, 1, 0, 1), (3, 4)),
+            ((81, 1, 100, 1, 0, 1, 0, 1), (80, 100)),
+        ],
+        ids=str,
+    )
+    def test_a_clean_aperture_between_pixels_is_rounded(self, clap: tuple[int, ...], size: tuple[int, int]) -> None:
+        box = photos.box(b"clap", struct.pack(">IIIIiIiI", *clap))
+        photo = photos.heif([photos.coded_item(PICTURE, box)])
+        assert opened(photo).upright_size == Size(*size)
+        assert looked_at(photo).shape == (size[1], size[0], 3)
+
+    @pytest.mark.parametrize("chroma", [420, 422, 444])
+    @pytest.mark.parametrize("depth", [8, 10, 12])
+    @pytest.mark.parametrize("full_range", [0, 1])
+    def test_planes_look_as_rgb_does(
+        self, chroma: int, depth: int, full_range: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        options = {"quality": 95, "chroma": chroma, "matrix_coefficients": 6, "full_range_flag": full_range}
+        deep = RGB.astype(np.uint16) * 257
+        photo = photos.heic(PICTURE, **options) if depth == 8 else photos.deep_heic(deep, depth, **options)
+        by_planes = looked_at(photo).astype(int)
+        monkeypatch.setattr("adapters.imaging.native.libheif._library", lambda: None)
+        by_rgb = looked_at(photo).astype(int)
+        assert abs((by_planes - by_rgb).mean()) < 0.6
+        assert np.abs(by_planes - by_rgb).mean() < 2.5
+
+    @pytest.mark.parametrize("depth", [8, 10])
+    @pytest.mark.parametrize("full_range", [0, 1])
+    def test_monochrome_keeps_black_and_white_whatever_libheif_says_of_its_range(self, depth: int, full_range: int) -> None:
+        ramp = np.broadcast_to(np.linspace(0, 65535, 256).round().astype(np.uint16)[None], (64, 256))
+        picture = looked_at(photos.deep_heic(ramp, depth, full_range_flag=full_range))
+        assert difference(picture[32, :, 1], np.arange(256)).max() <= 4
 
 
 def test_a_strip_keeps_at_least_one_pixel() -> None:

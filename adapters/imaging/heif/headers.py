@@ -1,7 +1,10 @@
 """HEIF files: one bounded walk over the boxes that keeps the primary picture and what it is made of."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
 from typing import Final
 
 from adapters.imaging.color.code_points import ColorTag, tag_of_code_points
@@ -65,10 +68,11 @@ def _is_alpha(prop: Box) -> bool:
 class ScannedHeif(ScannedPhoto):
     """A HEIC found acceptable; libheif itself turns and mirrors it, so that `orientation` stays upright.
 
-    `largest_pixels` is the largest picture that decoding touches.
+    `largest_pixels` is the largest picture that decoding touches; `is_cut` says that it has a clean aperture.
     """
 
     largest_pixels: int = field(kw_only=True)
+    is_cut: bool = field(kw_only=True)
 
 
 def scan_heif(photo: bytes) -> ScannedHeif:
@@ -92,6 +96,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
         profile_is_broken=broken,
         color_tag=tag if profile is None or (tag and tag.is_hdr) else None,
         largest_pixels=max(size.pixels for size in sizes),
+        is_cut=any(prop.kind == b"clap" for item in items for _, _, prop in meta.properties_of(item)),
     )
 
 
@@ -245,12 +250,21 @@ def _upright_size(meta: _Meta, stored: Size) -> Size:
 
 
 def _clean_aperture(body: bytes, size: Size) -> Size:
-    """Width and height of a clap box, rounded as libheif does it. Source: ISO 14496-12, 12.1.4."""
-    fields = Fields(body)
-    width, width_of, height, height_of = (fields.number(4) for _ in range(4))
-    if not width_of or not height_of:
+    """The size that is left of it, rounded as libheif does it. Source: ISO 14496-12, 12.1.4."""
+    if len(body) < 32:
         raise InvalidImage
-    return nonempty_size(min(size.width, round(width / width_of)), min(size.height, round(height / height_of)))
+    numbers = struct.unpack_from(">IIIIiIiI", body)  # of width, height and both offsets of the middle
+    if 0 in numbers[1::2]:
+        raise InvalidImage
+    width, height, across, down = (Fraction(*numbers[at : at + 2]) for at in (0, 2, 4, 6))
+    return nonempty_size(_clean_edge(size.width, width, across), _clean_edge(size.height, height, down))
+
+
+def _clean_edge(edge: int, clean: Fraction, offset: Fraction) -> int:
+    """The first pixel is rounded down, and where the last one is in between two, the latter counts."""
+    first = floor(offset + Fraction(edge - 1, 2) - (clean - 1) / 2)
+    last = floor(first + clean - Fraction(1, 2))
+    return min(last, edge - 1) - max(first, 0) + 1
 
 
 def _payloads(meta: _Meta, items: list[int], photo: bytes) -> list[bytes]:
