@@ -286,7 +286,7 @@ class TestHeic:
 
     @pytest.mark.parametrize("depth", [8, 10])
     @pytest.mark.parametrize("full_range", [0, 1])
-    def test_monochrome_keeps_black_and_white_whatever_libheif_says_of_its_range(self, depth: int, full_range: int) -> None:
+    def test_monochrome_keeps_black_and_white_whatever_range_it_names(self, depth: int, full_range: int) -> None:
         ramp = np.broadcast_to(np.linspace(0, 65535, 256).round().astype(np.uint16)[None], (64, 256))
         picture = looked_at(photos.deep_heic(ramp, depth, full_range_flag=full_range))
         assert difference(picture[32, :, 1], np.arange(256)).max() <= 4
