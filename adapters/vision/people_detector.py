@@ -31,9 +31,12 @@ _IN_THE_MASK: Final = 0.9
 _LIKELY_BOX: Final = 0.35
 _SURE_BOX: Final = 0.5
 _BOX_OF_ANOTHER: Final = 0.7
-_BOX_ALONE: Final = 0.8
+_BOX_ALONE: Final = 0.88
 """What the general detector has to be sure of: to bear out a pose without a face; to be believed when nobody else was
 seen, or beside somebody, if a closer look finds a body there; and to be believed alone."""
+
+_BORNE_OUT: Final = 0.45
+"""A box bears a pose out when it shares so much of the area of both."""
 
 _NEVER: Final = 2.0
 """In a piece of the photo a box alone is not believed: a shadow on a field had 0.98 there."""
@@ -254,7 +257,7 @@ def _sightings(
 
 def _borne_out(one: Witnessed, boxes: Sequence[PersonBox]) -> SeenPerson | None:
     """A pose without a sure face counts when the general detector sees somebody there; poses are seen in anything."""
-    matching = [box.confidence for box in boxes if one.overlap(box) >= 0.4]
+    matching = [box.confidence for box in boxes if one.overlap(box) >= _BORNE_OUT]
     if one.has_sure_face or matching:
         return one.with_confidence(max(matching, default=0.0))
     return None
@@ -343,9 +346,12 @@ def _distinct_sightings(seen: Iterable[Witnessed]) -> list[Witnessed]:
 
 
 def _distinct(people: Iterable[SeenPerson]) -> list[SeenPerson]:
-    """The same people without those seen twice; the sighting with the larger silhouette stays."""
+    """The same people without those seen twice: one with a face stays, else the larger silhouette.
+
+    A pose without a face may be one body made of two people whose faces are known.
+    """
     kept: list[SeenPerson] = []
-    for person in sorted(people, key=lambda seen: -seen.silhouette):
+    for person in sorted(people, key=lambda seen: (seen.face is None, -seen.silhouette)):
         if not any(_is_same(person, other) for other in kept):
             kept.append(person)
     return kept
