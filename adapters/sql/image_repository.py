@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from adapters.sql import photo_json
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, images
 from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
@@ -25,7 +25,6 @@ from domain.image import (
 )
 from domain.retention import RetentionPolicy
 
-PHOTO_JSON = msgspec.json.Decoder(StoredPhoto)
 TRIED_AGAIN_WITHIN = timedelta(minutes=15)
 """No deletion that failed waits longer for its next try."""
 ROWS_AT_ONCE = 5_000
@@ -68,7 +67,7 @@ class SqlImageRepository:
         published = await self._connection.execute(
             update(images)
             .where(images.c.id == image.image_id, images.c.state == ImageState.PENDING)
-            .values(state=ImageState.STORED, due_at=image.expires_at, photo=msgspec.json.encode(photo).decode())
+            .values(state=ImageState.STORED, due_at=image.expires_at, photo=photo_json.encode(photo))
         )
         if published.rowcount:
             return PublishOutcome.PUBLISHED
@@ -281,6 +280,6 @@ def _image(row: Any) -> UploadedImage:
         retention=RetentionPolicy(row.keep_for_days),
         created_at=row.created_at,
         state=ImageState(row.state),
-        photo=PHOTO_JSON.decode(row.photo) if row.photo is not None else None,
+        photo=photo_json.decode(row.photo) if row.photo is not None else None,
         idempotency=IdempotencyRecord(row.key_digest, row.fingerprint) if row.key_digest is not None else None,
     )

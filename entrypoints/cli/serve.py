@@ -13,7 +13,13 @@ from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or
 from entrypoints.wiring.first_key import keep_first_key
 from entrypoints.wiring.photo_processing import expect_sandbox, missing_models, missing_system_libraries, server_memory
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.surroundings import expect_free_port, give_up_rights, hold_data_folder, prepare_folders
+from entrypoints.wiring.surroundings import (
+    expect_free_port,
+    folders_of,
+    give_up_rights,
+    hold_data_folder,
+    prepare_folders,
+)
 from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
@@ -60,10 +66,15 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
 
 def _hand_out(key: str, settings: Settings) -> None:
     """Never into a log: where nobody sits at a terminal, a cluster keeps all that is printed."""
-    if sys.stdout.isatty() and not settings.is_local:
+    if "TRYON_DATA_DIR" not in folders_of(settings) or (sys.stdout.isatty() and not settings.is_local):
         click.echo(f"\nYour API key, shown only this once:\n\n    {key}\n")
     else:
         click.echo(f"The first API key is in {keep_first_key(settings, key)}")
+
+
+def _can_hand_out(settings: Settings) -> bool:
+    """To somebody at a terminal, or into the data folder; with PostgreSQL and a bucket no folder has to be writable."""
+    return sys.stdout.isatty() or "TRYON_DATA_DIR" in folders_of(settings)
 
 
 async def _first_run(container: "Container") -> str | None:
@@ -76,6 +87,11 @@ async def _first_run(container: "Container") -> str | None:
     try:
         await container.create_account().execute(DEFAULT_ACCOUNT, RetentionPolicy(7))
     except AccountExists:  # another replica that starts just now was faster, and prints the key
+        return None
+    if not _can_hand_out(container.settings()):
+        click.echo(
+            f"No API key yet. Make one: tryon-images keys create --account {DEFAULT_ACCOUNT} --label NAME", err=True
+        )
         return None
     made = await container.create_key().execute(DEFAULT_ACCOUNT, "made on the first start")
     return str(made.secret)
