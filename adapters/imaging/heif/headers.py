@@ -8,60 +8,18 @@ from math import floor
 from typing import Final
 
 from adapters.imaging.color.code_points import ColorTag, tag_of_code_points
-from adapters.imaging.heif.boxes import Box, Fields, box, box_extent, full_box, read_boxes
+from adapters.imaging.heif.boxes import Fields, box, full_box
+from adapters.imaging.heif.meta import Meta, read_meta
 from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size
 from domain.photo import SourceFormat
 
-_KNOWN_TOP_LEVEL: Final = frozenset({b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"uuid", b"wide", b"mpvd"})
 _HEVC: Final = b"hvc1"
 _DERIVED: Final = frozenset({b"grid", b"iden"})
-_ALPHA_KINDS: Final = (b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
 # Properties that decide pixels; the rest is dropped, or refused when the file calls it essential.
 _KEPT_PROPERTIES: Final = frozenset({b"hvcC", b"ispe", b"pixi", b"irot", b"imir", b"clap", b"auxC", b"colr"})
-_MAX_ITEMS: Final = 1000  # libheif's own default limit; iPhones have 40 to 60, 48-megapixel ones about 220
 _META_HEADER_BYTES: Final = 12  # a full box: size, kind, version and flags
-
-
-@dataclass(frozen=True, slots=True)
-class _Location:
-    in_idat: bool
-    extents: tuple[tuple[int, int], ...]
-
-
-@dataclass(slots=True)
-class _Meta:
-    """The meta box, read."""
-
-    primary: int = 0
-    kinds: dict[int, bytes] = field(default_factory=dict)
-    locations: dict[int, _Location] = field(default_factory=dict)
-    references: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
-    properties: list[Box] = field(default_factory=list)
-    associations: dict[int, tuple[tuple[bool, int], ...]] = field(default_factory=dict)
-    idat: bytes = b""
-
-    def properties_of(self, item: int) -> Iterator[tuple[bool, int, Box]]:
-        """(essential, index, property) in the order in which the file applies them."""
-        for essential, index in self.associations.get(item, ()):
-            if index == 0:
-                continue
-            if index > len(self.properties):
-                raise InvalidImage
-            yield essential, index, self.properties[index - 1]
-
-    def inputs_of(self, item: int) -> tuple[int, ...]:
-        return next((to for kind, of, to in self.references if kind == b"dimg" and of == item), ())
-
-    def alpha_of(self, item: int) -> list[int]:
-        """The auxiliary pictures that hold this picture's transparency."""
-        planes = (of for kind, of, to in self.references if kind == b"auxl" and item in to)
-        return [plane for plane in planes if any(_is_alpha(prop) for _, _, prop in self.properties_of(plane))]
-
-
-def _is_alpha(prop: Box) -> bool:
-    return prop.kind == b"auxC" and prop.body[4:].startswith(_ALPHA_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +40,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
     informative here: irot and imir are what counts. Source: ISO 23008-12. Raises: InvalidImage;
     UnsupportedImageFormat when the primary picture is not HEVC.
     """
-    meta = _read_meta(_meta_body(photo))
+    meta = read_meta(photo)
     items = _needed_items(meta)
     sizes = [_declared_size(meta, item) for item in items]
     profile, broken = _profile(meta)
@@ -100,120 +58,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
     )
 
 
-def _meta_body(photo: bytes) -> bytes:
-    """The body of the meta box, after every top-level box was found to end inside the file."""
-    at, meta = 0, None
-    for _ in range(_MAX_ITEMS):
-        if at + 8 > len(photo):
-            break
-        kind = photo[at + 4 : at + 8]
-        if kind not in _KNOWN_TOP_LEVEL and meta is not None:
-            break  # a box of a phone maker's or trailing garbage: the extents say whether anything is missing
-        start, end = box_extent(photo, at)
-        if end > len(photo):
-            raise InvalidImage
-        if kind == b"meta" and meta is None:
-            meta = photo[start:end]
-        at = end
-    if meta is None:
-        raise InvalidImage
-    return meta
-
-
-def _read_meta(body: bytes) -> _Meta:
-    meta = _Meta()
-    readers = {b"pitm": _read_primary, b"iinf": _read_items, b"iloc": _read_locations, b"iref": _read_references,
-               b"iprp": _read_properties}  # fmt: skip
-    for part in read_boxes(body[4:]):
-        if part.kind == b"idat":
-            meta.idat = part.body
-        elif part.kind in readers:
-            readers[part.kind](meta, part.body)
-    return meta
-
-
-def _read_primary(meta: _Meta, body: bytes) -> None:
-    fields = Fields(body)
-    version = fields.number(4) >> 24
-    meta.primary = fields.number(2 if version == 0 else 4)
-
-
-def _read_items(meta: _Meta, body: bytes) -> None:
-    fields = Fields(body)
-    version = fields.number(4) >> 24
-    fields.number(2 if version == 0 else 4)
-    for entry in read_boxes(fields.rest()):
-        if entry.kind != b"infe":
-            continue
-        infe = Fields(entry.body)
-        version = infe.number(4) >> 24
-        if version < 2:
-            continue
-        item = infe.number(2 if version == 2 else 4)
-        infe.number(2)
-        meta.kinds[item] = infe.take(4)
-        if len(meta.kinds) > _MAX_ITEMS:
-            raise InvalidImage
-
-
-def _read_locations(meta: _Meta, body: bytes) -> None:
-    """ISO 14496-12, 8.11.3."""
-    fields = Fields(body)
-    version = fields.number(4) >> 24
-    sizes = fields.number(2)
-    offset_size, length_size, base_size, index_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
-    for _ in range(_count(fields, 2 if version < 2 else 4)):
-        item = fields.number(2 if version < 2 else 4)
-        method = fields.number(2) & 15 if version else 0
-        fields.number(2)
-        base = fields.number(base_size)
-        extents = []
-        for _ in range(_count(fields, 2)):
-            if version:
-                fields.number(index_size)
-            start = base + fields.number(offset_size)
-            extents.append((start, fields.number(length_size)))
-        if method <= 1:
-            meta.locations[item] = _Location(method == 1, tuple(extents))
-
-
-def _read_references(meta: _Meta, body: bytes) -> None:
-    fields = Fields(body)
-    id_size = 2 if fields.number(4) >> 24 == 0 else 4
-    for reference in read_boxes(fields.rest()):
-        inner = Fields(reference.body)
-        source = inner.number(id_size)
-        targets = tuple(inner.number(id_size) for _ in range(_count(inner, 2)))
-        meta.references.append((reference.kind, source, targets))
-
-
-def _read_properties(meta: _Meta, body: bytes) -> None:
-    for part in read_boxes(body):
-        if part.kind == b"ipco":
-            meta.properties = read_boxes(part.body)
-        elif part.kind == b"ipma":
-            _read_associations(meta, part.body)
-
-
-def _read_associations(meta: _Meta, body: bytes) -> None:
-    fields = Fields(body)
-    head = fields.number(4)
-    version, wide = head >> 24, head & 1
-    for _ in range(_count(fields, 4)):
-        item = fields.number(2 if version == 0 else 4)
-        entries = [fields.number(2 if wide else 1) for _ in range(fields.number(1))]
-        top = 0x8000 if wide else 0x80
-        meta.associations[item] = tuple((bool(entry & top), entry & (top - 1)) for entry in entries)
-
-
-def _count(fields: Fields, size_bytes: int) -> int:
-    count = fields.number(size_bytes)
-    if count > _MAX_ITEMS:
-        raise InvalidImage
-    return count
-
-
-def _needed_items(meta: _Meta) -> list[int]:
+def _needed_items(meta: Meta) -> list[int]:
     """The primary picture first, then everything that its pixels come from, each once."""
     if meta.kinds.get(meta.primary) not in _DERIVED | {_HEVC}:
         raise UnsupportedImageFormat if meta.primary in meta.kinds else InvalidImage
@@ -229,7 +74,7 @@ def _needed_items(meta: _Meta) -> list[int]:
     return list(needed)
 
 
-def _declared_size(meta: _Meta, item: int) -> Size:
+def _declared_size(meta: Meta, item: int) -> Size:
     for _, _, prop in meta.properties_of(item):
         if prop.kind == b"ispe":
             fields = Fields(prop.body)
@@ -238,7 +83,7 @@ def _declared_size(meta: _Meta, item: int) -> Size:
     raise InvalidImage
 
 
-def _upright_size(meta: _Meta, stored: Size) -> Size:
+def _upright_size(meta: Meta, stored: Size) -> Size:
     """The size after clean aperture and turns, in the order in which they are associated."""
     size = stored
     for _, _, prop in meta.properties_of(meta.primary):
@@ -267,7 +112,7 @@ def _clean_edge(edge: int, clean: Fraction, offset: Fraction) -> int:
     return min(last, edge - 1) - max(first, 0) + 1
 
 
-def _payloads(meta: _Meta, items: list[int], photo: bytes) -> list[bytes]:
+def _payloads(meta: Meta, items: list[int], photo: bytes) -> list[bytes]:
     """The items' bytes. Raises: InvalidImage when they overlap so much that they outgrow the file."""
     payloads, total = [], 0
     for item in items:
@@ -278,7 +123,7 @@ def _payloads(meta: _Meta, items: list[int], photo: bytes) -> list[bytes]:
     return payloads
 
 
-def _payload(meta: _Meta, item: int, photo: bytes) -> bytes:
+def _payload(meta: Meta, item: int, photo: bytes) -> bytes:
     """An item's bytes, put together from its extents. Raises: InvalidImage when one leaves the file."""
     location = meta.locations.get(item)
     if location is None:
@@ -297,7 +142,7 @@ def _payload(meta: _Meta, item: int, photo: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _color_boxes(meta: _Meta) -> Iterator[tuple[bytes, bytes]]:
+def _color_boxes(meta: Meta) -> Iterator[tuple[bytes, bytes]]:
     """(kind, content) of the colr boxes of the primary picture, or else of its first tile."""
     for item in (meta.primary, *meta.inputs_of(meta.primary)[:1]):
         found = [prop.body for _, _, prop in meta.properties_of(item) if prop.kind == b"colr"]
@@ -306,14 +151,14 @@ def _color_boxes(meta: _Meta) -> Iterator[tuple[bytes, bytes]]:
             return
 
 
-def _profile(meta: _Meta) -> tuple[bytes | None, bool]:
+def _profile(meta: Meta) -> tuple[bytes | None, bool]:
     for kind, content in _color_boxes(meta):
         if kind in {b"prof", b"rICC"}:
             return (content, False) if 0 < len(content) <= MAX_ICC_BYTES else (None, True)
     return None, False
 
 
-def _color_tag(meta: _Meta) -> ColorTag | None:
+def _color_tag(meta: Meta) -> ColorTag | None:
     """What nclx says; libheif applies its matrix, the third number, itself."""
     for kind, content in _color_boxes(meta):
         if kind == b"nclx" and len(content) >= 4:
@@ -321,7 +166,7 @@ def _color_tag(meta: _Meta) -> ColorTag | None:
     return None
 
 
-def _rebuild(meta: _Meta, items: list[int], payloads: list[bytes]) -> bytes:
+def _rebuild(meta: Meta, items: list[int], payloads: list[bytes]) -> bytes:
     """A new file with these items alone; the decoder meets no other byte of the stranger's."""
     ftyp = box(b"ftyp", b"heic", b"\0\0\0\0", b"mif1", b"heic")
     hdlr = full_box(b"hdlr", 0, 0, b"\0\0\0\0pict", bytes(13))
@@ -343,7 +188,7 @@ def _locations(items: list[int], payloads: list[bytes], at: int) -> bytes:
     return full_box(b"iloc", 2, 0, *parts)
 
 
-def _kept_references(meta: _Meta, items: list[int]) -> bytes:
+def _kept_references(meta: Meta, items: list[int]) -> bytes:
     kept = [
         box(kind, source.to_bytes(4, "big"), len(targets).to_bytes(2, "big"), *(t.to_bytes(4, "big") for t in targets))
         for kind, source, targets in meta.references
@@ -352,7 +197,7 @@ def _kept_references(meta: _Meta, items: list[int]) -> bytes:
     return full_box(b"iref", 1, 0, *kept) if kept else b""
 
 
-def _kept_properties(meta: _Meta, items: list[int]) -> bytes:
+def _kept_properties(meta: Meta, items: list[int]) -> bytes:
     """ipco with the properties in use, each once, and ipma with the items' associations in their order."""
     new_index: dict[int, int] = {}
     associations = []
