@@ -162,6 +162,9 @@ class _Request:
         given = [name for name in ("person", "customer") if self._body.get(name) is not None]
         if len(given) > 1:
             self._note("customer", 'is the former name of "person"; send one of them')
+        image_id = self._body.get("customerImageId")
+        if given and image_id is not None:
+            self._note("customerImageId", f'is what "{given[0]}" was first; send one of them')
         for name in given[:1]:
             holder = self._object(self._body[name], name)
             if holder is None:
@@ -170,7 +173,6 @@ class _Request:
                 return self._source(holder, name) if _names_a_source(holder) else None
             image = self._object(holder["image"], f"{name}.image")
             return self._source(image, f"{name}.image") if image else None
-        image_id = self._body.get("customerImageId")
         return None if image_id is None else self._stored(image_id, "customerImageId")
 
     def product(self) -> _Product | None:
@@ -255,8 +257,10 @@ class _Request:
 
     def _the_product(self) -> tuple[Json, str] | None:
         products, product = self._body.get("products"), self._body.get("product")
+        alone = self._body.get("productId")
+        if alone is not None and not (products is None and product is None):
+            self._note("productId", 'is what "products" was first; send one of them')
         if products is None and product is None:
-            alone = self._body.get("productId")
             return None if alone is None else ({"productId": alone}, "")
         if products is None:
             found = self._object(product, "product")

@@ -31,7 +31,7 @@ FITS: Final = ("crop", "pad")
 async def create_upload_ticket(request: RequestWithKey, service: NamedDependency[Service]) -> UploadTicketBody:
     """Let a shopper's browser or app upload one photo without the key."""
     body = await json_object_of(request, service)
-    terms, lifetime = _terms(body)
+    terms, lifetime = ticket_terms(body)
     record = idempotency_record(request.headers.get("idempotency-key"), "upload-tickets", body, {})
     ticket, expires_at = await service.upload_tickets.issue(
         request.user, request.headers[API_KEY_HEADER], terms, lifetime, record
@@ -51,9 +51,11 @@ def fixed_fields(ticket: Ticket) -> dict[str, list[bytes]]:
     return {name: [value.encode()] for name, value in said.items() if value is not None}
 
 
-def _terms(body: dict[str, Any]) -> tuple[TicketTerms, timedelta]:
+def ticket_terms(body: dict[str, Any]) -> tuple[TicketTerms, timedelta]:
     """Raises: ValidationFailed that names every malformed field."""
     seconds = body.get("expiresInSeconds")
+    if isinstance(seconds, float) and seconds.is_integer():  # to JSON Schema, 60.0 is an integer
+        seconds = int(seconds)
     customer_id, days, crop, fit = (body.get(name) for name in ("externalUserId", "keepForDays", "crop", "fit"))
     customer_problem: str | bool | None = customer_id is not None and "must be a string"
     if isinstance(customer_id, str):

@@ -182,6 +182,22 @@ def test_a_product_that_cannot_be_is_refused(shop: Shop) -> None:
     assert shop.stored() == []
 
 
+def test_the_one_of_two_garments_that_is_no_picture_is_named(shop: Shop) -> None:
+    images = [{"source": {"fileKey": "front"}}, {"source": {"fileKey": "back"}}]
+    body = {"products": [{"images": images}], "person": {"image": {"source": {"fileKey": "selfie"}}}}
+    files = {"front": a_jpeg(), "back": a_jpeg(), "selfie": a_jpeg()}
+    paths = {
+        "front": "products.0.images.0.source.fileKey",
+        "back": "products.0.images.1.source.fileKey",
+        "selfie": "person.image.source.fileKey",
+    }
+    for part, path in paths.items():
+        answer = refused(shop.try_on_form(body, **(files | {part: b"text"})), "UNSUPPORTED_IMAGE_FORMAT")
+        assert [problem["path"] for problem in answer["details"]] == [path]
+        assert answer["requestId"]
+    assert shop.stored() == []
+
+
 def test_a_product_in_a_form_with_files(shop: Shop) -> None:
     form = [
         ("data", (None, b'{"externalId": "a", "images": [{"fileKey": "f"}]}')),

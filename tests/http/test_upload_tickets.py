@@ -135,7 +135,7 @@ def test_a_ticket_allows_twenty_checks(service: Service) -> None:
         ({"fit": "stretch"}, "fit"),
         ({"expiresInSeconds": 59}, "expiresInSeconds"),
         ({"expiresInSeconds": 3601}, "expiresInSeconds"),
-        ({"expiresInSeconds": 60.0}, "expiresInSeconds"),
+        ({"expiresInSeconds": 60.5}, "expiresInSeconds"),
     ],
 )
 def test_malformed_terms_are_named(service: Service, terms: dict[str, Any], path: str) -> None:
