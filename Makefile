@@ -88,3 +88,8 @@ licenses: setup $(VENV)/.dev ## Licenses of all that is installed
 
 audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make audit [OSV_URL=https://…]
 	@$(BIN)/python -m tests.audit $(if $(OSV_URL),--osv-url $(OSV_URL))
+
+.PHONY: zoo
+
+zoo: setup $(VENV)/.dev ## Real clients against a real server, directly and behind nginx: who hears which refusal
+	@$(BIN)/python -m tests.zoo.zoo

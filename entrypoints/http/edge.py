@@ -10,6 +10,8 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, ReceiveMessage
 MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
 MAX_DISCARD_SECONDS: Final = 10.0
 """As long a client that was answered may go on sending before its connection ends."""
+PAUSE_SECONDS: Final = 1.0
+"""Who sends nothing for so long has stopped, as curl does at the first sight of a refusal, and waits for its end."""
 
 LINKS: Final = "/tryon/v1/previews/"
 API: Final = ("/tryon/", "/health/", "/metrics")
@@ -87,7 +89,7 @@ class _Exchange:
     async def end(self) -> None:
         if self._last is None:
             return
-        with suppress(TimeoutError):  # it sends for too long; the connection ends as it would have at once
+        with suppress(TimeoutError):  # it sends for too long, or stopped: the connection ends as it would have
             async with asyncio.timeout(MAX_DISCARD_SECONDS):
                 await self._discard()
         await self._send({"type": "http.response.body", "body": self._last, "more_body": False})
@@ -95,7 +97,8 @@ class _Exchange:
     async def _discard(self) -> None:
         discarded = 0
         while self._is_unread and discarded <= MAX_DISCARDED_BYTES:
-            message = await self.receive()
+            async with asyncio.timeout(PAUSE_SECONDS):
+                message = await self.receive()
             discarded += len(message["body"]) if message["type"] == "http.request" else 0
 
 

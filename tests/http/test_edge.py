@@ -168,13 +168,18 @@ def test_a_body_slower_than_the_lowest_rate_is_told_so(live: tuple[int, str], mo
 def test_slow_but_steady_is_fine(live: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "WINDOW_SECONDS", 0.5)  # 2 KB in each
     port, key = live
-    body = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + a_jpeg() + b"\r\n--b--\r\n"
+    body = (
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+        + a_jpeg()
+        + bytes(36_000)
+        + b"\r\n--b--\r\n"
+    )
     head = upload_head(key, f"content-length: {len(body)}")
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(head)
-        for at in range(0, len(body), 1000):
-            connection.sendall(body[at : at + 1000])
-            time.sleep(0.15)
+        for at in range(0, len(body), 4000):
+            connection.sendall(body[at : at + 4000])
+            time.sleep(0.1)
         assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
 
 

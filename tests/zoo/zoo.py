@@ -1,0 +1,230 @@
+"""Real clients against a real server, directly and behind nginx: who hears which refusal.
+
+`python -m tests.zoo.zoo` prints the table; `pytest tests/zoo` holds it to what every client has to hear.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+from playwright.sync_api import sync_playwright
+from rich.console import Console
+from rich.table import Table
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.authenticate import DEFAULT_ACCOUNT
+from entrypoints.http.app import create_app
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
+from tests.builders import MovableClock
+from tests.free_port import free_port
+from tests.http.conftest import API, a_jpeg, account_with_key, an_in_process_processor
+from tests.live_server import serving
+
+HERE: Final = Path(__file__).parent
+MB: Final = 1024 * 1024
+PATIENCE_SECONDS: Final = 60
+CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "fetch": ("node", str(HERE / "client.mjs")),
+    "undici": ("node", str(HERE / "client.mjs")),
+    "axios": ("node", str(HERE / "client.mjs")),
+    "node-fetch": ("node", str(HERE / "client.mjs")),
+    "requests": (sys.executable, str(HERE / "client.py")),
+    "httpx": (sys.executable, str(HERE / "client.py")),
+    "urllib": (sys.executable, str(HERE / "client.py")),
+    "curl": ("sh", str(HERE / "client.sh")),
+    "PHP": ("php", str(HERE / "client.php")),
+    "Ruby": ("ruby", str(HERE / "client.rb")),
+    "Java": ("java", str(HERE / "Client.java")),
+}
+CLIENTS: Final = (*COMMANDS, "Chromium")
+OF_NODE: Final = frozenset({"fetch", "undici", "axios", "node-fetch"})
+NGINX: Final = {
+    "nginx": "",
+    "nginx, unbuffered": "proxy_request_buffering off; proxy_buffering off; proxy_http_version 1.1;",
+    "nginx, decoding": "",
+}
+ROUTES: Final = ("direct", *NGINX)
+EXPECTED: Final = {
+    "wrong-key-4MB": (401, "INVALID_API_KEY"),
+    "wrong-key-12MB": (401, "INVALID_API_KEY"),
+    "too-large": (413, "FILE_TOO_LARGE"),
+    "no-photo": (415, "UNSUPPORTED_IMAGE_FORMAT"),
+    "other-part": (400, "FILE_REQUIRED"),
+    "damaged": (400, "INVALID_IMAGE"),
+    "photo": (201, "-"),
+}
+Heard = dict[str, tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A server, the ways to it, and what each client is to send."""
+
+    urls: dict[str, str]
+    key: str
+    plan: Path
+
+    def hear(self, client: str, route: str) -> Heard:
+        """What a client hears of each step: status and code; status 0 when it hears nothing."""
+        url = f"{self.urls[route]}{API}/images/upload"
+        if client == "Chromium":
+            return self._in_chromium(route, url)
+        command = [*COMMANDS[client], client, url, str(self.plan)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        lines = [line.split(" ") for line in done.stdout.splitlines() if line.count(" ") == 2]
+        return {name: (int(status), code) for name, status, code in lines} or {"-": (0, done.stderr[-300:])}
+
+    def _in_chromium(self, route: str, url: str) -> Heard:
+        script = """async ([url, steps]) => {
+            const heard = {};
+            for (const { name, key, part, base64 } of steps) {
+                const photo = await (await fetch("data:image/jpeg;base64," + base64)).blob();
+                const form = new FormData();
+                form.append(part, photo, "photo.jpg");
+                try {
+                    const answer = await fetch(url, { method: "POST", headers: { "x-api-key": key }, body: form });
+                    heard[name] = [answer.status, (await answer.json()).code ?? "-"];
+                } catch (error) { heard[name] = [0, String(error.message)]; }
+            }
+            return heard;
+        }"""
+        import base64  # noqa: PLC0415
+
+        steps = [
+            step | {"base64": base64.b64encode(Path(step["file"]).read_bytes()).decode()}
+            for step in json.loads(self.plan.read_text())
+        ]
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page()
+            page.goto(f"{self.urls[route]}/health/live")
+            heard = page.evaluate(script, [url, steps])
+            browser.close()
+        return {name: (status, code) for name, (status, code) in heard.items()}
+
+
+def is_there(client: str) -> bool:
+    if client == "Chromium":
+        return CHROMIUM is not None
+    return shutil.which(COMMANDS[client][0]) is not None
+
+
+@contextmanager
+def open_zoo() -> Iterator[Zoo]:
+    """Everything that is needed, for as long as the block lasts."""
+    if shutil.which("npm") and not (HERE / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        container = Container(
+            settings=Settings(
+                data_dir=folder, public_url="http://photos.test", generations_at_once=0, rate_limit_per_minute=0
+            ),
+            clock=MovableClock(),
+            objects=InMemoryObjectStore(),
+            work=InMemoryUnitOfWork(),
+            processor=an_in_process_processor(),
+        )
+        key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+        urls = {"direct": stack.enter_context(serving(create_app(container), free_port()))}
+        if shutil.which("nginx"):
+            urls |= stack.enter_context(_nginx(folder, urls["direct"]))
+        yield Zoo(urls, key, _plan(folder, key))
+
+
+def _plan(folder: Path, key: str) -> Path:
+    jpeg = a_jpeg()
+    contents = {
+        "4MB": jpeg + bytes(4 * MB),
+        "12MB": jpeg + bytes(12 * MB),
+        "text": b"just text\n" * (4 * MB // 10),
+        "damaged": jpeg[: len(jpeg) // 2],
+        "photo": jpeg,
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    wrong = "gk_a_wrong"
+    steps = [
+        ("wrong-key-4MB", wrong, "file", "4MB"),
+        ("wrong-key-12MB", wrong, "file", "12MB"),
+        ("too-large", key, "file", "12MB"),
+        ("no-photo", key, "file", "text"),
+        ("other-part", key, "image", "4MB"),
+        ("damaged", key, "file", "damaged"),
+        ("photo", key, "file", "photo"),
+    ]
+    lines = [(name, of, part, str(folder / file)) for name, of, part, file in steps]
+    plan = folder / "plan.json"
+    plan.write_text(json.dumps([dict(zip(("name", "key", "part", "file"), line, strict=True)) for line in lines]))
+    (folder / "plan.json.txt").write_text("".join(" ".join(line) + "\n" for line in lines))
+    return plan
+
+
+@contextmanager
+def _nginx(folder: Path, upstream: str) -> Iterator[dict[str, str]]:
+    ports = {route: free_port() for route in NGINX}
+    servers = "\n".join(
+        f"""server {{ listen 127.0.0.1:{ports[route]}; client_max_body_size 64m; merge_slashes off;
+            location / {{ {extra} proxy_pass {upstream}{"/" if route == "nginx, decoding" else ""}; }} }}"""
+        for route, extra in NGINX.items()
+    )
+    temporary = "\n".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    conf = folder / "nginx.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    conf.write_text(
+        f"{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log; worker_processes 1;\n"
+        f"events {{ }} http {{ access_log off; {temporary}\n{servers} }}"
+    )
+    process = subprocess.Popen(["nginx", "-c", str(conf), "-e", str(folder / "nginx.log")], stderr=subprocess.DEVNULL)
+    try:
+        urls = {route: f"http://127.0.0.1:{port}" for route, port in ports.items()}
+        deadline = time.monotonic() + 10
+        for url in urls.values():
+            while not _answers(url) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        yield urls
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/live", timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def main() -> None:
+    """Print what every client hears on every way."""
+    table = Table("client", *ROUTES, title=f"Of {len(EXPECTED)} answers each: how many were heard as they were given")
+    with open_zoo() as zoo:
+        for client in filter(is_there, CLIENTS):
+            cells = []
+            for route in zoo.urls:
+                heard = zoo.hear(client, route)
+                lost = [f"{name}: {heard.get(name)}" for name, wanted in EXPECTED.items() if heard.get(name) != wanted]
+                cells.append("\n".join([f"{len(EXPECTED) - len(lost)}", *lost]))
+            table.add_row(client, *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
