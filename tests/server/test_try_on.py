@@ -91,4 +91,5 @@ def test_a_product_called_mock_answers_with_the_persons_picture(server: Server) 
 def test_our_own_network_is_out_of_reach(server: Server) -> None:
     body = {"products": [{"imageUrls": [server.url + "/health/live"]}], "person": {"url": "https://localhost/"}}
     answer = httpx.post(f"{server.url}/tryon/v1/try-on", json=body, headers=HEADERS, timeout=60)
-    assert (answer.status_code, answer.json()["code"]) == (400, "PRODUCT_IMAGE_FETCH_FAILED")
+    assert answer.status_code == 400
+    assert answer.json()["code"] in {"PRODUCT_IMAGE_FETCH_FAILED", "CUSTOMER_IMAGE_FETCH_FAILED"}
