@@ -28,7 +28,10 @@ _MALLOC: Final = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # new pages of 4 kB cost more than most of what is done with them
     "MALLOC_MMAP_THRESHOLD_": str(64 * _MEGABYTE),
 }
-DECODER_ENVIRONMENT: Final = _MALLOC | {"MALLOC_TOP_PAD_": str(64 * _MEGABYTE)}
+DECODER_ENVIRONMENT: Final = _MALLOC | {
+    "MALLOC_TOP_PAD_": str(64 * _MEGABYTE),
+    "MALLOC_TRIM_THRESHOLD_": str(4096 * _MEGABYTE),  # a process that soon ends gives nothing back before
+}
 DETECTOR_ENVIRONMENT: Final = _MALLOC | {"MALLOC_TRIM_THRESHOLD_": str(48 * _MEGABYTE)}
 SERVER_ENVIRONMENT: Final = {
     "MALLOC_ARENA_MAX": "2",
