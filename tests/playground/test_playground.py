@@ -81,6 +81,12 @@ def test_a_photo_taken_with_the_camera(playground: Playground) -> None:
     playground.unlock()
     playground.page.get_by_role("button", name="Take a photo").click()
     playground.page.get_by_role("button", name="Take it").click()
+    guidance = playground.page.get_by_role("dialog", name="A better photo is a step away")
+    expect(guidance).to_contain_text("Hold still")  # the browser makes its picture up
+    expect(playground.page.locator("#uploads li")).to_have_count(0)
+    guidance.get_by_role("button", name="Take another").click()
+    playground.page.get_by_role("button", name="Take it").click()
+    guidance.get_by_role("button", name="Use this one").click()
     assert playground.status_of(playground.image_id()) == 200
 
 
