@@ -57,7 +57,7 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     or_fail(lambda: hold_data_folder(settings))
     if key := run(_first_run):
         _hand_out(key, settings)
-    click.echo("Starting ...", err=True)
+    click.echo("Starting ...")
     sys.stdout.flush()
     # A fresh process: the server keeps none of the memory that the preparation took.
     arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]

@@ -95,7 +95,7 @@ def test_an_uploads_stages_are_measured_inside_the_sandbox_too(server: Watched) 
     files = {"file": ("a.jpg", a_jpeg(), "image/jpeg")}
     answer = httpx.post(f"{server.url}/tryon/v1/images/upload", files=files, headers={"x-api-key": KEY}, timeout=30)
     assert answer.status_code == 201
-    for stage in ("read", "queue", "decode", "detect", "encode", "encode", "store", "database"):
+    for stage in ("read", "queue", "decode", "detect", "encode", "store", "database"):
         assert server.metric(f'tryon_stage_seconds_count{{stage="{stage}"}}') >= 1
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     (line,) = [line for line in lines if line.get("request_id") == answer.headers["x-request-id"]]
