@@ -26,7 +26,7 @@ from tests.live_server import serving
 
 CLIENTS = Path(__file__).parent / "clients"
 SHIRT_URL = "https://shop.test/shirt.jpg"
-IS_CI = "TRYON_CI" in os.environ  # read by tests only: there, what a client needs has to be installed
+IS_CI = "CI" in os.environ  # read by tests only: there, what a client needs has to be installed
 
 
 @dataclass(frozen=True)
