@@ -135,8 +135,7 @@ class StartTryOn:
         """The person's image, when it was uploaded before."""
         image = await self.sources.image(command.person, command.account.account_id, CustomerImageFetchFailed)
         if image and image.customer and command.customer and image.customer != command.customer:
-            # A result can be erased with one customer only, and it has to be the one it shows.
-            raise ValidationFailed((FieldProblem("externalUserId", "the person's image belongs to another one"),))
+            raise _of_another()
         return image
 
     async def _new(self, command: TryOnCommand, fetch: Fetch) -> UploadedImage:
@@ -164,6 +163,7 @@ class StartTryOn:
         )
         async with self.work.begin() as repositories:
             await _expect_not_erased(repositories, customer, command.account)
+            await _give_to(repositories, person, customer)
             has_credit = await repositories.accounts.take_credit(command.account.account_id)
             await self.keep_product.settle(repositories, prepared, product)
             await repositories.generations.add(
@@ -185,6 +185,22 @@ class StartTryOn:
         if person is not None:
             with suppress(Overloaded):  # the caller hears of the first failure; expiry ends the image
                 await self.delete_image.execute(person.image_id, person.account_id)
+
+
+async def _give_to(repositories: Repositories, person: UploadedImage, customer: Customer | None) -> None:
+    """A person's image that names no customer is that of the first try-on which names one, and goes with them."""
+    if customer is None or person.customer is not None or await repositories.images.adopt(person.image_id, customer):
+        return
+    image = await repositories.images.find(person.image_id, person.account_id)
+    if image is None:
+        raise ImageNotFound
+    if image.customer != customer:
+        raise _of_another()
+
+
+def _of_another() -> ValidationFailed:
+    """A result can be erased with one customer only, and it has to be the one it shows."""
+    return ValidationFailed((FieldProblem("externalUserId", "the person's image belongs to another one"),))
 
 
 async def _expect_not_erased(repositories: Repositories, customer: Customer | None, account: Account) -> None:

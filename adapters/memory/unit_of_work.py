@@ -138,6 +138,13 @@ class InMemoryImageRepository:
     async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
         return await self.find(image_id, account_id)
 
+    async def adopt(self, image_id: ImageId, customer: Customer) -> bool:
+        row = self._rows.get(image_id)
+        if row is None or row.image.account_id != customer.account_id or row.image.customer is not None:
+            return False
+        self._rows[image_id] = replace(row, image=replace(row.image, customer=customer))
+        return True
+
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
         for row in self._rows.values():
             record = row.image.idempotency

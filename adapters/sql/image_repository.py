@@ -93,6 +93,14 @@ class SqlImageRepository:
         row = (await self._connection.execute(query)).one_or_none()
         return _image(row) if row else None
 
+    async def adopt(self, image_id: ImageId, customer: Customer) -> bool:
+        adopted = await self._connection.execute(
+            update(images)
+            .where(images.c.id == image_id, images.c.account_id == customer.account_id, images.c.customer_id.is_(None))
+            .values(customer_id=customer.external_id)
+        )
+        return adopted.rowcount == 1
+
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
         row = (await self._connection.execute(FIND_BY_KEY, {"account": account_id, "key": key_digest})).one_or_none()
         return _image(row) if row else None

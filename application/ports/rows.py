@@ -94,6 +94,10 @@ class ImageRepository(Protocol):
         """As `find`; what is found does not change until the transaction ends."""
         ...
 
+    async def adopt(self, image_id: ImageId, customer: Customer) -> bool:
+        """From now on the image is the customer's and goes with the customer; False when it has one already."""
+        ...
+
     async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None: ...
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:

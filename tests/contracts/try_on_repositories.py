@@ -175,6 +175,17 @@ class TryOnRepositoriesContract:
             due = await repositories.images.mark_due_deleting(soon, soon + timedelta(minutes=1), 9)
         assert [image.image_id for image in due.images] == [picture.image_id]
 
+    async def test_an_image_without_a_customer_is_adopted_once(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            await repositories.images.reserve(an_image("img_1"))
+            await repositories.images.publish(an_image("img_1"), a_stored_photo())
+            assert not await repositories.images.adopt(ImageId("img_1"), a_customer("ann", OTHER))
+            assert await repositories.images.adopt(ImageId("img_1"), a_customer("ann"))
+            assert not await repositories.images.adopt(ImageId("img_1"), a_customer("bob"))
+            found = await repositories.images.find(ImageId("img_1"), ACME)
+        assert found is not None
+        assert found.customer == a_customer("ann")
+
     # Credits
 
     async def test_credits_are_taken_until_none_are_left(self, work: UnitOfWork) -> None:

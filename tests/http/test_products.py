@@ -289,6 +289,16 @@ def test_a_registration_that_is_retried_is_done_once(shop: Shop) -> None:
         assert "Idempotency-Key" in str(refused(once(shop, shirt(), "/products", key), "VALIDATION_FAILED")["details"])
 
 
+def test_a_persons_image_belongs_to_the_first_customer_it_was_tried_on_with(shop: Shop) -> None:
+    image_id = shop.upload(ANN).json()["imageId"]
+    assert shop.try_on(request({"id": image_id})).status_code == 202
+    assert shop.try_on(request({"id": image_id}, externalUserId="ann")).status_code == 202
+    assert shop.try_on(request({"id": image_id}, externalUserId="ann")).status_code == 202
+    refused(shop.try_on(request({"id": image_id}, externalUserId="bob")), "VALIDATION_FAILED")
+    assert shop.delete("/customers/ann").headers["x-images-erased"] == "1"
+    refused(shop.get(f"/images/{image_id}"), "IMAGE_NOT_FOUND")
+
+
 # Lists of generations
 
 
