@@ -1,0 +1,58 @@
+"""Waiting for a try-on with the request open, on a real server where no generation is ever worked off."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
+from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.authenticate import DEFAULT_ACCOUNT
+from entrypoints.http.app import create_app
+from entrypoints.http.waiting import WAITING_PER_ACCOUNT
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
+from tests.free_port import free_port
+from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
+from tests.live_server import serving
+
+SHIRT_URL = "https://shop.test/shirt.jpg"
+
+
+def test_an_account_has_a_few_that_wait_and_a_client_that_leaves_makes_room(tmp_path: Path) -> None:
+    port = free_port()
+    container = Container(
+        settings=Settings(data_dir=tmp_path, port=port, rate_limit_per_minute=0, generations_at_once=0),
+        objects=InMemoryObjectStore(),
+        work=InMemoryUnitOfWork(),
+        processor=an_in_process_processor(),
+        fetcher=InMemoryPhotoFetcher({SHIRT_URL: a_jpeg(300, 300)}),
+        try_on_engine=InMemoryTryOnEngine(),
+    )
+    key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+    with serving(create_app(container), port) as url:
+        asyncio.run(wait_and_leave(f"{url}/tryon/v1/try-on/sync", key))
+
+
+async def wait_and_leave(url: str, key: str) -> None:
+    async def ask(seconds: float) -> Any:
+        """None when the client had no patience for the answer."""
+        body = {"products": [{"externalId": "s", "imageUrls": [SHIRT_URL]}], "person": {"url": SHIRT_URL}}
+        try:
+            async with httpx.AsyncClient(timeout=seconds) as client:
+                return await client.post(url, json=body, headers={"x-api-key": key})
+        except httpx.ReadTimeout:
+            return None
+
+    waiting = [asyncio.create_task(ask(8)) for _ in range(WAITING_PER_ACCOUNT)]
+    await asyncio.sleep(4)
+    one_more = await ask(3)
+    assert one_more is not None, "it waits, too"
+    assert (one_more.status_code, one_more.json()["status"]) == (202, "PENDING")
+    assert one_more.headers["retry-after"] == "2"
+    assert await asyncio.gather(*waiting) == [None] * WAITING_PER_ACCOUNT
+    await asyncio.sleep(1.5)
+    assert await ask(3) is None, "somebody who left still waits"
