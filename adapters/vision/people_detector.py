@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.vision import models
+from adapters.vision.closer_looks import around_body_of, pieces, square_around
 from adapters.vision.content_box import ContentEdges, content_edges
 from adapters.vision.look import Look
 from adapters.vision.mediapipe_models import Face, MediaPipeModels, Pose
 from adapters.vision.printed import is_print
 from adapters.vision.silhouette import largest_parts
 from adapters.vision.ssd_detector import PersonBox, SsdDetector
-from adapters.vision.witnessed import SURE_FACE, Witnessed, box_alone, face_alone, face_of, person_of
+from adapters.vision.witnessed import FILL, SURE_FACE, Witnessed, box_alone, face_alone, face_of, person_of
 from application.ports.photos import OpenPhoto, PersonDetector
-from domain.geometry import Box, Size
+from domain.geometry import Box
 from domain.person import SeenPerson, SeenPhoto
 
 _SAME_PERSON: Final = 0.6
@@ -51,16 +52,11 @@ _CLOSE_FACE: Final = 0.15
 _RIVAL_FACE: Final = 0.4
 """The same for a face without a body, against the largest known face."""
 
-_FILL: Final = 0.45
-"""A body covers about this share of its box."""
-
 _LEAST_BLOB: Final = 0.01
 """With nobody known, a patch that looks like people counts from this share of the photo on."""
 
 _MOST_CLOSER_LOOKS: Final = 2
 """Closer looks at single places in one photo: they cost 45 ms each."""
-
-_MOST_PIECES: Final = 4
 
 
 class PeopleDetector(PersonDetector):
@@ -135,7 +131,7 @@ class PeopleDetector(PersonDetector):
             if face.confidence < SURE_FACE and face.share_of(mask) < _IN_THE_MASK:
                 continue
             alone = face_alone(look, face, boxes, mask)
-            window = _around_body_of(head, look.window) if looks < _MOST_CLOSER_LOOKS else None
+            window = around_body_of(head, look.window) if looks < _MOST_CLOSER_LOOKS else None
             closer = self._bodies_around(photo, window, look, head) if alone and window else []
             bodies = (
                 [
@@ -167,7 +163,7 @@ class PeopleDetector(PersonDetector):
         looks = 0
         for box in sorted(boxes, key=lambda one: -one.area):
             place = look.box(box.left, box.top, box.right, box.bottom)
-            is_large = _FILL * box.area / (look.width * look.height) >= _RIVAL_AREA * largest
+            is_large = FILL * box.area / (look.width * look.height) >= _RIVAL_AREA * largest
             if place is None or box.confidence < least or not is_large or looks == _MOST_CLOSER_LOOKS:
                 continue
             if any(_shares(place, person.box) >= 0.5 for person in people):
@@ -180,7 +176,7 @@ class PeopleDetector(PersonDetector):
         self, photo: OpenPhoto, place: Box, look: Look, confidence: float, least_alone: float = _BOX_ALONE
     ) -> list[SeenPerson]:
         """The body in a box that the general detector drew, by a closer look, plain or mirrored; or the box alone."""
-        window = _square_around(place, look.window)
+        window = square_around(place, look.window)
         closer = Look.at(photo, window).turned(look.turns)
         for view in (closer, closer.mirrored()):
             found = [
@@ -215,7 +211,7 @@ class PeopleDetector(PersonDetector):
             people = self._people_for_certain(view) if view else []
             if people:
                 return people
-        for window in _pieces(look.window):
+        for window in pieces(look.window):
             piece = Look.at(photo, window)
             piece = piece.brightened() or piece
             for box in self._boxes.people(piece.pixels, _SURE_BOX)[:1]:
@@ -236,7 +232,7 @@ class PeopleDetector(PersonDetector):
         faces = sorted(self._models.faces(piece.pixels), key=lambda face: -face.confidence)
         for face in faces[:1]:
             head = piece.box(face.left, face.top, face.right, face.bottom)
-            window = _around_body_of(head, look.window) if head and face.confidence >= SURE_FACE else None
+            window = around_body_of(head, look.window) if head and face.confidence >= SURE_FACE else None
             if head and window:
                 return self._bodies_around(photo, window, look, head)
         return []
@@ -306,35 +302,6 @@ def _shares(one: Box, other: Box) -> float:
 
 def _is_mostly_in(box: Box, other: Box, share: float = 0.5) -> bool:
     return box.shared_area(other) >= share * box.area
-
-
-def _square_around(place: Box, within: Box) -> Box:
-    """With a quarter more on every side: the pose model wants to see some ground around a body."""
-    half = 0.75 * max(place.width, place.height)
-    x, y = place.center
-    square = Box.spanning(x - half, y - half, x + half, y + half, Size(within.right, within.bottom))
-    return (square and square.cut_to(within)) or within
-
-
-def _around_body_of(face: Box, within: Box) -> Box | None:
-    """A square that holds a standing person of whom only the face is known: some eight faces high."""
-    x, y = face.center
-    side = 9 * face.height
-    top = y - 2 * face.height
-    square = Box.spanning(x - side / 2, top, x + side / 2, top + side, Size(within.right, within.bottom))
-    return square and square.cut_to(within)
-
-
-def _pieces(whole: Box) -> list[Box]:
-    """At most four overlapping pieces in a row along the longer edge."""
-    long, short = max(whole.width, whole.height), min(whole.width, whole.height)
-    count = min(_MOST_PIECES, max(2, -(-long // short)))
-    side = max(round(0.8 * short), round(1.3 * long / count)) if long > short else round(0.8 * short)
-    side = min(side, long)
-    starts = [round((long - side) * step / (count - 1)) for step in range(count)]
-    if whole.width >= whole.height:
-        return [Box(whole.x + start, whole.y, side, whole.height) for start in starts]
-    return [Box(whole.x, whole.y + start, whole.width, side) for start in starts]
 
 
 def _distinct_sightings(seen: Iterable[Witnessed]) -> list[Witnessed]:

@@ -40,7 +40,7 @@ _BODY_BESIDE: Final = 1.3
 _BODY_BELOW: Final = 4.0
 """Where the body of a face alone is looked for: so many face widths beside it and face heights below."""
 
-_FILL: Final = 0.45
+FILL: Final = 0.45
 """A body covers about this share of its box."""
 
 Edges = tuple[float, float, float, float]
@@ -179,7 +179,7 @@ def box_alone(
         box=place.joined(head) if head else place,
         head=head,
         face=_face_box(look, face) if face else None,
-        silhouette=_FILL * place.area / look.source.pixels,
+        silhouette=FILL * place.area / look.source.pixels,
         confidence=confidence,
         outline=look.outline(mask, place),
     )
