@@ -15,6 +15,7 @@ from application.upload_tickets import UploadTickets
 from domain.account import Account, KeyScope
 from domain.errors import MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
+from entrypoints.http.wrong_keys import WrongKeys
 
 RequestWithKey: TypeAlias = Request[Account, Any, Any]
 API_KEY_HEADER: Final = "x-api-key"
@@ -59,6 +60,8 @@ def key_check(
     raises MissingApiKey, InvalidApiKey, RateLimited and Overloaded.
     """
 
+    wrong_keys = WrongKeys()
+
     def around(app: ASGIApp) -> ASGIApp:
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
             if scope.get("method") != "OPTIONS":  # which methods there are is no secret; a browser asks without the key
@@ -75,7 +78,8 @@ def key_check(
             return Access(account)
         if not key:
             raise MissingApiKey(is_in_authorization=authorization is not None)
-        return await authenticate.execute(key)
+        async with wrong_keys.looked_up(key):
+            return await authenticate.execute(key)
 
     async def admit(scope: Scope) -> None:
         access, handler = await access_of(scope), scope["route_handler"]

@@ -10,7 +10,7 @@ from litestar.types.asgi_types import HTTPResponseBodyEvent, ReceiveMessage
 MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
 MAX_DISCARD_SECONDS: Final = 10.0
 """As long a client that was answered may go on sending before its connection ends."""
-PAUSE_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = 2.0
 """Who sends nothing for so long has stopped, as curl does at the first sight of a refusal, and waits for its end."""
 
 LINKS: Final = "/tryon/v1/previews/"

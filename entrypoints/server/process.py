@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import resource
 import signal
 import sys
 import threading
@@ -24,6 +25,9 @@ from entrypoints.wiring.surroundings import end_with_parent, give_up_rights
 
 log = structlog.get_logger()
 
+BACKLOG: Final = 2048
+"""Connections that the kernel has taken and nobody has accepted yet."""
+OTHER_FILES: Final = 1024
 SHUTDOWN_SECONDS: Final = 25
 """What an upload in flight may still take after the drain; together Kubernetes' default grace period of 30 s."""
 
@@ -65,6 +69,7 @@ def main(application: str = APPLICATION) -> None:
     give_up_rights(settings, is_master=True)
     if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
         log.info("service_links_ignored", variables=len(links))
+    raise_file_limit(settings.max_connections)
     with metrics_folder():
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port)
@@ -77,6 +82,15 @@ def _load(master: int, application: str) -> Any:
     end_with_parent(master)
     give_up_rights(load_settings(os.environ), is_master=False)
     return pkgutil.resolve_name(application)()
+
+
+def raise_file_limit(connections: int) -> None:
+    """A descriptor for each connection, and some for everything else, as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if limit > soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _supervisor(settings: Settings, application: str) -> Supervisor:
@@ -95,6 +109,8 @@ def _supervisor(settings: Settings, application: str) -> Supervisor:
         log_dictconfig=server_logging(settings.log_level),
         respawn_failed_workers=True,
         workers_kill_timeout=SHUTDOWN_SECONDS,
+        backlog=BACKLOG,
+        backpressure=settings.share(settings.max_connections),
     )
     supervisor.seconds_to_drain = settings.seconds_to_drain
     return supervisor

@@ -155,6 +155,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     header_timeout_seconds: Annotated[
         Seconds, says("To receive a request's headers; also how long an idle connection is kept.")
     ] = 30
+    max_connections: Annotated[
+        Annotated[int, Meta(ge=16, le=60_000)], says("Open at once; more wait in the kernel. Silent ones count too.")
+    ] = 8192
     drain_seconds: Annotated[
         Count | None,
         says("How long requests are still taken after SIGTERM while readiness says no. Not set: 5, on loopback 0."),

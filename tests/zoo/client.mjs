@@ -34,3 +34,4 @@ for (const step of JSON.parse(readFileSync(plan, "utf8"))) {
     console.log(step.name, 0, String(error.cause?.code ?? error.code ?? error.message).replaceAll(" ", "_"));
   }
 }
+process.exit(0); // axios keeps connections open
