@@ -1,10 +1,11 @@
-"""What a second replica adds: uploads and look-ups per second of one and of two, in turns.
+"""What more replicas add: uploads and look-ups per second of one, two and four, in turns.
 
 `python -m tests.benchmarks.replicas [--quick]`
 
-Two replicas with one photo worker each, on one PostgreSQL and one bucket (the tests' own), run all the time; clients
-keep so many requests in hand at one of them, then at both. All of it shares the machine's cores. "Busy" says
-how many were at work, whoever it was for: where that is all there are, the machine is the limit and not the service.
+Four replicas with one photo worker each, on one PostgreSQL and one bucket (the tests' own), run all the time; clients
+keep so many requests in hand at one of them, then at two, then at all. All of it shares the machine's cores. "Busy"
+says how many were at work, whoever it was for: where that is all there are, the machine is the limit and not the
+service.
 """
 
 import argparse
@@ -35,6 +36,7 @@ UPLOAD = f"{API}/images/upload"
 UPLOADS_IN_HAND = 2
 """Of each replica: one that its worker is at, and one that comes in meanwhile."""
 LOOKUPS_IN_HAND = 8
+COUNTS = (1, 2, 4)
 NOISE = 0.25
 """Rounds that differ by more than this share of their median say that somebody else was at work as well."""
 
@@ -70,10 +72,10 @@ async def measure(replicas: Sequence[Tree], request: bytes, in_hand: int, second
     return Round(per_second, cpu / per_second * 1000, (os.cpu_count() or 1) - idle_cores)
 
 
-async def one_against_two(
+async def one_against_more(
     what: str, replicas: Sequence[Tree], request: bytes, in_hand: int, rounds: int, seconds: float
 ) -> None:
-    taken: dict[int, list[Round]] = {1: [], 2: []}
+    taken: dict[int, list[Round]] = {count: [] for count in COUNTS}
     for number in range(-1, rounds):  # the first warms up
         for count, measured in taken.items():
             one = await measure(replicas[:count], request, in_hand, seconds)
@@ -82,8 +84,11 @@ async def one_against_two(
     for count, measured in taken.items():
         usual = middle(measured)
         print(f"{what:<22} {count:>8} {usual.per_second:>8.2f} {usual.cpu_ms:>12.1f} {usual.busy:>6.2f}")
-    ratios = [two.per_second / one.per_second for one, two in zip(taken[1], taken[2], strict=True)]
-    print(f"{'':<22} {'1 → 2':>8} {statistics.median(ratios):>8.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
+    for count in COUNTS[1:]:
+        ratios = [more.per_second / one.per_second for one, more in zip(taken[1], taken[count], strict=True)]
+        print(
+            f"{'':<22} {f'1 → {count}':>8} {statistics.median(ratios):>8.2f}   ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
     if (spread := max(spread_of(measured) for measured in taken.values())) > NOISE:
         print(f"Noisy machine: rounds differ by {spread:.0%} of their median.")
 
@@ -103,9 +108,9 @@ async def compare(replicas: Sequence[Tree], rounds: int, seconds: float) -> None
     print(f"{'':<22} {'replicas':>8} {'per s':>8} {'CPU ms each':>12} {'busy':>6}")
     small, large = photos.jpeg(scene(1536, 2048), quality=88, subsampling=2), phone_jpeg()
     for what, photo in (("upload, JPEG 3 MP", small), ("upload, JPEG 12 MP", large)):
-        await one_against_two(what, replicas, post_file(UPLOAD, KEY, photo), UPLOADS_IN_HAND, rounds, seconds)
+        await one_against_more(what, replicas, post_file(UPLOAD, KEY, photo), UPLOADS_IN_HAND, rounds, seconds)
     look_up = get(f"{API}/images/{await image_on(replicas[0], small)}", KEY)
-    await one_against_two("GET /images/{id}", replicas, look_up, LOOKUPS_IN_HAND, rounds, seconds / 2)
+    await one_against_more("GET /images/{id}", replicas, look_up, LOOKUPS_IN_HAND, rounds, seconds / 2)
 
 
 def main() -> None:
@@ -127,12 +132,12 @@ def main() -> None:
             "TRYON_STORAGE_URL": f"gs://{BUCKET}",
             "STORAGE_EMULATOR_HOST": bucket_url,
             "TRYON_PREVIEW_LINKS": "service",
-            "TRYON_SIGNING_KEY": "one key for all replicas, 32 bytes long",
+            "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",
             "TRYON_RATE_LIMIT_PER_MINUTE": "0",
         }
-        replicas = [running.enter_context(serving(folder / name, settings)) for name in ("a", "b")]
+        replicas = [running.enter_context(serving(folder / name, settings)) for name in "abcd"[: max(COUNTS)]]
         trees = [Tree(replica.process.pid, replica.url) for replica in replicas]
-        asyncio.run(compare(trees, rounds=3 if quick else 9, seconds=3 if quick else 4))
+        asyncio.run(compare(trees, rounds=2 if quick else 9, seconds=2 if quick else 4))
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ async def main() -> None:
             "TRYON_STORAGE_URL": f"gs://{BUCKET}",
             "STORAGE_EMULATOR_HOST": bucket_url,
             "TRYON_PREVIEW_LINKS": "service",
-            "TRYON_SIGNING_KEY": "one key for all replicas, 32 bytes long",
+            "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",
             "TRYON_RATE_LIMIT_PER_MINUTE": "0",
             "TRYON_DEV_API_KEY": KEY,
             "TRYON_WORKERS": "1",

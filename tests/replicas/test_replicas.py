@@ -79,7 +79,7 @@ async def cluster(
         "TRYON_DATABASE_URL": postgres_url,
         "TRYON_STORAGE_URL": "gs://photos/shop",
         "TRYON_PREVIEW_LINKS": "service",
-        "TRYON_SIGNING_KEY": "one key for all replicas, 32 bytes long",
+        "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",
         "TRYON_PURGE_INTERVAL_SECONDS": "1",
     }
     engine = create_engine(postgres_url)
