@@ -72,7 +72,7 @@ def main(application: str = APPLICATION) -> None:
     raise_file_limit(settings.max_connections)
     with metrics_folder():
         if settings.metrics_port is not None:
-            serve_metrics(settings.metrics_host, settings.metrics_port)
+            serve_metrics(settings.metrics_host, settings.metrics_port, settings.own_url)
         announce_when_ready(settings, open_page=OPEN in sys.argv)
         _supervisor(settings, application).serve(target_loader=partial(_load, os.getpid()))
 

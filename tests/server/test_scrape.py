@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.telemetry.metrics import ALL
+from entrypoints.server.metrics_server import _health
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg
 from tests.server.test_serve import wait_until_ready
@@ -43,6 +44,7 @@ class Seen(NamedTuple):
     """Of a server that took an upload, refused one and ran a try-on."""
 
     scrape: str
+    health: list[int]
     spans: list[bytes]
     log: str
 
@@ -89,7 +91,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
             wait_until_ready(f"http://127.0.0.1:{port}", process)
             use(f"http://127.0.0.1:{port}/tryon/v1")
             scrape = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
-    return Seen(scrape, bodies, (folder / "server.log").read_text())
+            health = [
+                httpx.get(f"http://127.0.0.1:{metrics_port}/health/{which}").status_code for which in ("live", "ready")
+            ]
+    return Seen(scrape, health, bodies, (folder / "server.log").read_text())
 
 
 @contextmanager
@@ -151,9 +156,18 @@ def test_figures_that_teams_expect_are_there(seen: Seen) -> None:
     assert samples["process_cpu_seconds_total"].value > 1
     assert samples["tryon_processes"].value >= 4, "supervisor, server, fork server, photo worker"
     assert samples["tryon_photo_wait_seconds_count"].value >= 1
-    assert samples["tryon_photo_seconds_count"].labels == {"format": "JPEG"}
+    assert 'tryon_photo_seconds_count{format="JPEG"} 1.0' in seen.scrape
     assert abs(samples["tryon_clock_skew_seconds"].value) < 1
     assert samples["tryon_account_requests_total"].labels["account"] == "all"
+
+
+def test_probes_are_answered_on_the_port_of_the_metrics(seen: Seen) -> None:
+    assert seen.health == [200, 200]
+
+
+def test_where_no_server_answers_probes_fail() -> None:
+    assert _health(f"http://127.0.0.1:{free_port()}", "/health/live")[0] == 503
+    assert _health(None, "/health/live")[0] == 200
 
 
 def test_a_trace_leads_from_http_through_the_sandbox_to_storage_and_names_nobody(seen: Seen) -> None:
