@@ -220,6 +220,19 @@ print(sorted(name for name in sys.modules if name.startswith("PIL.") and name.en
     assert done.stdout.strip() == "['PIL.JpegImagePlugin']"
 
 
+@pytest.mark.parametrize("library", ["libheif", "libwebp"])
+def test_libraries_are_loaded_before_the_first_photo(library: str) -> None:
+    """Later, in a sandbox without files, they would not be found, and every photo would take the slower way."""
+    script = f"""
+import adapters.imaging.photo_decoder
+from adapters.imaging.native import {library}
+{library}.Path = None
+print({library}._library() is not None)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 def test_a_photo_may_come_as_a_memoryview() -> None:
     assert (
         looked_at(PNG)

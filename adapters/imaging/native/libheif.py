@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
+from numpy import ctypeslib  # here: numpy loads it late, and a decoder of strangers' photos cannot open any file
 
 # Source: libheif's heif_image.h, heif_color.h and heif_decoding.h, unchanged since version 1.0 (2018).
 _YCBCR, _RGB, _MONOCHROME, _ANY = 0, 1, 2, 99  # heif_colorspace and heif_chroma
@@ -94,7 +95,7 @@ def _plane(library: ctypes.CDLL, image: ctypes.c_void_p, channel: int, depth: in
     address = library.heif_image_get_plane_readonly(image, channel, ctypes.byref(stride))
     if not address or width < 1 or height < 1:
         raise HeifError("a plane is missing")
-    rows = np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), (height, stride.value))
+    rows = ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), (height, stride.value))
     return rows.view(np.uint8 if depth == 8 else np.uint16)[:, :width].copy()
 
 
@@ -152,3 +153,6 @@ def _library() -> ctypes.CDLL | None:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+_library()  # now: a decoder of strangers' photos cannot open any file

@@ -43,3 +43,6 @@ def _library() -> ctypes.CDLL | None:
     library.WebPDecodeYUVInto.argtypes = [ctypes.c_char_p, ctypes.c_size_t, *plane, *plane, *plane]
     library.WebPDecodeYUVInto.restype = ctypes.c_void_p
     return library
+
+
+_library()  # now: a decoder of strangers' photos cannot open any file
