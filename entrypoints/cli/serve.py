@@ -46,7 +46,6 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     settings = settings_or_fail()
     os.umask(NOBODY_ELSE)
     or_fail(lambda: check_tracing(os.environ))
-    give_up_rights(settings, is_master=True)
     or_fail(lambda: prepare_folders(settings))
     or_fail(lambda: expect_free_port(settings))
     or_fail(lambda: expect_sandbox(settings))
@@ -54,6 +53,8 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
         fail(advice)
     if missing_models(settings):
         fail("The models are not installed. Run: tryon-images models install")
+    give_up_rights(settings, is_master=True)
+    or_fail(lambda: prepare_folders(settings))  # once more, without root's way into folders of others
     or_fail(lambda: hold_data_folder(settings))
     if key := run(_first_run):
         _hand_out(key, settings)
