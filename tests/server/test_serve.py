@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,3 +171,16 @@ def test_a_body_that_is_too_large_is_refused_without_reading_it_all(server: Serv
 def test_the_command_line_purges_what_the_server_stored(server: Server) -> None:
     done = CliRunner().invoke(cli, ["purge", "--json"], env=server.environment)
     assert done.exit_code == 0, done.output
+
+
+def test_silent_connections_stop_nobody(server: Server) -> None:
+    """More of them than Granian takes by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+    host, port = server.url.removeprefix("http://").split(":")
+    with ExitStack() as silent:
+        for _ in range(1_500):
+            silent.enter_context(socket.create_connection((host, int(port)), timeout=5))
+        assert httpx.get(f"{server.url}/health/live", timeout=5).status_code == 200
+        answer = httpx.get(f"{server.url}/tryon/v1/images/none", headers={"x-api-key": KEY}, timeout=5)
+        assert answer.json()["code"] == "IMAGE_NOT_FOUND"
