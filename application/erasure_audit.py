@@ -11,7 +11,8 @@ from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord
-from domain.image import ImageId
+from domain.errors import ErasureNotFound
+from domain.image import ErasureId, ImageId, is_image_id
 
 PAGE = 200
 
@@ -53,6 +54,23 @@ class AuditEntry:
 
     record: ErasureRecord
     image_ids: tuple[ImageId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadErasure:
+    """How far an erasure is, for the account that asked for it."""
+
+    work: UnitOfWork
+
+    async def execute(self, erasure_id: ErasureId, account_id: AccountId) -> ErasureRecord:
+        """Raises: ErasureNotFound: unknown, or another account's; Overloaded."""
+        if not is_image_id(erasure_id):
+            raise ErasureNotFound
+        async with self.work.read() as repositories:
+            record = await repositories.erasures.find_record(erasure_id)
+        if record is None or record.account_id != account_id:
+            raise ErasureNotFound
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,7 @@ class ReplayErasure:
         record = entry.record
         async with self.work.begin() as repositories:
             marked = await repositories.images.mark_known_deleting(entry.image_ids, self.clock.now() + TAKE_OVER_AFTER)
-            is_lost = not await repositories.erasures.knows_record(record.erasure_id)
+            is_lost = await repositories.erasures.find_record(record.erasure_id) is None
             if is_lost and await repositories.accounts.find(record.account_id):
                 record = replace(record, completed_at=None) if marked else record
                 forget_at = record.requested_at + self.backup_retention

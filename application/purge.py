@@ -107,6 +107,8 @@ class PurgeOverdue:
             total += done
             if done.removed == 0:
                 break
+        if total.removed:
+            await self.work.forget_history()
         await self.objects.sweep(await self.time.now())
         await self.renew()
         return total

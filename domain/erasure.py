@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
 
 from domain.account import AccountId
 from domain.customer import Customer
@@ -49,8 +49,14 @@ def _digest(salt: bytes, customer: Customer) -> bytes:
 class ErasureRecord:
     """What remains of an erasure: random ids, times and counts, nothing derived from the person's id."""
 
+    OF_NOTHING_KEPT_FOR: ClassVar = timedelta(days=30)
+    """A record of an erasure that found nothing proves nothing, and anybody can make as many as they like."""
+
     erasure_id: ErasureId
     account_id: AccountId
     requested_at: datetime
     image_count: int
     completed_at: datetime | None = None
+
+    def is_forgotten(self, now: datetime) -> bool:
+        return self.image_count == 0 and now >= self.requested_at + self.OF_NOTHING_KEPT_FOR

@@ -356,6 +356,15 @@ def _not_fetched(path: str) -> str:
     )
 
 
+class ErasureNotFound(DomainError):
+    """Unknown, another account's, or one that found nothing and is long over."""
+
+    code = "ERASURE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such erasure.")
+
+
 class GenerationNotFound(DomainError):
     """Unknown, another account's, or long over."""
 

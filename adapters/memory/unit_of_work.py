@@ -90,6 +90,9 @@ class InMemoryUnitOfWork:
     async def read(self) -> AsyncIterator["InMemoryRepositories"]:
         yield InMemoryRepositories(self._tables.snapshot())
 
+    async def forget_history(self) -> None:
+        """A dictionary has none."""
+
     async def check(self) -> None:
         """A dictionary is always there."""
 
@@ -334,14 +337,17 @@ class InMemoryErasureRepository:
         erased = self._tables.erased
         for key in [key for key, forget_at in erased.items() if forget_at <= now and key[1] not in self._tables.images]:
             del erased[key]
+        records = self._tables.records
+        for record in [record for record in records.values() if record.is_forgotten(now)]:
+            del records[record.erasure_id]
         return len(over)
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
         self._tables.records[record.erasure_id] = record
         self._tables.erased.update({(record.erasure_id, image_id): forget_ids_at for image_id in erased})
 
-    async def knows_record(self, erasure_id: ErasureId) -> bool:
-        return erasure_id in self._tables.records
+    async def find_record(self, erasure_id: ErasureId) -> ErasureRecord | None:
+        return self._tables.records.get(erasure_id)
 
     async def complete_records(self, now: datetime) -> int:
         unfinished = {erasure_id for erasure_id, image_id in self._tables.erased if image_id in self._tables.images}

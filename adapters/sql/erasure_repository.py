@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, exists, func, insert, select, tuple_, update
 
@@ -62,6 +63,8 @@ class SqlErasureRepository:
         swept = await self._connection.execute(delete(tombstones).where(tombstones.c.expires_at <= now))
         still_there = exists().where(images.c.id == erased_images.c.image_id)
         await self._connection.execute(delete(erased_images).where(erased_images.c.forget_at <= now, ~still_there))
+        old = erasures.c.requested_at <= now - ErasureRecord.OF_NOTHING_KEPT_FOR
+        await self._connection.execute(delete(erasures).where(old, erasures.c.image_count == 0))
         return swept.rowcount
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
@@ -80,8 +83,10 @@ class SqlErasureRepository:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             await self._connection.execute(insert(erased_images), rows[start : start + ROWS_AT_ONCE])
 
-    async def knows_record(self, erasure_id: ErasureId) -> bool:
-        return await self._connection.scalar(select(erasures.c.id).where(erasures.c.id == erasure_id)) is not None
+    async def find_record(self, erasure_id: ErasureId) -> ErasureRecord | None:
+        query = select(erasures).where(erasures.c.id == erasure_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return _record(row) if row else None
 
     async def complete_records(self, now: datetime) -> int:
         # By the list of its images, not by the mark on their rows: an image that two erasures took is left in both.
@@ -110,16 +115,7 @@ class SqlErasureRepository:
             query = query.where(erasures.c.account_id == account_id)
         if older_than is not None:
             query = query.where(age < tuple_(older_than.requested_at, older_than.erasure_id))
-        return tuple(
-            ErasureRecord(
-                erasure_id=row.id,
-                account_id=row.account_id,
-                requested_at=row.requested_at,
-                image_count=row.image_count,
-                completed_at=row.completed_at,
-            )
-            for row in await self._connection.execute(query)
-        )
+        return tuple(_record(row) for row in await self._connection.execute(query))
 
     async def images_of(self, erasure_id: ErasureId) -> tuple[ImageId, ...]:
         query = (
@@ -143,3 +139,13 @@ class SqlErasureRepository:
             )
             for row in rows
         ]
+
+
+def _record(row: Any) -> ErasureRecord:
+    return ErasureRecord(
+        erasure_id=row.id,
+        account_id=row.account_id,
+        requested_at=row.requested_at,
+        image_count=row.image_count,
+        completed_at=row.completed_at,
+    )

@@ -125,3 +125,9 @@ def expect_a_database(file: Path) -> None:
     """
     if not file.exists():
         raise Overloaded("There is no database there yet. Run: tryon-images db upgrade")
+
+
+async def truncate_log(connection: AsyncConnection) -> None:
+    """Bring all that is committed into the database's file; the log is empty then, unless somebody is reading it."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection  # SQLAlchemy would begin a transaction
+    await (await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()

@@ -18,7 +18,13 @@ from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.postgres_engine import DRIVER, TRANSACTIONS_ONLY, create_postgres_engine
 from adapters.sql.product_repository import SqlProductRepository
 from adapters.sql.request_repository import SqlRequestRepository
-from adapters.sql.sqlite_engine import SqlConnection, SqliteReader, create_sqlite_engine, expect_a_database
+from adapters.sql.sqlite_engine import (
+    SqlConnection,
+    SqliteReader,
+    create_sqlite_engine,
+    expect_a_database,
+    truncate_log,
+)
 from domain.errors import Overloaded
 
 
@@ -103,6 +109,13 @@ class SqlUnitOfWork:
     def read(self) -> SqlTransaction:
         """Without BEGIN and COMMIT: a statement by itself sees what is committed, as it would inside READ COMMITTED."""
         return SqlTransaction(self._reading())
+
+    async def forget_history(self) -> None:
+        """SQLite's `secure_delete` does not touch the write-ahead log; PostgreSQL recycles its own."""
+        if self._file:
+            with OutagesAsOverloaded():
+                async with self._engine.connect() as connection:
+                    await truncate_log(connection)
 
     async def check(self) -> None:
         with OutagesAsOverloaded():

@@ -109,6 +109,9 @@ class MeasuredUnitOfWork:
     def read(self) -> MeasuredTransaction:
         return MeasuredTransaction(self._work.read())
 
+    async def forget_history(self) -> None:
+        await self._work.forget_history()
+
     async def check(self) -> None:
         await self._work.check()
 

@@ -257,12 +257,14 @@ class ErasureRepository(Protocol):
         ...
 
     async def sweep(self, now: datetime) -> int:
-        """Forget tombstones that are over, and ids of images that are gone and in no backup any more."""
+        """Forget tombstones that are over, ids of images that are gone and in no backup any more, and old records of
+        erasures that found nothing.
+        """
         ...
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None: ...
 
-    async def knows_record(self, erasure_id: ErasureId) -> bool: ...
+    async def find_record(self, erasure_id: ErasureId) -> ErasureRecord | None: ...
 
     async def complete_records(self, now: datetime) -> int:
         """Put `completed_at` on the open records of which no image is left."""
@@ -453,6 +455,10 @@ class UnitOfWork(Protocol):
 
     def read(self) -> AbstractAsyncContextManager[Repositories]:
         """For reading only."""
+        ...
+
+    async def forget_history(self) -> None:
+        """Remove from the database's own journal what was deleted. Raises: Overloaded."""
         ...
 
     async def check(self) -> None:

@@ -42,6 +42,7 @@ def create_app(container: Container) -> Litestar:
             images.delete_image,
             customers.erase,
             customers.erase_customer,
+            customers.read_erasure,
             try_on.read_generation,
             try_on.list_generations,
             products.list_products,

@@ -1,13 +1,15 @@
 """The routes of erasure."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from litestar import Response, delete, post
+from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
+from litestar.params import PathParameter
 
 from application.erase_customer import ErasureOutcome
 from domain.customer import Customer, external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
+from domain.image import ErasureId
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.raw_path import id_at_the_end
 from entrypoints.http.request_body import json_object_of
@@ -35,6 +37,16 @@ async def erase_customer(request: RequestWithKey, service: NamedDependency[Servi
     if outcome.bytes_left:
         return Response(ErasureBody.of(outcome), status_code=202, headers=_headers(outcome))
     return Response(None, status_code=204, headers=_headers(outcome))
+
+
+@get("/erasures/{erasureId:str}", operation_id="getErasure")
+async def read_erasure(
+    request: RequestWithKey,
+    erasure_id: Annotated[str, PathParameter(name="erasureId")],
+    service: NamedDependency[Service],
+) -> ErasureBody:
+    """How far an erasure is."""
+    return ErasureBody.of_record(await service.read_erasure.execute(ErasureId(erasure_id), request.user.account_id))
 
 
 async def _erase(request: RequestWithKey, service: Service, external_id: object) -> ErasureOutcome:

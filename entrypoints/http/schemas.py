@@ -11,6 +11,7 @@ from application.ports.photos import PreparedPhoto
 from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
+from domain.erasure import ErasureRecord
 from domain.generation import GenerationStatus
 from domain.geometry import Box, Padding
 from domain.image import StoredPhoto
@@ -230,6 +231,15 @@ class ErasureBody(Body, frozen=True, kw_only=True):
             status="ERASING" if outcome.bytes_left else "ERASED",
             images_erased=outcome.images,
             requested_at=outcome.requested_at.replace(microsecond=0),
+        )
+
+    @classmethod
+    def of_record(cls, record: ErasureRecord) -> Self:
+        return cls(
+            erasure_id=record.erasure_id,
+            status="ERASED" if record.completed_at else "ERASING",
+            images_erased=record.image_count,
+            requested_at=record.requested_at.replace(microsecond=0),
         )
 
 

@@ -9,6 +9,7 @@ from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
+from application.erasure_audit import ReadErasure
 from application.page_pass import PagePass
 from application.preview_link import OpenPreview
 from application.products import DeleteProduct, ReadProducts, RegisterProduct
@@ -37,6 +38,7 @@ class Service:
     read_image: ReadImage
     delete_image: DeleteImage
     erase_customer: EraseCustomer
+    read_erasure: ReadErasure
     open_preview: OpenPreview
     start_try_on: StartTryOn
     read_generation: ReadGeneration
@@ -64,6 +66,7 @@ class Service:
             read_image=container.read_image(),
             delete_image=container.delete_image(),
             erase_customer=container.erase_customer(),
+            read_erasure=container.read_erasure(),
             open_preview=container.open_preview(),
             start_try_on=container.start_try_on(),
             read_generation=container.read_generation(),

@@ -25,7 +25,7 @@ from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness, RecentAnswer
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
-from application.erasure_audit import ListErasures, ReplayErasure, VerifyErasure
+from application.erasure_audit import ListErasures, ReadErasure, ReplayErasure, VerifyErasure
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.keep_product import CopyPicture, KeepProduct
@@ -165,6 +165,7 @@ class Container(DeclarativeContainer):
         longest_upload=settings.provided.longest_upload,
     )
     verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
+    read_erasure = providers.Factory(ReadErasure, work=work)
     list_erasures = providers.Factory(ListErasures, work=work)
     replay_erasure = providers.Factory(
         ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention

@@ -3,7 +3,7 @@
 import pytest
 
 from application.photo_sources import StoredSource
-from domain.errors import CustomerErased
+from domain.errors import CustomerErased, ValidationFailed
 from domain.image import ImageId
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
@@ -35,3 +35,22 @@ async def test_a_try_on_that_begins_after_the_erasure_is_queued() -> None:
         outcome = await world.work_off()
         assert outcome is not None
         assert outcome.generation_id == started.generation_id
+
+
+async def test_a_photo_without_a_customer_goes_with_the_customer_of_its_first_try_on() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), await stored(world, b"garment")
+        await world.try_on(person, (StoredSource(garment),), customer=a_customer())
+        assert (await world.erase(a_customer())).images == 1
+        assert await world.bytes_of(person) is None
+        assert await world.bytes_of(garment) == b"garment"
+
+
+async def test_a_second_customer_is_refused_and_the_photo_stays_with_the_first() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), await stored(world, b"garment")
+        await world.try_on(person, (StoredSource(garment),), customer=a_customer("first"))
+        with pytest.raises(ValidationFailed):
+            await world.try_on(person, (StoredSource(garment),), customer=a_customer("second"))
+        assert (await world.erase(a_customer("second"))).images == 0
+        assert await world.bytes_of(person) == b"person"

@@ -100,6 +100,18 @@ class UnitOfWorkContract:
             await given_pending(work, an_image("img_2", idempotency=RECORD))
         await given_pending(work, an_image("img_3", account_id=OTHER, idempotency=RECORD))
 
+    async def test_a_record_of_an_erasure_that_found_nothing_is_kept_for_30_days(self, work: UnitOfWork) -> None:
+        nothing = ErasureRecord(erasure_id=ERA, account_id=ACME, requested_at=NOON, image_count=0, completed_at=NOON)
+        something = replace(nothing, erasure_id=ErasureId("era_2"), image_count=1)
+        async with work.begin() as repositories:
+            for record in (nothing, something):
+                await repositories.erasures.open_record(record, [], A_WEEK_LATER)
+            await repositories.erasures.sweep(NOON + timedelta(days=30, seconds=-1))
+            assert await repositories.erasures.find_record(ERA) == nothing
+            await repositories.erasures.sweep(NOON + timedelta(days=30))
+            assert await repositories.erasures.find_record(ERA) is None
+            assert await repositories.erasures.find_record(ErasureId("era_2")) == something
+
     async def test_a_released_idempotency_key_is_free_again(self, work: UnitOfWork) -> None:
         await given_pending(work, an_image("img_1", idempotency=RECORD))
         async with work.begin() as repositories:
@@ -314,8 +326,8 @@ class UnitOfWorkContract:
             newest = await repositories.erasures.list_records(None, 2)
             rest = await repositories.erasures.list_records(None, 2, older_than=newest[-1])
             assert [record.erasure_id for record in (*newest, *rest)] == ["era_2", "era_1", "era_0"]
-            assert await repositories.erasures.knows_record(ErasureId("era_1"))
-            assert not await repositories.erasures.knows_record(ErasureId("era_9"))
+            assert (await repositories.erasures.find_record(ErasureId("era_1"))) is not None
+            assert await repositories.erasures.find_record(ErasureId("era_9")) is None
 
     async def test_a_tombstone_says_until_when_it_stands(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:

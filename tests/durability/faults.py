@@ -162,6 +162,9 @@ class FaultyUnitOfWork:
     def read(self) -> AbstractAsyncContextManager[Any]:
         return self._transaction(self._work.read())
 
+    async def forget_history(self) -> None:
+        await self._plan.around("work.forget_history", self._work.forget_history)
+
     @asynccontextmanager
     async def _transaction(self, transaction: AbstractAsyncContextManager[Repositories]) -> AsyncIterator[Any]:
         fault = self._plan.next("work.begin")

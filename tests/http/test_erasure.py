@@ -140,3 +140,11 @@ def test_while_storage_is_down_the_images_are_unreachable_and_the_answer_says_so
 async def cannot_delete(names: Iterable[str]) -> frozenset[str]:
     """What an object store says during an outage."""
     return frozenset(names)
+
+
+def test_an_erasure_is_found_by_its_id_and_by_its_own_account_only(service: Service) -> None:
+    service.upload(externalUserId="ann")
+    erased = erased_by_post(service, {"customerId": "ann"}).json()
+    assert service.get(f"/erasures/{erased['erasureId']}").json() == {**erased, "status": "ERASED", "imagesErased": 1}
+    unknown = service.get("/erasures/era_unknown")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "ERASURE_NOT_FOUND")

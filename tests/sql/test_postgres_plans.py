@@ -92,7 +92,7 @@ async def erase(repositories: SqlRepositories) -> None:
     await repositories.generations.fail_customer(SOMEBODY, GONE, NOON)
     await repositories.images.mark_customer_deleting(SOMEBODY, ErasureId("era_new"), NOON, LATER)
     await repositories.images.traces_of(SOMEBODY)
-    await repositories.erasures.knows_record(ErasureId("era_7"))
+    await repositories.erasures.find_record(ErasureId("era_7"))
     await repositories.erasures.images_of(ErasureId("era_7"))
     await repositories.erasures.list_records(None, 50)
 
