@@ -82,7 +82,12 @@ class Cluster:
         environment = self._environment(tree, name) | {"TRYON_PORT": str(port)}
         log = (self._folder / f"{name}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "serve"], cwd=tree, env=environment, stdout=log, stderr=log
+            [sys.executable, "-c", RUN, "serve"],
+            cwd=tree,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         self.servers.append(Server(name, f"http://127.0.0.1:{port}", process))
         return self.servers[-1]
@@ -224,7 +229,7 @@ async def main() -> None:
                 await roll(cluster, old, arguments.per_second)
             finally:
                 for server in cluster.servers:
-                    server.process.kill()
+                    os.killpg(server.process.pid, signal.SIGKILL)  # with its photo workers
                     server.process.wait()
                 tell_bugs(folder)
 
