@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.http.conftest import API, Service, a_jpeg
 
 OF_A_STORED_IMAGE = {"imageId", "imageUrl", "imageUrlExpiresAt", "createdAt", "expiresAt", "keepForDays"}
@@ -28,3 +30,11 @@ def test_a_check_refuses_what_an_upload_refuses(service: Service) -> None:
         uploaded, checked = service.upload(photo, **fields), check(service, photo, **fields)
         assert checked.status_code == uploaded.status_code
         assert checked.json()["code"] == uploaded.json()["code"]
+
+
+@pytest.mark.parametrize("fit", ["Crop", " pad", "pad ", "null", "[]", "0", "\0", "__not_in_enum__"])
+def test_a_fit_that_is_none_is_named_wherever_one_is_sent(service: Service, fit: str) -> None:
+    ticket = service.client.post(f"{API}/upload-tickets", json={"fit": fit}, headers={"x-api-key": service.key})
+    for answer in (service.upload(fit=fit), check(service, a_jpeg(), fit=fit), ticket):
+        assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_FAILED")
+        assert [problem["path"] for problem in answer.json()["details"]] == ["fit"]

@@ -78,7 +78,7 @@ def test_the_accounts_own_window_is_the_default(service: Service) -> None:
 
 
 def test_an_empty_optional_field_counts_as_not_sent(service: Service) -> None:
-    body = service.upload(keepForDays="", externalUserId="", crop="").json()
+    body = service.upload(keepForDays="", externalUserId="", crop="", fit="").json()
     assert body["keepForDays"] == 7
     assert "crop" in body
 
