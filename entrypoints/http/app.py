@@ -19,7 +19,7 @@ from entrypoints.http.playground_page import playground_router
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.http.upload_tickets import CrossOrigin
-from entrypoints.server.background import generating, in_time, purging, supervised
+from entrypoints.server.background import end_process, generating, in_time, purging, supervised
 from entrypoints.server.watching import Watch
 from entrypoints.wiring.container import Container
 
@@ -100,10 +100,17 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
             database_clock=container.database_clock(),
             accounts=container.account_meter(),
         )
-        tasks = [asyncio.create_task(supervised(name, task)) for name, task in _background(container, service, watch)]
+        tasks = [
+            asyncio.create_task(supervised(name, task), name=name)
+            for name, task in _background(container, service, watch)
+        ]
+        is_stopping = False
+        for task in tasks:
+            task.add_done_callback(lambda task: None if is_stopping else end_process(task))
         try:
             yield
         finally:
+            is_stopping = True
             for task in tasks:
                 task.cancel()
             await in_time("background", BACKGROUND_SECONDS, asyncio.gather(*tasks, return_exceptions=True))

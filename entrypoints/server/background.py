@@ -1,6 +1,8 @@
 """What a server does by itself, again and again: purge what is overdue, run generations that wait."""
 
 import asyncio
+import os
+import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -39,6 +41,14 @@ async def supervised(name: str, task: Callable[[], Awaitable[None]]) -> None:
             pause = FIRST_RESTART_SECONDS
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_RESTART_SECONDS)
+
+
+def end_process(task: "asyncio.Task[None]") -> None:
+    """For a supervised task that ended although nobody stopped it: another process is started in place of this one,
+    and a server that looks alive and is dead is worse than none. Requests in flight are finished.
+    """
+    log.critical("background_task_ended", task=task.get_name())
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def in_time(name: str, seconds: float, ending: Awaitable[object]) -> None:

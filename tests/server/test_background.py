@@ -1,12 +1,14 @@
 """Background tasks go on whatever is raised, and ending never takes longer than it may."""
 
 import asyncio
+import os
+import signal
 import time
 
 import pytest
 
 from entrypoints.server import background
-from entrypoints.server.background import in_time, supervised
+from entrypoints.server.background import end_process, in_time, supervised
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +58,17 @@ async def test_a_part_that_fails_to_end_does_not_keep_the_others_from_it() -> No
         raise ConnectionResetError
 
     await in_time("failing", 1, fails())
+
+
+async def test_a_task_that_is_lost_takes_the_process_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _process, number: told.append(number))
+
+    async def lost() -> None:
+        raise asyncio.CancelledError  # a library's stray cancellation, which no supervisor may swallow
+
+    task = asyncio.create_task(supervised("purging", lost), name="purging")
+    task.add_done_callback(end_process)
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert told == [signal.SIGTERM]
