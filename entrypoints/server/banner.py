@@ -1,7 +1,7 @@
 """Banner: where everything is, once the service really answers."""
 
+import os
 import shlex
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,16 +14,31 @@ from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.sign_in import new_sign_in
 
 PATIENCE_SECONDS: Final = 120
+POLL_SECONDS: Final = 0.1
+MOST_FILES: Final = 256  # this early a server has opened about ten
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 
 def announce_when_ready(settings: Settings, *, open_page: bool) -> None:
-    """Print the banner to standard output, and open the page if wanted, as soon as the port answers."""
-    threading.Thread(target=_announce, args=(settings, open_page), name="banner", daemon=True).start()
+    """Print the banner to standard output, and open the page if wanted, as soon as the port answers.
+
+    A process of its own does that, with init as its parent: while Granian forks, a thread that imports something would
+    leave its locks behind in the child.
+    """
+    server = os.getpid()
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return
+    try:
+        if os.fork() == 0:
+            os.closerange(3, MOST_FILES)  # what the server holds: its end must be seen by others
+            _announce(settings, server, open_page)
+    finally:
+        os._exit(0)
 
 
-def _announce(settings: Settings, open_page: bool) -> None:
-    if not _answers(f"{settings.own_url}/health/live"):
+def _announce(settings: Settings, server: int, open_page: bool) -> None:
+    if not _answers(f"{settings.own_url}/health/live", server):
         return
     page = f"{settings.base_url}/#sign-in={new_sign_in(settings)}" if _signs_in(settings) else settings.base_url
     print(banner(settings, page), flush=True)  # noqa: T201 - for the person at the terminal; the log has its own stream
@@ -56,13 +71,22 @@ def _signs_in(settings: Settings) -> bool:
     return settings.shows_playground and settings.is_local
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, server: int) -> bool:
+    """Whether it does before the server is gone or patience ends."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and _lives(server):
         try:
             with opener.open(url, timeout=2):
                 return True
         except OSError:
-            threading.Event().wait(0.1)
+            time.sleep(POLL_SECONDS)
     return False
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

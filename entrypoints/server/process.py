@@ -66,6 +66,7 @@ def main(application: str = APPLICATION) -> None:
     """
     settings = load_settings(os.environ)
     configure_logging(settings.log_level)
+    announce_when_ready(settings, open_page=OPEN in sys.argv)
     give_up_rights(settings, is_master=True)
     if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
         log.info("service_links_ignored", variables=len(links))
@@ -73,7 +74,6 @@ def main(application: str = APPLICATION) -> None:
     with metrics_folder():
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port, settings.own_url)
-        announce_when_ready(settings, open_page=OPEN in sys.argv)
         _supervisor(settings, application).serve(target_loader=partial(_load, os.getpid()))
 
 

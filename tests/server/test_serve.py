@@ -57,7 +57,16 @@ def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
                 return
         except httpx.TransportError:
             threading.Event().wait(0.1)
+    process.kill()  # or leaving its context would wait for it
     pytest.fail("the server did not become ready")
+
+
+def wait_until_told(log: Path) -> None:
+    """Until the banner is there: it comes a moment after the first answer."""
+    deadline = time.monotonic() + START_SECONDS
+    while "is ready (stop with Ctrl-C)" not in log.read_text():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +83,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command = [sys.executable, "-c", "from entrypoints.cli.main import main; main()", "serve"]
     with log, subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True) as process:
         url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process)
-        yield Server(url, data_dir, environment, (data_dir / "server.log").read_text())
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        try:
+            wait_until_ready(url, process)
+            wait_until_told(data_dir / "server.log")
+            yield Server(url, data_dir, environment, (data_dir / "server.log").read_text())
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()  # a server that never gets ready must not hold up the tests
 
 
 def a_heic() -> bytes:
