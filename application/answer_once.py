@@ -41,8 +41,12 @@ class AnswerOnce:
             customer=customer,
             due_at=now + self.LEASE,
         )
-        async with self.work.begin() as repositories:
-            earlier = await repositories.requests.add(request, now)
+        try:
+            async with self.work.begin() as repositories:
+                earlier = await repositories.requests.add(request, now)
+        except (Overloaded, asyncio.CancelledError):  # the commit may have gone through
+            await self.give_up(request)
+            raise
         if earlier is None:
             return request
         if earlier.fingerprint != record.fingerprint:

@@ -15,6 +15,7 @@ from application.ports.try_on import Fetch, FetchedPhoto, Validators
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account
 from domain.errors import ImageNotFound, Overloaded, ProductImageFetchFailed, ProductNotFound, about
+from domain.generation import GenerationId
 from domain.image import ImageId, UploadedImage
 from domain.product import Product, ProductPicture
 
@@ -118,15 +119,21 @@ class KeepProduct:
         """Pictures that no product names; they stay for the try-ons that wait for them."""
         await repositories.images.release(images, self.clock.now() + Product.RELEASED_AFTER)
 
-    async def discard(self, wanted: WantedProduct, made: Made) -> None:
-        """Pictures that a request stored and no product names. If the database is down, they expire by themselves."""
+    async def discard(self, wanted: WantedProduct, made: Made, generation_id: GenerationId | None = None) -> None:
+        """Pictures that a request stored and neither its product nor its try-on names, which may have been committed
+        even if the request failed. If the database is down, they expire by themselves.
+        """
         if not made.pictures:
             return
         account_id = wanted.account.account_id
         with suppress(Overloaded):
-            async with self.work.read() as repositories:
+            async with self.work.begin() as repositories:  # not before a commit that is still on its way
                 product = await repositories.products.find(account_id, made.product_id or wanted.external_id or "")
-            named = product.images if product else ()
+                generation = await repositories.generations.find(generation_id, account_id) if generation_id else None
+            named = {
+                *(product.images if product else ()),
+                *(generation.inputs.garments if generation and generation.inputs else ()),
+            }
             for picture in made.pictures.values():
                 if picture.image_id not in named:
                     await self.delete_image.execute(picture.image_id, account_id)

@@ -113,22 +113,30 @@ class StartTryOn:
         # What is there already comes first: nothing is fetched for a request that is refused anyway.
         stored = await self._stored(command)
         made, wanted = Made(self.sources.for_one_request()), command.product()
+        generation_id = self.random.generation_id()
         person = stored or await self._new(command, made.fetch)
         try:
-            started = await self._with_product(command, person, made, request)
-        except BaseException:
-            await asyncio.shield(self._discard(None if stored else person, wanted, made))
-            raise
-        await self.keep_product.discard(wanted, made)
+            started = await self._with_product(command, person, made, request, generation_id)
+        except BaseException as error:
+            is_queued = await asyncio.shield(self._discard(None if stored else person, wanted, made, generation_id))
+            if not (is_queued and isinstance(error, Overloaded)):
+                raise
+            return StartedTryOn(generation_id, made.product_id or command.product_id or "")
+        await self.keep_product.discard(wanted, made, generation_id)
         return started
 
     async def _with_product(
-        self, command: TryOnCommand, person: UploadedImage, made: Made, request: KeptRequest | None
+        self,
+        command: TryOnCommand,
+        person: UploadedImage,
+        made: Made,
+        request: KeptRequest | None,
+        generation_id: GenerationId,
     ) -> StartedTryOn:
         for _ in range(ATTEMPTS):
             prepared = await self.keep_product.prepare(command.product(), made)
             with suppress(ProductMoved):
-                return await self._queue(command, person, prepared, request)
+                return await self._queue(command, person, prepared, request, generation_id)
         raise Overloaded
 
     async def _stored(self, command: TryOnCommand) -> UploadedImage | None:
@@ -149,12 +157,17 @@ class StartTryOn:
             return (await self.upload_photo.execute(upload)).image
 
     async def _queue(
-        self, command: TryOnCommand, person: UploadedImage, prepared: PreparedProduct, request: KeptRequest | None
+        self,
+        command: TryOnCommand,
+        person: UploadedImage,
+        prepared: PreparedProduct,
+        request: KeptRequest | None,
+        generation_id: GenerationId,
     ) -> StartedTryOn:
         """All in one transaction. Raises: ProductMoved, CustomerErased, InsufficientCredits, Overloaded."""
         customer, now = person.customer or command.customer, self.clock.now()
         product = prepared.product.used(now)
-        started = StartedTryOn(self.random.generation_id(), product.external_id)
+        started = StartedTryOn(generation_id, product.external_id)
         inputs = Inputs(
             person=person.image_id,
             garments=() if product.is_mock else prepared.usable,
@@ -179,12 +192,22 @@ class StartTryOn:
             await self.once.finish(repositories, request, json.dumps([started.generation_id, started.product_id]))
         return started
 
-    async def _discard(self, person: UploadedImage | None, wanted: WantedProduct, made: Made) -> None:
-        """What this request stored goes when it fails, since nobody would ever learn its ids."""
-        await self.keep_product.discard(wanted, made)
-        if person is not None:
-            with suppress(Overloaded):  # the caller hears of the first failure; expiry ends the image
+    async def _discard(
+        self, person: UploadedImage | None, wanted: WantedProduct, made: Made, generation_id: GenerationId
+    ) -> bool:
+        """What this request stored goes when it fails, since nobody would ever learn its ids.
+
+        Returns: whether the try-on waits nevertheless, because a commit that seemed to fail went through.
+        """
+        await self.keep_product.discard(wanted, made, generation_id)
+        with suppress(Overloaded):  # the caller hears of the first failure; expiry ends what is left
+            async with self.work.begin() as repositories:
+                generation = await repositories.generations.find(generation_id, wanted.account.account_id)
+            if generation is not None:
+                return True
+            if person is not None:
                 await self.delete_image.execute(person.image_id, person.account_id)
+        return False
 
 
 async def _give_to(repositories: Repositories, person: UploadedImage, customer: Customer | None) -> None:

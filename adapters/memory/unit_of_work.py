@@ -186,7 +186,7 @@ class InMemoryImageRepository:
         for image_id in image_ids:
             row = self._rows.get(image_id)
             if row and row.image.is_of_product and row.image.state is ImageState.STORED:
-                self._rows[image_id] = replace(row, due_at=due_at)
+                self._rows[image_id] = replace(row, due_at=min(row.due_at, due_at))
 
     async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = sorted((row for row in self._rows.values() if row.due_at <= now), key=lambda row: row.due_at)[:limit]

@@ -157,6 +157,7 @@ class SqlImageRepository:
                     images.c.id.in_(some),
                     images.c.keep_for_days == RetentionPolicy.PRODUCT_DAYS,
                     images.c.state == ImageState.STORED,
+                    images.c.due_at > due_at,
                 )
                 .values(due_at=due_at)
             )

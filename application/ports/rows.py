@@ -126,7 +126,7 @@ class ImageRepository(Protocol):
         ...
 
     async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
-        """Let a purger take those of them that are pictures of products from `due_at` on."""
+        """Let a purger take those of them that are pictures of products from `due_at` on, or when they expire."""
         ...
 
     async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:

@@ -12,6 +12,7 @@ import pytest
 
 from application.photo_sources import FileSource, StoredSource
 from application.run_generation import GenerationOutcome
+from application.start_try_on import StartedTryOn
 from domain.errors import CustomerErased, DomainError, Overloaded
 from domain.generation import GenerationStatus
 from domain.image import ImageId
@@ -158,6 +159,31 @@ async def purge(story: Story, plan: Plan) -> None:
     await story.assert_promises()
 
 
+async def start_a_try_on(story: Story, plan: Plan) -> None:
+    world = story.world
+    photos = {"person": b"person", "garment": b"garment"}
+
+    async def start(plan: Plan | None = None) -> StartedTryOn:
+        person, garment = (FileSource(photo, path) for path, photo in photos.items())
+        return await world.try_on(person, (garment,), plan, customer=MINE, product_id=None, key=b"k1")
+
+    result = await strike(start(plan), plan)
+    queued = await world.generations()
+    for generation in queued:
+        assert generation.inputs is not None
+        named = (generation.inputs.person, *generation.inputs.garments)
+        story.acknowledged.update(zip(named, photos.values(), strict=True))
+    await story.assert_promises()
+    if isinstance(result, StartedTryOn):
+        assert [generation.generation_id for generation in queued] == [result.generation_id]
+    await world.recover()
+    again = await start()
+    assert not queued or again.generation_id == queued[0].generation_id
+    assert [generation.generation_id for generation in await world.generations()] == [again.generation_id]
+    inputs = await world.inputs_of(again.generation_id)
+    story.acknowledged.update(zip((inputs.person, *inputs.garments), photos.values(), strict=True))
+
+
 async def work_off_a_try_on(story: Story, plan: Plan) -> None:
     world = story.world
     person = await story.given(b"person", customer=MINE)
@@ -170,7 +196,7 @@ async def work_off_a_try_on(story: Story, plan: Plan) -> None:
         story.acknowledged[result.image_id] = b"person"
 
 
-OPERATIONS: list[Operation] = [upload, delete, erase, purge, work_off_a_try_on]
+OPERATIONS: list[Operation] = [upload, delete, erase, purge, start_a_try_on, work_off_a_try_on]
 
 
 async def play(make_world: MakeWorld, operation: Operation, plan: Plan) -> None:

@@ -31,8 +31,8 @@ from domain.account import Account
 from domain.cropping import Fit
 from domain.customer import Customer
 from domain.errors import ImageNotFound
-from domain.generation import GenerationId, Inputs
-from domain.image import ImageId, ImageState, UploadedImage
+from domain.generation import Generation, GenerationId, Inputs
+from domain.image import IdempotencyRecord, ImageId, ImageState, UploadedImage
 from domain.retention import RetentionPolicy
 from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
@@ -102,7 +102,7 @@ class World:
 
     async def try_on(
         self,
-        person: ImageId,
+        person: ImageId | FileSource,
         garments: tuple[StoredSource | FileSource, ...],
         plan: Plan | None = None,
         *,
@@ -110,16 +110,18 @@ class World:
         customer: Customer | None = None,
         product_id: str | None = "shirt",
         keep_for_days: int = 7,
+        key: bytes | None = None,
     ) -> StartedTryOn:
         """The request; what it asks for is done by `work_off`."""
         account = account or await self.account()
         command = TryOnCommand(
             account=account,
-            person=StoredSource(person),
+            person=person if isinstance(person, FileSource) else StoredSource(person),
             garments=garments,
             product_id=product_id,
             customer=customer,
             retention=RetentionPolicy(keep_for_days),
+            idempotency=IdempotencyRecord(key, b"fingerprint") if key else None,
         )
         return await self._start_try_on(plan).execute(command)
 
@@ -129,6 +131,10 @@ class World:
         assert generation is not None
         assert generation.inputs is not None
         return generation.inputs
+
+    async def generations(self) -> tuple[Generation, ...]:
+        async with self.work.read() as repositories:
+            return await repositories.generations.page(ACME, None, 9)
 
     async def work_off(self, plan: Plan | None = None) -> GenerationOutcome | None:
         """One generation, if one waits."""
