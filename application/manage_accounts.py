@@ -62,16 +62,21 @@ class ChangeAccount:
 
 @dataclass(frozen=True, slots=True)
 class DeletedAccount:
-    """`images`: how many were marked for deletion. `bytes_left`: those whose bytes wait for storage."""
+    """`images`: how many were marked for deletion, pictures of products too. `bytes_left`: those whose bytes wait for
+    storage.
+    """
 
     images: int
     keys: int
+    products: int
     bytes_left: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteAccount:
-    """No key opens it any more, and all its images go. Its row stays, without a way in: audit records name it.
+    """No key opens it any more, and all its images, products and idempotency keys go.
+
+    Its row stays, without a way in: audit records name it.
 
     Idempotent. An upload in flight ends by itself: its image is no longer there to be published.
     """
@@ -96,7 +101,15 @@ class DeleteAccount:
         while marked := await self._mark(account.account_id):
             images += len(marked)
             bytes_left += len((await self.finish.execute(marked)).left)
-        return DeletedAccount(images, len(live), bytes_left)
+        return DeletedAccount(images, len(live), await self._forget(account.account_id), bytes_left)
+
+    async def _forget(self, account_id: AccountId) -> int:
+        """Last, so that a request that was on its way leaves no product. Returns: how many products there were."""
+        async with self.work.begin() as repositories:
+            products = await repositories.products.count(account_id)
+            await repositories.products.remove_all(account_id)
+            await repositories.requests.remove_all(account_id)
+        return products
 
     async def _mark(self, account_id: AccountId) -> tuple[ImageToDelete, ...]:
         retry_at = self.clock.now() + TAKE_OVER_AFTER

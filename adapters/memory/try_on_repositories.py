@@ -55,6 +55,13 @@ class InMemoryProductRepository:
         row = self._rows.pop((account_id, external_id), None)
         return row.product.images if row else ()
 
+    async def remove_all(self, account_id: AccountId) -> None:
+        for key in [key for key in self._rows if key[0] == account_id]:
+            del self._rows[key]
+
+    async def count(self, account_id: AccountId) -> int:
+        return sum(key[0] == account_id for key in self._rows)
+
     async def page(self, account_id: AccountId, after: str, limit: int, now: datetime) -> tuple[Product, ...]:
         products = (row.product for key, row in sorted(self._rows.items()) if key[0] == account_id and key[1] > after)
         return tuple(product for product in products if product.is_alive(now))[:limit]
@@ -95,6 +102,10 @@ class InMemoryRequestRepository:
     async def remove(self, request: KeptRequest) -> None:
         key = (request.account_id, request.key_digest)
         if key in self._rows and self._rows[key].due_at == request.due_at:
+            del self._rows[key]
+
+    async def remove_all(self, account_id: AccountId) -> None:
+        for key in [key for key in self._rows if key[0] == account_id]:
             del self._rows[key]
 
     async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.sql.sqlite_engine import SqlConnection
@@ -58,6 +58,13 @@ class SqlProductRepository:
 
     async def remove(self, account_id: AccountId, external_id: str) -> tuple[ImageId, ...]:
         return await self._delete(*_named(account_id, external_id))
+
+    async def remove_all(self, account_id: AccountId) -> None:
+        await self._connection.execute(delete(products).where(products.c.account_id == account_id))
+
+    async def count(self, account_id: AccountId) -> int:
+        query = select(func.count()).select_from(products).where(products.c.account_id == account_id)
+        return int((await self._connection.execute(query)).scalar_one())
 
     async def page(self, account_id: AccountId, after: str, limit: int, now: datetime) -> tuple[Product, ...]:
         query = (

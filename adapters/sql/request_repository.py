@@ -45,6 +45,9 @@ class SqlRequestRepository:
     async def remove(self, request: KeptRequest) -> None:
         await self._connection.execute(delete(kept).where(*_of(request), kept.c.due_at == request.due_at))
 
+    async def remove_all(self, account_id: AccountId) -> None:
+        await self._connection.execute(delete(kept).where(kept.c.account_id == account_id))
+
     async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         first = dialect.insert(kept).values(

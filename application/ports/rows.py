@@ -310,6 +310,12 @@ class ProductRepository(Protocol):
         """Returns: the images it named."""
         ...
 
+    async def remove_all(self, account_id: AccountId) -> None: ...
+
+    async def count(self, account_id: AccountId) -> int:
+        """Also those that are over and not swept yet."""
+        ...
+
     async def page(self, account_id: AccountId, after: str, limit: int, now: datetime) -> tuple[Product, ...]:
         """Those that are not over, in the order of their ids, from the first one greater than `after`."""
         ...
@@ -410,6 +416,10 @@ class RequestRepository(Protocol):
 
     async def remove(self, request: KeptRequest) -> None:
         """Its key is free again, if it is still running."""
+        ...
+
+    async def remove_all(self, account_id: AccountId) -> None:
+        """Also those that are answered, and what was counted."""
         ...
 
     async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:

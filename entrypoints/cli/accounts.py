@@ -158,7 +158,7 @@ def activate(name: str, json_output: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
 @as_json
 def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
-    """Revoke all keys of the account NAME and delete all its images. Run it again after an outage.
+    """Revoke all keys of the account NAME and delete all its images and products. Run it again after an outage.
 
     The name stays taken and the account can be activated again, for new images: records of erasures name it.
 
@@ -170,16 +170,33 @@ def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> No
         keys = await _count_live_keys(container, name)
         async with container.work().read() as repositories:
             account = await repositories.accounts.find_by_name(name)
-            return {"keys": keys, "images": await repositories.images.count_live(account.account_id) if account else 0}
+            if account is None:
+                raise AccountNotFound(name)
+            images = await repositories.images.count_live(account.account_id)
+            return {"keys": keys, "images": images, "products": await repositories.products.count(account.account_id)}
 
     there = run(count)
     if dry_run:
-        show_one({"keysRevoked": there["keys"], "imagesDeleted": there["images"]}, json_output=json_output)
+        show_one(
+            {
+                "keysRevoked": there["keys"],
+                "imagesDeleted": there["images"],
+                "productsDeleted": there["products"],
+            },
+            json_output=json_output,
+        )
         return
-    confirm(f"Delete {there['images']} images and {there['keys']} keys of {name}? This cannot be undone.", yes=yes)
+    whole = f"{there['images']} images, {there['products']} products and {there['keys']} keys"
+    confirm(f"Delete {whole} of {name}? This cannot be undone.", yes=yes)
     done = run(lambda container: container.delete_account().execute(name))
     show_one(
-        {"keysRevoked": done.keys, "imagesDeleted": done.images, "bytesLeft": done.bytes_left}, json_output=json_output
+        {
+            "keysRevoked": done.keys,
+            "imagesDeleted": done.images,
+            "productsDeleted": done.products,
+            "bytesLeft": done.bytes_left,
+        },
+        json_output=json_output,
     )
     if done.bytes_left:
         click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)

@@ -155,9 +155,13 @@ def test_only_a_living_key_is_rotated(shell: Shell) -> None:
 def test_an_account_is_deleted_with_its_keys(shell: Shell) -> None:
     shell("accounts", "create", "acme")
     shell("keys", "create", "--account", "acme")
-    assert shell.json("accounts", "delete", "acme", "--dry-run") == {"keysRevoked": 1, "imagesDeleted": 0}
+    assert shell.json("accounts", "delete", "acme", "--dry-run") == {
+        "keysRevoked": 1,
+        "imagesDeleted": 0,
+        "productsDeleted": 0,
+    }
     done = shell.json("accounts", "delete", "acme", "--yes")
-    assert done == {"keysRevoked": 1, "imagesDeleted": 0, "bytesLeft": 0}
+    assert done == {"keysRevoked": 1, "imagesDeleted": 0, "productsDeleted": 0, "bytesLeft": 0}
     assert shell.json("keys", "list")[0]["revokedAt"] is not None
     assert shell.json("accounts", "list")[0]["active"] is False
     assert shell.json("accounts", "delete", "acme", "--yes")["keysRevoked"] == 0

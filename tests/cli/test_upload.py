@@ -228,5 +228,5 @@ def test_what_was_uploaded_is_listed_and_goes_with_its_account(tmp_path: Path) -
         assert len(json.loads(run("images", "list", "--account", "acme", "--expiring", "73", "--json").stdout)) == 2
         assert len(json.loads(run("images", "list", "--account", "acme", "--limit", "1", "--json").stdout)) == 1
         deleted = json.loads(run("accounts", "delete", "acme", "--yes", "--json").stdout)
-        assert deleted == {"keysRevoked": 0, "imagesDeleted": 2, "bytesLeft": 0}
+        assert deleted == {"keysRevoked": 0, "imagesDeleted": 2, "productsDeleted": 0, "bytesLeft": 0}
     assert list((tmp_path / "data" / "objects").rglob("*.jpg")) == []

@@ -270,6 +270,22 @@ class TryOnRepositoriesContract:
             assert await repositories.requests.sweep(end) == 1
             assert await repositories.requests.add(request, NOON) is None
 
+    async def test_an_account_loses_all_its_products_and_requests_and_no_other_does(self, work: UnitOfWork) -> None:
+        of_another, answered = replace(a_product("img_9"), account_id=OTHER), a_request(key=b"answered")
+        async with work.begin() as repositories:
+            for product in (a_product("img_1"), replace(a_product("img_2"), external_id="b"), of_another):
+                await repositories.products.add(product)
+            for request in (a_request(), answered, replace(a_request(), account_id=OTHER)):
+                await repositories.requests.add(request, NOON)
+            await repositories.requests.finish(answered, "gen_1", NOON + timedelta(hours=24))
+            assert await repositories.products.count(ACME) == 2
+            await repositories.products.remove_all(ACME)
+            await repositories.requests.remove_all(ACME)
+        async with work.begin() as repositories:
+            assert await repositories.products.count(ACME) == 0
+            assert await repositories.products.find(OTHER, of_another.external_id) == of_another
+            assert await repositories.requests.sweep(NOON + timedelta(days=2)) == 1
+
     async def test_an_erasure_takes_the_requests_of_its_customer(self, work: UnitOfWork) -> None:
         theirs = a_request(key=b"theirs", customer=a_customer())
         async with work.begin() as repositories:
