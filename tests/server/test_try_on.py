@@ -88,8 +88,11 @@ def test_a_product_called_mock_answers_with_the_persons_picture(server: Server) 
     assert shown[0] == shown[1]
 
 
-def test_our_own_network_is_out_of_reach(server: Server) -> None:
-    body = {"products": [{"imageUrls": [server.url + "/health/live"]}], "person": {"url": "https://localhost/"}}
-    answer = httpx.post(f"{server.url}/tryon/v1/try-on", json=body, headers=HEADERS, timeout=60)
-    assert answer.status_code == 400
-    assert answer.json()["code"] in {"PRODUCT_IMAGE_FETCH_FAILED", "CUSTOMER_IMAGE_FETCH_FAILED"}
+def test_our_own_network_is_out_of_reach_and_the_person_is_looked_at_first(server: Server) -> None:
+    mine, theirs = server.url + "/health/live", "https://localhost/"
+    stored = {"id": server.upload(a_photo()).json()["imageId"]}
+    for person, code in (({"url": theirs}, "CUSTOMER_IMAGE_FETCH_FAILED"), (stored, "PRODUCT_IMAGE_FETCH_FAILED")):
+        for address in (mine, theirs):
+            body = {"products": [{"imageUrls": [address]}], "person": person}
+            answer = httpx.post(f"{server.url}/tryon/v1/try-on", json=body, headers=HEADERS, timeout=60)
+            assert (answer.status_code, answer.json()["code"]) == (400, code)
