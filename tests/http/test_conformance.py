@@ -99,7 +99,7 @@ def hold_to_the_document(service: Described, operation_id: str, mode: Generation
     def holds(case: Any) -> None:
         if operation_id in FORMS and mode is GenerationMode.POSITIVE:
             drop_contradictions(case.body)
-        if operation_id == "uploadImage" and mode is GenerationMode.POSITIVE:
+        if mode is GenerationMode.POSITIVE and "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = str(next(numbers))  # a key made up twice would be refused for its request
         if operation_id in FORMS and mode is GenerationMode.NEGATIVE:
             assume(not has_empty_field(case.body))

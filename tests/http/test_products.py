@@ -313,3 +313,9 @@ def test_generations_are_listed_newest_first(shop: Shop) -> None:
     assert ([item["generationId"] for item in rest["items"]], rest["hasMore"]) == (ids[:1], False)
     for query in ("limit=0", "limit=101", "cursor=gen_unknown"):
         refused(shop.get(f"/generations?{query}"), "VALIDATION_FAILED")
+
+
+@pytest.mark.parametrize("listing", ["/products", "/generations"])
+def test_an_empty_cursor_counts_as_not_sent(service: Service, listing: str) -> None:
+    first, again = service.get(listing), service.get(f"{listing}?cursor=")
+    assert (again.status_code, again.json()) == (200, first.json())
