@@ -93,3 +93,4 @@ audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make a
 
 zoo: setup $(VENV)/.dev ## Real clients against a real server, directly and behind nginx: who hears which refusal
 	@$(BIN)/python -m tests.zoo.zoo
+	@$(BIN)/pytest --override-ini addopts= -q -n 2 tests/zoo

@@ -281,9 +281,11 @@ def _starts(body: _Span, head: tuple[int, int] | None, window: int) -> tuple[flo
     first, last = 0.0, float(body.total - window)
     if head:
         start, end = head
-        missing = max(0, body.end - body.start - window)
+        missing = body.end - body.start - window
         usual = max(HEADROOM_OF_A_CUT * window, HEADROOM_OF_A_HEAD * (end - start))
         room = min(max(missing, LEAST_HEADROOM * window), usual, max(0.0, (window - end + start) / 2))
+        if missing <= 0:  # all of the body fits: no room around the head may cost a part of it
+            room = min(room, -missing)
         first, last = max(first, end + min(room, body.total - end) - window), min(last, start - min(room, start))
         if first > last:
             first = last = min(max((start + end - window) / 2, 0.0), float(body.total - window))
