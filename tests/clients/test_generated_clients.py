@@ -69,6 +69,8 @@ def test_hey_api_with_zod(live_shop: LiveShop, workshop: Path) -> None:
 def test_openapi_python_client(live_shop: LiveShop, workshop: Path) -> None:
     generator = str(Path(sys.executable).parent / "openapi-python-client")
     live_shop.run([generator, "generate", "--path", "document.json", "--output-path", "client"], workshop)
+    mypy = [sys.executable, "-m", "mypy", "--no-incremental", "--config-file", "/dev/null", "flows/python_client.py"]
+    assert "Success" in live_shop.run(mypy, workshop, MYPYPATH=str(workshop / "client"))
     said = live_shop.run(
         [sys.executable, "-W", "error", "flows/python_client.py"], workshop, GENERATED=str(workshop / "client")
     )
