@@ -1,6 +1,7 @@
 """A whole service for clients in other processes: a real server, real photos, and a small web for garments."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from tests.live_server import serving
 
 CLIENTS = Path(__file__).parent / "clients"
 SHIRT_URL = "https://shop.test/shirt.jpg"
+INSTALLED = CLIENTS / "node_modules" / ".package-lock.json"  # npm writes it last
 IS_CI = "CI" in os.environ  # read by tests only: there, what a client needs has to be installed
 
 
@@ -98,9 +100,11 @@ async def _accounts(container: Any) -> tuple[str, str, str]:
 def node() -> str:
     """The way to Node.js with what clients are made of. Skips the test where there is none, but for CI."""
     found = shutil.which("node")
-    if found and not (CLIENTS / "node_modules").exists() and shutil.which("npm"):
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, capture_output=True, check=False)
-    if found is None or not (CLIENTS / "node_modules").exists():
+    with (CLIENTS / "package.json").open() as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)  # another test process may be installing just now
+        if found and not INSTALLED.exists() and shutil.which("npm"):
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, capture_output=True, check=False)
+    if found is None or not INSTALLED.exists():
         assert not IS_CI, "Node.js or the packages of tests/clients are not installed"
         pytest.skip("Node.js and `npm ci` in tests/clients are needed")
     return found
