@@ -94,8 +94,3 @@ audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make a
 zoo: setup $(VENV)/.dev ## Real clients against a real server, directly and behind nginx: who hears which refusal
 	@$(BIN)/python -m tests.zoo.zoo
 	@$(BIN)/pytest --override-ini addopts= -q -n 2 tests/zoo
-
-.PHONY: any-order
-
-any-order: setup $(VENV)/.dev ## Uploads, copies, results, erasures, purges and faults in any order; finds a loss that is still open
-	@$(BIN)/pytest --override-ini addopts= -q -n 2 tests/durability/test_any_order.py

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -178,8 +178,13 @@ class AnyOrder(RuleBasedStateMachine):
             source = FileSource(photo, "products[0].images[0]")
         attempt = self.world.try_on(person, (source,), plan, customer=customer, product_id=product_id)
         result = self.run(self.outcome(attempt, plan))
+        first_with_a_customer = customer is not None and self.kept[person].customer is None
+        if first_with_a_customer and isinstance(result, BaseException):
+            del self.kept[person]  # it may have become the customer's, or not: the error leaves it open
         if isinstance(result, StartedTryOn):
             inputs = self.run(self.world.inputs_of(result.generation_id))
+            if first_with_a_customer:  # it goes with that customer from now on (contract)
+                self.kept[person] = replace(self.kept[person], customer=inputs.customer)
             self.queued[result.generation_id] = Queued(self.kept[person].photo, inputs.customer)
             (picture,) = self.run(self.world.images_of(inputs.garments))
             if picture.image_id not in self.kept:
