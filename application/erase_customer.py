@@ -4,9 +4,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
-from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import ImageNotFound, Overloaded

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.objects import ObjectStore
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock
-from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.objects import ObjectStore
 from application.ports.rows import ImageToDelete, PublishOutcome, Repositories, UnitOfWork
 from application.ports.system import Clock
-from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.errors import CustomerErased, Overloaded
 from domain.image import StoredPhoto, UploadedImage
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
-from application.purge import TAKE_OVER_AFTER, FinishDeletion
 from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey
 from domain.errors import AccountExists, AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy

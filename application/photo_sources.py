@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from application.ports.links import LinkReader
 from application.ports.system import Clock
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
-from application.resolve_image import ResolveImage
+from application.read_image import ResolveImage
 from domain.account import AccountId
 from domain.errors import DomainError, ImageNotFound
 from domain.image import ImageId, UploadedImage

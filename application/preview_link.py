@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from application.ports.links import LinkSigner, LinkVerifier
 from application.ports.system import Clock
-from application.resolve_image import OpenImage
+from application.read_image import OpenImage, ResolveImage
 from domain.account import AccountId
 from domain.errors import ImageNotFound
 from domain.image import ImageId, UploadedImage
@@ -47,3 +47,15 @@ class OpenPreview:
         if not self.verifier.is_valid(image_id, account_id, expires, signature, self.clock.now()):
             raise ImageNotFound
         return await self.open_image.execute(image_id, account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """The same facts as after the upload, with a fresh link."""
+
+    resolve: ResolveImage
+    links: PreviewLinks
+
+    async def execute(self, image_id: ImageId, account_id: AccountId) -> LinkedImage:
+        """Raises: ImageNotFound, Overloaded."""
+        return await self.links.link(await self.resolve.execute(image_id, account_id))

@@ -1,18 +1,13 @@
 """Purge what is overdue: expired images, uploads that died, deletions that could not be finished."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
+from application.delete_image import TAKE_OVER_AFTER, FinishDeletion, Finished
 from application.ports.objects import ObjectStore
-from application.ports.rows import ImageToDelete, UnitOfWork
-from application.ports.system import Clock
+from application.ports.rows import UnitOfWork
 from application.trusted_time import TrustedTime
-from domain.image import ImageId
 from domain.product import Product
-
-TAKE_OVER_AFTER = timedelta(minutes=1)
-"""How long a purger leaves an image to whoever is deleting it just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +33,6 @@ class PurgeReport:
             self.left_for_later + other.left_for_later,
             self.erasures_completed + other.erasures_completed,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """`left`: the images whose objects may still be there; a purger tries them again."""
-
-    left: frozenset[ImageId]
-    erasures_completed: int
-
-
-@dataclass(frozen=True, slots=True)
-class FinishDeletion:
-    """The last two steps of every deletion: the object goes, then the row."""
-
-    objects: ObjectStore
-    work: UnitOfWork
-    clock: Clock
-
-    async def execute(self, marked: Sequence[ImageToDelete]) -> Finished:
-        """Raises: Overloaded: the database is down; every row that is left is a purger's work."""
-        left = await self.objects.delete([image.object_name for image in marked])
-        async with self.work.begin() as repositories:
-            await repositories.images.remove(
-                [image.image_id for image in marked if image.object_name not in left and not image.is_in_flight]
-            )
-            completed = await repositories.erasures.complete_records(self.clock.now())
-        return Finished(frozenset(image.image_id for image in marked if image.object_name in left), completed)
 
 
 @dataclass(frozen=True, slots=True)

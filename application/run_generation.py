@@ -9,7 +9,7 @@ from application.keep_picture import KeepPicture
 from application.ports.rows import Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
-from application.resolve_image import OpenImage
+from application.read_image import OpenImage
 from domain.errors import (
     DomainError,
     EngineRefused,

@@ -10,8 +10,13 @@ class DomainError(Exception):
     """A failure that the caller can understand; its text is shown to the caller and holds nothing private."""
 
     code: ClassVar[str]
+    message: ClassVar[str] = ""
+    """Where it is always the same."""
     path: str | None = None
     """The input that is meant, where one can be named, as the client wrote it (`products.0.images.0.source.url`)."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
 
 
 @contextmanager
@@ -28,22 +33,14 @@ class InvalidImage(DomainError):
     """Empty, truncated, corrupt, or not decodable."""
 
     code = "INVALID_IMAGE"
-
-    def __init__(
-        self, message: str = "The photo is damaged or incomplete and cannot be read. Send the original file."
-    ) -> None:
-        super().__init__(message)
+    message = "The photo is damaged or incomplete and cannot be read. Send the original file."
 
 
 class UnsupportedImageFormat(DomainError):
     """Not one of the four families, however it is named."""
 
     code = "UNSUPPORTED_IMAGE_FORMAT"
-
-    def __init__(
-        self, message: str = "The file is not a JPEG, PNG, WebP or HEIC photo. Convert it to one of these formats."
-    ) -> None:
-        super().__init__(message)
+    message = "The file is not a JPEG, PNG, WebP or HEIC photo. Convert it to one of these formats."
 
 
 class ImageTooLarge(DomainError):
@@ -131,9 +128,7 @@ class ImageNotFound(DomainError):
     """Unknown, expired, deleted, or another account's: the four cannot be told apart."""
 
     code = "IMAGE_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such image. It may have expired or been deleted.")
+    message = "There is no such image. It may have expired or been deleted."
 
 
 class MissingApiKey(DomainError):
@@ -150,27 +145,21 @@ class InvalidApiKey(DomainError):
     """Unknown, revoked, or of an inactive account."""
 
     code = "INVALID_API_KEY"
-
-    def __init__(self) -> None:
-        super().__init__("The API key is not valid. Check it, or create a new one.")
+    message = "The API key is not valid. Check it, or create a new one."
 
 
 class CustomerErased(DomainError):
     """The customer was erased after the upload began and before it was finished."""
 
     code = "CUSTOMER_ERASED"
-
-    def __init__(self) -> None:
-        super().__init__("The customer was erased while this upload was in flight. Nothing was kept.")
+    message = "The customer was erased while this upload was in flight. Nothing was kept."
 
 
 class IdempotencyKeyReused(DomainError):
     """The key came earlier with a different request."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
-
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used for a different request. Use a new key for a new request.")
+    message = "This Idempotency-Key was used for a different request. Use a new key for a new request."
 
 
 class IdempotencyKeyInUse(DomainError):
@@ -241,27 +230,21 @@ class InvalidTicket(DomainError):
     """Forged, expired, or ended: with its key, its account, or its customer's erasure."""
 
     code = "INVALID_TICKET"
-
-    def __init__(self) -> None:
-        super().__init__("The upload ticket is not valid any more. Ask the shop's server for a new one.")
+    message = "The upload ticket is not valid any more. Ask the shop's server for a new one."
 
 
 class TicketUsed(DomainError):
     """Spent on another photo, or on all the checks that it allows."""
 
     code = "TICKET_USED"
-
-    def __init__(self) -> None:
-        super().__init__("The upload ticket was used for another photo. Ask the shop's server for a new one.")
+    message = "The upload ticket was used for another photo. Ask the shop's server for a new one."
 
 
 class InsufficientCredits(DomainError):
     """No try-ons left: the operator gives an account as many as it may have."""
 
     code = "INSUFFICIENT_CREDITS"
-
-    def __init__(self) -> None:
-        super().__init__("Your account has no try-ons left.")
+    message = "Your account has no try-ons left."
 
 
 class ReconcileRefused(DomainError):
@@ -301,20 +284,14 @@ class CustomerImageRequired(DomainError):
     """A try-on without a person."""
 
     code = "CUSTOMER_IMAGE_REQUIRED"
-
-    def __init__(self) -> None:
-        super().__init__("The photo of the person is missing. Send it as person.image.source.")
+    message = "The photo of the person is missing. Send it as person.image.source."
 
 
 class ProductImagesRequired(DomainError):
     """A try-on without anything to wear."""
 
     code = "PRODUCT_IMAGES_REQUIRED"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The product has no images. Send them as products.0.images, or the externalId of a product sent before."
-        )
+    message = "The product has no images. Send them as products.0.images, or the externalId of a product sent before."
 
 
 class MultipartFileNotFound(DomainError):
@@ -360,69 +337,53 @@ class ErasureNotFound(DomainError):
     """Unknown, another account's, or one that found nothing and is long over."""
 
     code = "ERASURE_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such erasure.")
+    message = "There is no such erasure."
 
 
 class GenerationNotFound(DomainError):
     """Unknown, another account's, or long over."""
 
     code = "GENERATION_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such generation.")
+    message = "There is no such generation."
 
 
 class ProductNotFound(DomainError):
     """Never seen, not used for too long, another account's, or its pictures were deleted."""
 
     code = "PRODUCT_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such product any more. Send it again with its images.")
+    message = "There is no such product any more. Send it again with its images."
 
 
 class ContentFiltered(DomainError):
     """The engine's safety filter kept the result back; trying again does not help."""
 
     code = "CONTENT_FILTERED"
-
-    def __init__(self) -> None:
-        super().__init__("The try-on was kept back by the engine's safety filter. Use another photo.")
+    message = "The try-on was kept back by the engine's safety filter. Use another photo."
 
 
 class EngineRefused(DomainError):
     """The engine does not accept these photos, or answers with something that is no picture."""
 
     code = "ENGINE_REFUSED"
-
-    def __init__(self) -> None:
-        super().__init__("The try-on engine did not accept the photos. Use other ones.")
+    message = "The try-on engine did not accept the photos. Use other ones."
 
 
 class EngineMisconfigured(DomainError):
     """Wrong model, project, region or rights: only the operator can help."""
 
     code = "ENGINE_MISCONFIGURED"
-
-    def __init__(self) -> None:
-        super().__init__("The try-on engine is not set up correctly. Please tell the service's operator.")
+    message = "The try-on engine is not set up correctly. Please tell the service's operator."
 
 
 class EngineUnavailable(DomainError):
     """Quota, outage or time-out: another try can help. Ends a generation only when all its tries are used up."""
 
     code = "ENGINE_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("The try-on engine is out of order or overloaded. Try again later.")
+    message = "The try-on engine is out of order or overloaded. Try again later."
 
 
 class GenerationFailed(DomainError):
     """A bug of ours, or a machine that died at every try."""
 
     code = "GENERATION_FAILED"
-
-    def __init__(self) -> None:
-        super().__init__("The try-on failed for an internal reason. Try again later.")
+    message = "The try-on failed for an internal reason. Try again later."

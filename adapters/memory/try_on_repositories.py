@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from application.ports.rows import KeptRequest
+from application.ports.try_on_rows import KeptRequest
 from domain.account import Account, AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, LeaseId

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import idempotency_keys as kept
-from application.ports.rows import KeptRequest
+from application.ports.try_on_rows import KeptRequest
 from domain.account import AccountId
 from domain.customer import Customer
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.account_repository import SqlAccountRepository
@@ -25,6 +26,7 @@ from adapters.sql.sqlite_engine import (
     expect_a_database,
     truncate_log,
 )
+from application.ports.system import Clock
 from domain.errors import Overloaded
 
 
@@ -133,3 +135,20 @@ def _reading(engine: AsyncEngine, file: Path | None) -> Callable[[], AbstractAsy
     if engine.sync_engine.get_execution_options().get(TRANSACTIONS_ONLY):
         return engine.begin
     return engine.execution_options(isolation_level="AUTOCOMMIT").connect
+
+
+class DatabaseClock:
+    """On SQLite it is this machine's own."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def now(self) -> datetime:
+        """Raises: Overloaded."""
+        if self._engine.dialect.name == "sqlite":
+            return self._clock.now()
+        with OutagesAsOverloaded():
+            async with self._engine.connect() as connection:
+                time: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+        return time.astimezone(UTC)

@@ -11,10 +11,9 @@ from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ReadErasure
 from application.page_pass import PagePass
-from application.preview_link import OpenPreview
+from application.preview_link import OpenPreview, ReadImage
 from application.products import DeleteProduct, ReadProducts, RegisterProduct
 from application.read_generation import AwaitGeneration, ReadGeneration
-from application.read_image import ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets

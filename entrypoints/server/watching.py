@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 
 from adapters.sandbox.processor import SandboxedPhotoProcessor
-from adapters.sql.database_clock import DatabaseClock
+from adapters.sql.unit_of_work import DatabaseClock
 from adapters.telemetry import metrics
 from adapters.telemetry.metrics import AccountMeter
 from application.check_readiness import CheckReadiness

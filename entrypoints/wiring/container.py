@@ -8,13 +8,11 @@ from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.rate_limit.database import SqlRateLimiter
-from adapters.rate_limit.in_process import InMemoryRateLimiter
+from adapters.rate_limit.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
 from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
-from adapters.sql.database_clock import DatabaseClock
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
-from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.sql.unit_of_work import DatabaseClock, SqlUnitOfWork, create_engine
 from adapters.system import SystemClock, SystemRandomSource, WallClockJumps
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
 from adapters.telemetry.metrics import AccountMeter
@@ -23,7 +21,7 @@ from application.answer_once import AnswerOnce
 from application.authenticate import Authenticate
 from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness, RecentAnswer
-from application.delete_image import DeleteImage
+from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReadErasure, ReplayErasure, VerifyErasure
 from application.fair_turns import FairTurns
@@ -43,13 +41,12 @@ from application.manage_accounts import (
 from application.page_pass import PagePass
 from application.photo_sources import OpenSource
 from application.ports.system import Clock, RateLimiter
-from application.preview_link import OpenPreview, PreviewLinks
+from application.preview_link import OpenPreview, PreviewLinks, ReadImage
 from application.products import DeleteProduct, ReadProducts, RegisterProduct, RenewProducts
-from application.purge import FinishDeletion, PurgeOverdue
+from application.purge import PurgeOverdue
 from application.read_generation import ReadGeneration
-from application.read_image import ReadImage
+from application.read_image import OpenImage, ResolveImage
 from application.reconcile import Reconcile
-from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import RunNextGeneration
 from application.start_try_on import StartTryOn
 from application.trusted_time import TrustedTime

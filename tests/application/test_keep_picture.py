@@ -7,10 +7,11 @@ import pytest
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from application.delete_image import FinishDeletion
 from application.erase_customer import EraseCustomer
 from application.keep_picture import KeepPicture
 from application.ports.rows import Repositories
-from application.purge import FinishDeletion, PurgeOverdue
+from application.purge import PurgeOverdue
 from domain.errors import CustomerErased, ImageNotFound, Overloaded
 from domain.image import UploadedImage
 from tests.builders import (

@@ -3,9 +3,8 @@
 import pytest
 
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
-from application.delete_image import DeleteImage
-from application.purge import FinishDeletion
-from application.resolve_image import ResolveImage
+from application.delete_image import DeleteImage, FinishDeletion
+from application.read_image import ResolveImage
 from domain.errors import ImageNotFound
 from domain.image import ImageId
 from tests.builders import ACME, MovableClock, an_object_store

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from adapters.system import ClockReference, WallClockJumps
-from application.purge import FinishDeletion, PurgeOverdue
+from application.delete_image import FinishDeletion
+from application.purge import PurgeOverdue
 from application.trusted_time import TrustedTime
 from domain.errors import Overloaded
 from tests.builders import NOON, MovableClock, TimeOf, nothing_to_renew

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from application.ports.rows import Credits, KeptRequest, UnitOfWork
+from application.ports.rows import Credits, UnitOfWork
+from application.ports.try_on_rows import KeptRequest
 from domain.customer import Customer
 from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId

@@ -11,8 +11,7 @@ import sys
 from litestar import Litestar
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.memory.person_detector import InMemoryPersonDetector
-from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 from entrypoints.http.app import create_app

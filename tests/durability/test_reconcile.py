@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.purge import FinishDeletion
+from application.delete_image import FinishDeletion
 from application.reconcile import PAGE, Comparison, Kind, Reconcile
 from domain.errors import ReconcileRefused
 from domain.image import ImageId

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
+from adapters.memory.photos import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
 from application.answer_once import AnswerOnce
 from application.check_photo import CheckPhoto
-from application.delete_image import DeleteImage
+from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.erasure_audit import AuditEntry, ReplayErasure
 from application.fair_turns import FairTurns
@@ -21,9 +21,9 @@ from application.ports.rows import UnitOfWork
 from application.ports.system import RandomSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
 from application.preview_link import LinkedImage, PreviewLinks
-from application.purge import FinishDeletion, PurgeOverdue, PurgeReport
+from application.purge import PurgeOverdue, PurgeReport
+from application.read_image import OpenImage, ResolveImage
 from application.reconcile import Comparison, Reconcile
-from application.resolve_image import OpenImage, ResolveImage
 from application.run_generation import GenerationOutcome, RunNextGeneration
 from application.start_try_on import StartedTryOn, StartTryOn, TryOnCommand
 from application.upload_photo import UploadCommand, UploadPhoto

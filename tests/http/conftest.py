@@ -13,10 +13,9 @@ from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.person_detector import InMemoryPersonDetector
-from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.rate_limit.in_process import InMemoryRateLimiter
+from adapters.rate_limit.rate_limiters import InMemoryRateLimiter
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.photos import InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http import edge, request_body

@@ -11,8 +11,7 @@ import pytest
 from litestar.testing import TestClient
 
 from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photo_fetcher import InMemoryPhotoFetcher
-from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.photos import InMemoryPhotoFetcher, InProcessPhotoProcessor
 from adapters.memory.try_on_engine import InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT

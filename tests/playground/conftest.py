@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.person_detector import InMemoryPersonDetector
-from adapters.memory.photo_processor import InProcessPhotoProcessor
+from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.memory.try_on_engine import InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.vision.pixel_meter import PixelMeter
