@@ -1,24 +1,28 @@
 """`tryon-images`: serve photos, and look after what is kept."""
 
 import click
+from click.shell_completion import get_completion_class
 
 from entrypoints.cli.accounts import accounts
 from entrypoints.cli.audit import audit
-from entrypoints.cli.completion import completion
 from entrypoints.cli.config import config
+from entrypoints.cli.console import fail
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
 from entrypoints.cli.keys import keys
-from entrypoints.cli.models import models
 from entrypoints.cli.observability import observability
 from entrypoints.cli.reconcile import reconcile
-from entrypoints.cli.serve import serve
+from entrypoints.cli.serve import models, serve
 from entrypoints.cli.storage import storage
 from entrypoints.cli.upload import upload
 from entrypoints.cli.worker import worker
+
+PROGRAM = "tryon-images"
+VARIABLE = "_TRYON_IMAGES_COMPLETE"
+"""Click's own name for it, made of the program's."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,6 +40,24 @@ def main() -> None:
       tryon-images keys create --account default --label kiosk-7
       tryon-images purge --json
     """
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what completes commands in SHELL, for its start-up file.
+
+    \b
+    Examples:
+      tryon-images completion bash > ~/.local/share/bash-completion/completions/tryon-images
+      tryon-images completion zsh >> ~/.zshrc
+      tryon-images completion fish > ~/.config/fish/completions/tryon-images.fish
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        fail(f"Completion for {shell} is not known.")
+    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
 
 
 COMMANDS = (

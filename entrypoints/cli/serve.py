@@ -1,4 +1,4 @@
-"""Start the service: bring everything into place, then become the server process."""
+"""Start the service: bring everything into place, the models too, then become the server process."""
 
 import os
 import sys
@@ -10,9 +10,16 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or_fail
-from entrypoints.wiring.first_key import keep_first_key
-from entrypoints.wiring.photo_processing import expect_sandbox, missing_models, missing_system_libraries, server_memory
+from entrypoints.wiring.photo_processing import (
+    ModelInstallationFailed,
+    expect_sandbox,
+    install_models,
+    missing_models,
+    missing_system_libraries,
+    server_memory,
+)
 from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.sign_in import keep_first_key
 from entrypoints.wiring.surroundings import (
     expect_free_port,
     folders_of,
@@ -63,6 +70,25 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     # A fresh process: the server keeps none of the memory that the preparation took.
     arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]
     os.execve(sys.executable, arguments, server_memory() | os.environ)  # noqa: S606 - fixed arguments
+
+
+@click.group()
+def models() -> None:
+    """The neural networks that find people."""
+
+
+@models.command("install")
+def install() -> None:
+    """Download, check and build the model files; does nothing when they are there already.
+
+    They come out of a MediaPipe wheel, by way of pip, and are checked byte by byte.
+    """
+    settings = settings_or_fail()
+    try:
+        install_models(settings, progress=lambda what: click.echo(f"models: {what}", err=True))
+    except ModelInstallationFailed as error:
+        fail(str(error))
+    click.echo(f"The models are in {settings.model_dir.expanduser()}.")
 
 
 def _hand_out(key: str, settings: Settings) -> None:

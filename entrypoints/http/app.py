@@ -8,8 +8,7 @@ from typing import Any, Final
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from entrypoints.http import credits as credits_of
-from entrypoints.http import customers, health, images, metrics, previews, products, try_on, upload_tickets
+from entrypoints.http import customers, health, images, previews, products, try_on, upload_tickets
 from entrypoints.http.api_key import key_check
 from entrypoints.http.api_reference import reference_router
 from entrypoints.http.edge import Edge, HeadAsGet
@@ -48,7 +47,7 @@ def create_app(container: Container) -> Litestar:
             products.list_products,
             products.read_product,
             products.delete_product,
-            credits_of.read_credits,
+            try_on.read_credits,
             upload_tickets.create_upload_ticket,
             Router(
                 "/",
@@ -60,7 +59,7 @@ def create_app(container: Container) -> Litestar:
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [previews.read_preview] if settings.serves_previews else []
-    metrics_routes = [metrics.metrics] if settings.serves_metrics else []
+    metrics_routes = [health.metrics] if settings.serves_metrics else []
     app = Litestar(
         route_handlers=[
             api,

@@ -1,6 +1,8 @@
-"""What holds for every request, whatever the route: HEAD is answered, no cache keeps an answer, a refusal is heard."""
+"""Edge of the application, the same for every route: an id, HEAD as GET, no cache, and refusals that are heard."""
 
 import asyncio
+import re
+import secrets
 from contextlib import suppress
 from typing import Final
 
@@ -15,7 +17,18 @@ PAUSE_SECONDS: Final = 2.0
 
 LINKS: Final = "/tryon/v1/previews/"
 API: Final = ("/tryon/", "/health/", "/metrics")
+REQUEST_ID_HEADER = b"x-request-id"
+REQUEST_ID = "request_id"
+"""In the request's state: the id that its answer carries."""
+SANE = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+"""What may stand in a log line; anything else could carry a person's data or break the line."""
 Headers = list[tuple[bytes, bytes]]
+
+
+def request_id(scope: Scope) -> str:
+    """The caller's own `x-request-id`, when it is a sane one, or a new one."""
+    sent = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
+    return sent.decode() if SANE.fullmatch(sent) else "req_" + secrets.token_urlsafe(12)
 
 
 class Edge:

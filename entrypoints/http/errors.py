@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
 from domain.errors import DomainError, FieldProblem, ValidationFailed
-from entrypoints.http.request_id import REQUEST_ID
+from entrypoints.http.edge import REQUEST_ID
 from entrypoints.http.schemas import ErrorBody, ProblemBody
 
 AnyRequest = Request[Any, Any, Any]

@@ -1,4 +1,6 @@
-"""Whether the process lives, and whether it should be sent requests."""
+"""Answers for probes and scrapers: liveness, readiness, and metrics for a machine of one's own."""
+
+import asyncio
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -10,6 +12,7 @@ from entrypoints.http.api_key import API_KEY_HEADER
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 from entrypoints.http.service import Service
+from entrypoints.server.metrics_server import MEDIA_TYPE
 
 
 @get("/health/live", operation_id="live", sync_to_thread=False)
@@ -32,6 +35,12 @@ async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Respo
     is_known = await _has_a_key(request, service.authenticate)
     body = ReadinessBody(status="not ready", failing=sorted(failing) if is_known else UNSET)
     return Response(body, status_code=503)
+
+
+@get("/metrics", operation_id="metrics")
+async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
+    """In Prometheus' text format; see `Settings.serves_metrics` for when this route is there."""
+    return Response(await asyncio.to_thread(service.metrics), media_type=MEDIA_TYPE)
 
 
 async def _has_a_key(request: AnyRequest, authenticate: Authenticate) -> bool:

@@ -13,8 +13,8 @@ from litestar.types.asgi_types import ReceiveMessage
 
 from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
 from entrypoints.http.api_key import rate_headers
+from entrypoints.http.edge import REQUEST_ID, REQUEST_ID_HEADER, request_id
 from entrypoints.http.errors import CLIENT_LEFT_CODE
-from entrypoints.http.request_id import HEADER, REQUEST_ID, request_id
 
 NO_ROUTE: Final = "unmatched"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -43,7 +43,7 @@ class ObservedRequests:
             nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (HEADER, sent_id.encode()), *rate_headers(scope)]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, sent_id.encode()), *rate_headers(scope)]
             elif message["type"] == "http.response.body":
                 sent_bytes += len(message["body"])
             await send(message)

@@ -10,13 +10,12 @@ from litestar.di import NamedDependency
 from domain.errors import FieldProblem, ValidationFailed
 from domain.product import MAX_EXTERNAL_ID_CHARS, is_product_id
 from entrypoints.http.api_key import RequestWithKey
-from entrypoints.http.paging import Cursor, Limit, page_limit
-from entrypoints.http.raw_path import id_at_the_end
 from entrypoints.http.request_body import receiving
 from entrypoints.http.schemas import ProductBody, ProductPageBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on import read_data_and_files
 from entrypoints.http.try_on_request import to_registration
+from entrypoints.http.url_parts import Cursor, Limit, id_at_the_end, page_limit
 
 PREFIX: Final = "/tryon/v1/products/"
 MAX_PRODUCTS: Final = 200

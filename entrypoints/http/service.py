@@ -18,10 +18,10 @@ from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
 from entrypoints.http.admission import BodyMemory
-from entrypoints.http.draining import Draining
 from entrypoints.http.waiting import Waiting
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.surroundings import Draining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

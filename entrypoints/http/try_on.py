@@ -1,4 +1,4 @@
-"""The routes of try-ons."""
+"""The routes of try-ons, and of the credits that they take."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
@@ -13,11 +13,11 @@ from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, Valida
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
-from entrypoints.http.paging import Cursor, Limit, page_limit
 from entrypoints.http.request_body import receiving
-from entrypoints.http.schemas import GenerationBody, GenerationPageBody, StartedTryOnBody
+from entrypoints.http.schemas import CreditsBody, GenerationBody, GenerationPageBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
+from entrypoints.http.url_parts import Cursor, Limit, page_limit
 
 DATA = "data"
 POLL_SECONDS: Final = 2
@@ -28,6 +28,8 @@ MAX_FILES_AT_ONCE: Final = 3
 """A form holds as many bytes as three of the largest files, however many parts they come in: a person and two views of
 a garment in full size, or nine files as shops have them."""
 MAX_GENERATIONS: Final = 100
+WITHOUT_LIMIT: Final = 1_000_000
+"""What an account without a limit is told: clients compare numbers (HTTP contract)."""
 
 
 @post("/try-on", operation_id="startTryOn", status_code=202)
@@ -50,6 +52,13 @@ async def try_on(
     if report.generation.has_ended:
         return Response(GenerationBody.of(report), status_code=200)
     return _accepted(StartedTryOnBody.of(started, report.generation.status))
+
+
+@get("/account/credits", operation_id="getCredits", sync_to_thread=False)
+def read_credits(request: RequestWithKey) -> CreditsBody:
+    """How many try-ons are left."""
+    credits_left = request.user.credits
+    return CreditsBody(credit_balance=WITHOUT_LIMIT if credits_left is None else credits_left)
 
 
 @get("/generations/{generationId:str}", operation_id="getGeneration", opt={RATE_BUCKET: RateBucket.POLLS})

@@ -14,14 +14,13 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 
-from entrypoints.http.draining import DRAIN_SIGNAL
 from entrypoints.server.banner import announce_when_ready
 from entrypoints.server.logging import configure_logging, server_logging
 from entrypoints.server.metrics_folder import metrics_folder
 from entrypoints.server.metrics_server import serve_metrics
 from entrypoints.wiring.environment import is_service_link, load_settings
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.surroundings import end_with_parent, give_up_rights
+from entrypoints.wiring.surroundings import DRAIN_SIGNAL, end_with_parent, give_up_rights
 
 log = structlog.get_logger()
 

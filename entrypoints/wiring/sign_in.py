@@ -1,4 +1,7 @@
-"""One-time sign-in of the page: `serve` leaves a digest in the data folder; whoever brings the token first takes it."""
+"""Ways in on a machine of one's own: the first API key, in a file, and the page's one-time sign-in.
+
+Of the sign-in `serve` leaves a digest in the data folder; whoever brings the token first takes it.
+"""
 
 import hashlib
 import hmac
@@ -10,9 +13,25 @@ from typing import Final
 
 from entrypoints.wiring.settings import Settings
 
+KEY_FILE_NAME: Final = "first-key"
 FILE_NAME: Final = "sign-in"
 LIFETIME_SECONDS: Final = 3600
 """Longer than anybody looks for the link in a terminal."""
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the first key is kept, as long as nobody deletes it."""
+    return settings.data_dir / KEY_FILE_NAME
+
+
+def keep_first_key(settings: Settings, key: str) -> Path:
+    """Readable by its owner alone. Returns: the file. Raises: OSError."""
+    path = key_file(settings)
+    path.unlink(missing_ok=True)  # of a database that is gone
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{key}\n")
+    return path
 
 
 def new_sign_in(settings: Settings) -> str:

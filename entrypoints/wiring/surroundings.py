@@ -1,9 +1,12 @@
-"""Surroundings that a start needs: folders of our own, a port that is free, and no right that is not needed."""
+"""Surroundings of a process: folders of our own, a free port, no right that is not needed, and word of the end."""
 
+import asyncio
 import errno
 import fcntl
 import os
+import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -16,6 +19,8 @@ SQLITE: Final = "sqlite+aiosqlite:///"
 FIRST_FREE_PORT: Final = 1024
 """Those below need a right of their own (ip(7), `ip_unprivileged_port_start`)."""
 _LOCK_SECONDS: Final = 3.0
+DRAIN_SIGNAL: Final = signal.SIGUSR1
+"""From the supervisor to each server process: begin to drain."""
 PRIVATE: Final = 0o700
 """What is kept is nobody else's business, whatever the umask says."""
 
@@ -114,3 +119,19 @@ def expect_free_port(settings: Settings) -> None:
         else:
             problem = Problem("TRYON_PORT", str(settings.port), f"a port that this user may open ({error.strerror})")
         raise ConfigurationError([problem]) from None
+
+
+class Draining:
+    """The time between SIGTERM and the end: requests are answered, but load balancers are told to send no more."""
+
+    def __init__(self) -> None:
+        self.reasons: frozenset[str] = frozenset()
+        """Why the server is not ready, in the words of `/health/ready`."""
+
+    def begin(self) -> None:
+        self.reasons = frozenset({"draining"})
+
+    def listen(self) -> None:
+        """Begin when the supervisor says so. Only a main thread can hear it."""
+        if threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(DRAIN_SIGNAL, self.begin)

@@ -1,9 +1,27 @@
-"""Ids out of the raw path: the framework's own path parameters lose encoded slashes and dots."""
+"""Ids in the path and the page of a list, read out of the URL by ourselves: the framework's own path parameters lose
+encoded slashes and dots, and its refusals name neither the field nor the limit.
+"""
 
+from typing import Annotated
 from urllib.parse import unquote_to_bytes
+
+from litestar.params import QueryParameter
 
 from domain.errors import FieldProblem, ValidationFailed
 from entrypoints.http.errors import AnyRequest
+
+Limit = Annotated[str | None, QueryParameter(name="limit")]
+Cursor = Annotated[str | None, QueryParameter(name="cursor")]
+
+
+def page_limit(text: str | None, default: int, most: int) -> int:
+    """Raises: ValidationFailed."""
+    if text is None:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(most)) else 0
+    if not 1 <= number <= most:
+        raise ValidationFailed((FieldProblem("limit", f"must be a whole number from 1 to {most}"),))
+    return number
 
 
 def id_at_the_end(request: AnyRequest, name: str, prefix: str) -> str:
