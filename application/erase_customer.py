@@ -32,6 +32,11 @@ class ErasureOutcome:
     def images(self) -> int:
         return len(self.marked)
 
+    @property
+    def status(self) -> str:
+        """As the contract says it."""
+        return "ERASING" if self.bytes_left else "ERASED"
+
 
 @dataclass(frozen=True, slots=True)
 class EraseCustomer:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeVar
 
 import click
 from rich.console import Console
@@ -34,6 +36,7 @@ NOBODY_ELSE: Final = 0o077  # the umask of whoever touches databases, photos and
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
 confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
+NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 limit_rows = click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Lines.")
 
 
@@ -88,6 +91,30 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         fail(f"{question} There is no terminal to answer on: say --yes.", EXIT_USAGE)
     click.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that only its owner may read, and that has its name once it is whole and on the disk.
+
+    Made before the block runs, so that what cannot be written is known before anything is done. Raises:
+    click.UsageError.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    if path.exists():
+        raise click.UsageError(f"{path} is there already: name another file.")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def show(rows: Sequence[Row], *, json_output: bool, empty: str) -> None:

@@ -1,6 +1,8 @@
 """Erasure, for the operator."""
 
+import io
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +17,17 @@ from entrypoints.cli.audit import read_export
 from entrypoints.cli.console import (
     EXIT_FAILED,
     EXIT_UNAVAILABLE,
+    NEW_FILE,
     as_json,
     confirm,
     confirmed,
     fail,
+    private_file,
     progress,
     run,
     show_one,
 )
+from entrypoints.cli.receipts import write_receipt
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -39,9 +44,16 @@ def customers() -> None:
 @confirmed
 @click.option("--dry-run", is_flag=True, help="Only count what would be erased.")
 @click.option("--verify", is_flag=True, help="Then prove that nothing is left; exit code 1 when something is.")
+@click.option("--receipt", type=NEW_FILE, help="Verify, and write what was done and found into FILE, signed.")
 @as_json
-def erase_customer(
-    customer_id: str | None, account: str, *, yes: bool, dry_run: bool, verify: bool, json_output: bool
+def erase_customer(  # noqa: PLR0917 - click calls it by keyword
+    customer_id: str | None,
+    account: str,
+    yes: bool,
+    dry_run: bool,
+    verify: bool,
+    receipt: Path | None,
+    json_output: bool,
 ) -> None:
     """Erase everything of the customer whose external id is CUSTOMER_ID.
 
@@ -51,13 +63,9 @@ def erase_customer(
     \b
     Examples:
       tryon-images customers erase gid://shopify/Customer/1 --account acme
-      printf %s "$ID" | tryon-images customers erase --account acme --yes --verify
+      printf %s "$ID" | tryon-images customers erase --account acme --yes --receipt case-4711.json
     """
-    external_id = customer_id if customer_id is not None else sys.stdin.read().rstrip("\r\n")
-    if not is_text(external_id):
-        raise click.UsageError("The id holds control characters or half a character. Nothing is kept under such an id.")
-    if not is_external_id(external_id):
-        raise click.UsageError(f"A customer's id has 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL.")
+    external_id = _external_id(customer_id)
 
     async def count(container: "Container") -> int:
         customer = await _customer(container, account, external_id)
@@ -67,19 +75,38 @@ def erase_customer(
     async def erase(container: "Container") -> tuple[ErasureOutcome, Remains | None]:
         customer = await _customer(container, account, external_id)
         outcome = await container.erase_customer().execute(customer)
-        remains = await container.verify_erasure().execute(customer, outcome.marked) if verify else None
+        remains = await container.verify_erasure().execute(customer, outcome.marked) if verify or receipt else None
+        if receipt and remains:
+            file.write(write_receipt(container, customer.account_id, outcome, _proof(remains)))
         return outcome, remains
 
     if dry_run:
         show_one({"wouldErase": run(count)}, json_output=json_output)
         return
     confirm(f"Erase this customer and {run(count)} images? This cannot be undone.", yes=yes)
-    outcome, remains = run(erase)
-    proof = _proof(remains) if remains else {}
-    show_one(
-        {"erasureId": outcome.erasure_id, "images": outcome.images, "bytesLeft": outcome.bytes_left, **proof},
-        json_output=json_output,
-    )
+    with private_file(receipt) if receipt else nullcontext(io.BytesIO()) as file:
+        outcome, remains = run(erase)
+    _tell(outcome, remains, json_output)
+
+
+def _external_id(customer_id: str | None) -> str:
+    external_id = customer_id if customer_id is not None else sys.stdin.read().rstrip("\r\n")
+    if not is_text(external_id):
+        raise click.UsageError("The id holds control characters or half a character. Nothing is kept under such an id.")
+    if not is_external_id(external_id):
+        raise click.UsageError(f"A customer's id has 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL.")
+    return external_id
+
+
+def _tell(outcome: ErasureOutcome, remains: Remains | None, json_output: bool) -> None:
+    facts = {
+        "erasureId": outcome.erasure_id,
+        "status": outcome.status,
+        "imagesErased": outcome.images,
+        "requestedAt": outcome.requested_at,
+        "bytesLeft": outcome.bytes_left,
+    }
+    show_one(facts | (_proof(remains) if remains else {}), json_output=json_output)
     if outcome.bytes_left:
         click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)

@@ -14,6 +14,7 @@ from entrypoints.cli.doctor import doctor
 from entrypoints.cli.images import images
 from entrypoints.cli.keys import keys
 from entrypoints.cli.observability import observability
+from entrypoints.cli.receipts import verify_receipt
 from entrypoints.cli.reconcile import reconcile
 from entrypoints.cli.serve import models, serve
 from entrypoints.cli.storage import storage
@@ -69,6 +70,7 @@ COMMANDS = (
     keys,
     images,
     customers,
+    verify_receipt,
     purge,
     reconcile,
     audit,

@@ -228,7 +228,7 @@ class ErasureBody(Body, frozen=True, kw_only=True):
     def of(cls, outcome: ErasureOutcome) -> Self:
         return cls(
             erasure_id=outcome.erasure_id,
-            status="ERASING" if outcome.bytes_left else "ERASED",
+            status=outcome.status,
             images_erased=outcome.images,
             requested_at=outcome.requested_at.replace(microsecond=0),
         )

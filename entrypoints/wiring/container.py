@@ -57,7 +57,7 @@ from entrypoints.http.admission import BodyMemory
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import signing_ring
+from entrypoints.wiring.signing_key import receipt_keys, signing_ring
 from entrypoints.wiring.storage import Storage
 from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
@@ -162,6 +162,7 @@ class Container(DeclarativeContainer):
         longest_upload=settings.provided.longest_upload,
     )
     verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
+    receipt_keys = providers.Singleton(receipt_keys, settings)
     read_erasure = providers.Factory(ReadErasure, work=work)
     list_erasures = providers.Factory(ListErasures, work=work)
     replay_erasure = providers.Factory(

@@ -1,12 +1,18 @@
-"""The keys that preview links are signed with: from the settings, or made once and kept in the data folder."""
+"""The keys that preview links are signed with: from the settings, or made once and kept in the data folder.
+
+Those that receipts are signed with are derived from them.
+"""
 
 import os
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from entrypoints.wiring.environment import ConfigurationError, Problem, keys_in
 from entrypoints.wiring.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.ed25519 import DerivedKeys
 
 FILE_NAME: Final = "signing.key"
 MIN_BYTES: Final = 32
@@ -31,6 +37,20 @@ def signing_ring(settings: Settings) -> tuple[bytes, ...]:
             [Problem("TRYON_SIGNING_KEY", holds, f"{MIN_BYTES} or more. Delete the file: a new one is made")]
         )
     return ring
+
+
+def receipt_keys(settings: Settings) -> "DerivedKeys":
+    """The keys of receipts, in the order of the ring. Raises: ConfigurationError."""
+    from adapters.ed25519 import DerivedKeys  # noqa: PLC0415 - no server needs it
+
+    return DerivedKeys(signing_ring(settings))
+
+
+def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the owner of the public key signed the message; asks no settings."""
+    from adapters import ed25519  # noqa: PLC0415 - see above
+
+    return ed25519.is_signed(public_key, signature, message)
 
 
 def _make(path: Path) -> None:

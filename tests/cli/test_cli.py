@@ -207,7 +207,7 @@ def test_an_erasure_reads_the_id_from_standard_input_and_counts_first(shell: She
     dry = shell("customers", "erase", "--account", "acme", "--dry-run", "--json", stdin="ann\n")
     assert json.loads(dry.stdout) == {"wouldErase": 0}
     done = shell("customers", "erase", "--account", "acme", "--yes", "--json", stdin="ann\n")
-    assert json.loads(done.stdout)["images"] == 0
+    assert json.loads(done.stdout)["imagesErased"] == 0
 
 
 def test_a_database_that_cannot_be_reached_is_exit_code_3(shell: Shell, tmp_path: Path) -> None:

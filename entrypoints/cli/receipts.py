@@ -1,0 +1,71 @@
+"""Receipts of erasures: write one, and check one."""
+
+import base64
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from application.erase_customer import ErasureOutcome
+from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
+from domain.account import AccountId
+from entrypoints.cli.console import as_json, or_fail, settings_or_fail, show_one
+from entrypoints.wiring.signing_key import is_signed, receipt_keys
+
+if TYPE_CHECKING:
+    from entrypoints.wiring.container import Container
+
+
+def write_receipt(container: "Container", account_id: AccountId, outcome: ErasureOutcome, verified: Facts) -> bytes:
+    """The file, as `verify-receipt` reads it."""
+    facts = receipt_facts(account_id, outcome, verified, container.clock().now(), version("tryon-images"))
+    return signed_receipt(facts, container.receipt_keys())
+
+
+class PublicKey(click.ParamType[bytes]):
+    """32 bytes as `verify-receipt --print-key` prints them."""
+
+    name = "key"
+
+    def convert(self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        """Raises: click.BadParameter."""
+        try:
+            return value if isinstance(value, bytes) else base64.b64decode(value, altchars=b"-_", validate=True)
+        except ValueError:
+            self.fail("that is no key that --print-key prints", param, ctx)
+
+
+@click.command("verify-receipt")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--public-key", type=PublicKey(), help="Trust this key. Without it: the keys of this installation.")
+@click.option("--print-key", is_flag=True, help="Print this installation's public keys, for auditors; the first signs.")
+@as_json
+def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool, json_output: bool) -> None:
+    """Check a receipt of an erasure: exit code 0 when it is whole and signed by a trusted key, else 1.
+
+    An auditor needs the file and the public key, no access to the service.
+
+    \b
+    Examples:
+      tryon-images verify-receipt --print-key
+      tryon-images verify-receipt case-4711.json --public-key 3q2-7w…=
+    """
+    if print_key:
+        click.echo("\n".join(map(key_text, _own_keys())))
+        return
+    if file is None:
+        raise click.UsageError("Name the receipt, or say --print-key.")
+    try:
+        facts = read_receipt(file.read_bytes(), [public_key] if public_key else _own_keys(), is_signed)
+    except NotAReceipt as reason:
+        show_one({"valid": False, "why": str(reason)}, json_output=json_output)
+        sys.exit(1)
+    why = f"Erasure {facts['erasureId']} is as it was signed at {facts['issuedAt']}: {facts['status']}."
+    show_one({"valid": True, "why": why, **facts}, json_output=json_output)
+
+
+def _own_keys() -> tuple[bytes, ...]:
+    settings = settings_or_fail()
+    return or_fail(lambda: receipt_keys(settings).public_keys)

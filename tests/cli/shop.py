@@ -1,0 +1,58 @@
+"""A shop: a data folder as it is in service, and the commands on it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from application.authenticate import DEFAULT_ACCOUNT
+from domain.customer import Customer
+from domain.retention import RetentionPolicy
+from entrypoints.cli.main import main
+from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import Settings
+from tests.builders import MovableClock
+from tests.durability.world import World
+
+PERSON = "gid://shopify/Customer/1"
+
+
+class Shop:
+    """A data folder, and the commands on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, **options: Any) -> Result:
+        environment = {"TRYON_DATA_DIR": str(self.folder)}
+        return CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False, **options)
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def upload(self, *photos: bytes) -> list[str]:
+        return asyncio.run(self._upload(photos))
+
+    async def _upload(self, photos: tuple[bytes, ...]) -> list[str]:
+        container = Container(settings=Settings(data_dir=self.folder))
+        world = World(container.work(), container.objects(), MovableClock(datetime.now(UTC)), container.random())
+        async with world.work.read() as repositories:
+            account = await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
+        assert account is not None
+        customer = Customer(account.account_id, PERSON)
+        names = [(await world.upload(photo, account=account, customer=customer)).image.object_name for photo in photos]
+        await container.engine().dispose()
+        return names
+
+
+async def open_shop(folder: Path) -> Shop:
+    container = Container(settings=Settings(data_dir=folder))
+    await container.migrator().upgrade()
+    await container.create_account().execute(DEFAULT_ACCOUNT, RetentionPolicy(7))
+    await container.engine().dispose()
+    return Shop(folder)
