@@ -103,6 +103,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.may_stray = False
         """A process ended after a put that outlived its row: only the sweep by age finds that object."""
         self.keyed: dict[str, tuple[bytes, datetime]] = {}
+        self.on_the_shirt: ImageId | None = None
+        """The picture of the one product that is sent more than once."""
         self.photos = 0
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -176,17 +178,24 @@ class AnyOrder(RuleBasedStateMachine):
         if data.draw(st.booleans()):
             photo = self.photo_for(None)
             source = FileSource(photo, "products[0].images[0]")
+        before = self.kept[person]
         attempt = self.world.try_on(person, (source,), plan, customer=customer, product_id=product_id)
         result = self.run(self.outcome(attempt, plan))
-        first_with_a_customer = customer is not None and self.kept[person].customer is None
+        first_with_a_customer = customer is not None and before.customer is None
+        if product_id and self.on_the_shirt and isinstance(result, BaseException):
+            self.kept.pop(self.on_the_shirt, None)  # another may have taken its place: the error leaves it open
         if first_with_a_customer and isinstance(result, BaseException):
-            del self.kept[person]  # it may have become the customer's, or not: the error leaves it open
+            self.kept.pop(person, None)  # it may have become the customer's, or not: the error leaves it open
         if isinstance(result, StartedTryOn):
             inputs = self.run(self.world.inputs_of(result.generation_id))
             if first_with_a_customer:  # it goes with that customer from now on (contract)
-                self.kept[person] = replace(self.kept[person], customer=inputs.customer)
-            self.queued[result.generation_id] = Queued(self.kept[person].photo, inputs.customer)
+                self.kept[person] = replace(before, customer=inputs.customer)
+            self.queued[result.generation_id] = Queued(before.photo, inputs.customer)
             (picture,) = self.run(self.world.images_of(inputs.garments))
+            if product_id:
+                if self.on_the_shirt and self.on_the_shirt != picture.image_id:
+                    self.kept.pop(self.on_the_shirt, None)  # replaced pictures are released, and go before their day
+                self.on_the_shirt = picture.image_id
             if picture.image_id not in self.kept:
                 self.acknowledge(picture, photo, is_upload=False)
 
