@@ -1,4 +1,4 @@
-"""Whether everything that an upload needs is there."""
+"""Check that everything is there that an upload needs."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""What remains of erasures: prove them, list them, and apply them again after a database was restored."""
+"""Records of erasures: prove them, list them, and apply them again after a database was restored."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Where a photo comes from that a request names: an image of ours, a URL, or a file of the request."""
+"""Sources of the photos that a request names: an image of ours, a URL, or a file of the request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

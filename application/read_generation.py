@@ -1,4 +1,4 @@
-"""How far generations are, and where their results can be seen."""
+"""The state of generations, with links to their results."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What one request spent its time on: a trace that travels with it, also into threads and photo workers.
+"""The trace of one request: its stages and their times. It travels along, also into threads and photo workers.
 
 Times are nanoseconds of the monotonic clock, which all processes of a machine share.
 """

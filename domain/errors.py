@@ -116,7 +116,7 @@ class FileRequired(DomainError):
         meant = next((name for name in parts if _looks_like_a_photo(name)), None)
         came = f"The parts were: {', '.join(parts)}. " if parts else "The form was empty. "
         advice = f'send the part "{meant}" as "file"' if meant else 'send the photo as a file in a part named "file"'
-        super().__init__(f'The form has no "file" part. {came}To mend it, {advice}.')
+        super().__init__(f'The form has no "file" part. {came}To fix it, {advice}.')
 
 
 def _looks_like_a_photo(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Names for files that are no photo we read, with the client's mistake that makes them and the line that mends it."""
+"""Names for files that are no photo we read, with the client's mistake that makes them and the line that fixes it."""
 
 import base64
 import binascii

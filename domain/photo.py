@@ -1,4 +1,4 @@
-"""What is said about a photo besides its pixels: where it came from and what its owner should know."""
+"""Facts about a photo besides its pixels: its origin and what its owner should know."""
 
 from dataclasses import dataclass
 from enum import StrEnum

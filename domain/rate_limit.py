@@ -1,4 +1,4 @@
-"""How often an account may ask: the arithmetic of a token bucket, on one number.
+"""The rate at which an account may ask: the arithmetic of a token bucket, on one number.
 
 The generic cell rate algorithm (ITU-T I.371): instead of counting tokens, remember the instant at which the bucket will
 be full again. Every request moves it on by what one request costs; one that would move it past a whole window from now

@@ -1,4 +1,4 @@
-"""How long a photo is kept."""
+"""Retention: the days that a photo is kept."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

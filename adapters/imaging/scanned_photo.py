@@ -1,4 +1,4 @@
-"""What the header scanners find out about a stranger's file before any decoder sees it."""
+"""Findings of the header scanners in a stranger's file, before any decoder sees it."""
 
 from dataclasses import dataclass
 from enum import IntEnum

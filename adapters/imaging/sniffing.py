@@ -1,4 +1,4 @@
-"""Which family a file belongs to, read from its first bytes and from nothing else."""
+"""The family of a file, read from its first bytes and from nothing else."""
 
 from typing import Final
 

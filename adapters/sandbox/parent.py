@@ -72,7 +72,7 @@ class Parent:
             self._killed.add(of[descriptor])
         if self._woken in ready:
             os.read(self._woken, 4096)
-        self._bury_the_dead()
+        self._reap()
         return self._control.fileno() not in ready or self._obey()
 
     def _obey(self) -> bool:
@@ -113,7 +113,7 @@ class Parent:
         finally:
             os._exit(exit_code)  # no exit handlers: they belong to the parent
 
-    def _bury_the_dead(self) -> None:
+    def _reap(self) -> None:
         while self._lifelines:
             process_id, status, usage = os.wait4(-1, os.WNOHANG)
             if process_id == 0:

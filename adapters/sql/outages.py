@@ -1,4 +1,4 @@
-"""Which failures of a database say "not now", and pass, and which are bugs of ours."""
+"""The failures of a database that say "not now", and pass; all others are bugs of ours."""
 
 import sqlite3
 

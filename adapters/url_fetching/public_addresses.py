@@ -1,4 +1,4 @@
-"""Which addresses a stranger may have us connect to: those of the public internet and no others."""
+"""The addresses that a stranger may have us connect to: those of the public internet and no others."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final

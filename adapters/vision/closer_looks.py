@@ -1,4 +1,4 @@
-"""Where to look closer: around a box, below a face, and piece by piece through a whole photo."""
+"""Places to look closer: around a box, below a face, and piece by piece through a whole photo."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a person's mask tells: its extent, its area, and where the hair above a face ends."""
+"""Readings of a person's mask: its extent, its area, and the top of the hair above a face."""
 
 from dataclasses import dataclass
 from typing import Final, Self

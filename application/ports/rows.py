@@ -321,7 +321,7 @@ class UnitOfWork(Protocol):
         ...
 
     async def forget_history(self) -> None:
-        """Remove from the database's own journal what was deleted. Raises: Overloaded."""
+        """Remove from the database's own log what was deleted. Raises: Overloaded."""
         ...
 
     async def check(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server does by itself, again and again: purge what is overdue, run generations that wait."""
+"""Background jobs of a server: purge what is overdue, run generations that wait."""
 
 import asyncio
 import os

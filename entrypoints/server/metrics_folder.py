@@ -1,4 +1,4 @@
-"""Where the server processes keep what they count: a folder, in memory where there is such a place."""
+"""The folder in which the server processes keep what they count, in memory where there is such a place."""
 
 import fcntl
 import os

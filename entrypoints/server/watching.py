@@ -1,4 +1,4 @@
-"""What a server does to be watched: every few seconds it sets the gauges that nobody counts."""
+"""Gauges that nobody counts: a server sets them every few seconds."""
 
 import asyncio
 from typing import Final

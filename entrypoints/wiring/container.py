@@ -1,4 +1,4 @@
-"""Which adapter fills which port: the only place where adapters are named."""
+"""The container: the adapter of each port, and the use cases made of them."""
 
 from collections.abc import Callable
 from datetime import timedelta

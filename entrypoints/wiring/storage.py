@@ -1,4 +1,4 @@
-"""Which storage the settings name. What only a bucket needs is imported only for a bucket: it takes half a second."""
+"""The storage that the settings name. What only a bucket needs is imported late: it takes half a second."""
 
 import secrets
 from functools import partial

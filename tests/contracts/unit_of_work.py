@@ -243,7 +243,7 @@ class UnitOfWorkContract:
             assert await repositories.images.abandon(image, SOON) is None
         assert await state_of(work, image) is ImageState.STORED
 
-    async def test_more_images_than_a_statement_has_parameters_are_doomed_and_removed(self, work: UnitOfWork) -> None:
+    async def test_more_images_than_a_statement_has_parameters_are_marked_and_removed(self, work: UnitOfWork) -> None:
         many = [ImageId(f"img_{number:05}") for number in range(40_000)]
         async with work.begin() as repositories:
             await repositories.images.reserve(an_image(many[-1]))
@@ -399,7 +399,7 @@ class UnitOfWorkContract:
         assert [(image.image_id, image.is_stored) for image in rest] == [("img_a", False), ("img_b", True)]
         assert known == {"ttl-7d/img_a.jpg"}
 
-    async def test_only_what_is_stored_is_doomed_as_stored(self, work: UnitOfWork) -> None:
+    async def test_only_what_is_stored_is_marked_as_stored(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1"))
         await given_pending(work, an_image("img_2"))
         async with work.begin() as repositories:
