@@ -128,6 +128,11 @@ class InMemoryImageRepository:
         rows = [row for row in self._rows.values() if row.is_of(customer)]
         return CustomerTraces(len(rows), sum(row.image.idempotency is not None for row in rows))
 
+    async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
+        theirs = [row.image for row in self._rows.values() if row.is_of(customer) and row.image.image_id > after]
+        stored = [image for image in theirs if image.state is ImageState.STORED]
+        return tuple(sorted(stored, key=lambda image: image.image_id)[:limit])
+
     async def count(self) -> int:
         return len(self._rows)
 

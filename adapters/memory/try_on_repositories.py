@@ -1,5 +1,6 @@
 """Products and generations in dictionaries, inside the transactions of `InMemoryUnitOfWork`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -226,6 +227,15 @@ class InMemoryGenerationRepository:
             return False
         self._end(replace(generation, status=GenerationStatus.FAILED, failure=failure), now)
         return True
+
+    async def of_customer(self, customer: Customer, results: Sequence[ImageId]) -> tuple[Generation, ...]:
+        found = [
+            row.generation
+            for row in self._rows.values()
+            if row.generation.result in results
+            or (row.generation.inputs is not None and row.generation.inputs.customer == customer)
+        ]
+        return tuple(sorted(found, key=lambda each: (each.created_at, each.generation_id)))
 
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
         theirs = [

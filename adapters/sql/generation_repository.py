@@ -1,5 +1,6 @@
 """Generations as rows, and those rows as a queue."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +48,8 @@ FIND_DUE = (
     .limit(1)
     .with_for_update(of=generations, skip_locked=True)
 )
+IDS_AT_ONCE = 500
+"""Both databases bound a statement's parameters."""
 FORGOTTEN = {"person_image_id": None, "garment_image_ids": None, "customer_id": None, "lease_id": None}
 
 
@@ -155,6 +158,17 @@ class SqlGenerationRepository:
         has_failed = await self._change(generation, **_failed(failure, now))
         await self._give_back(generation.account_id, int(has_failed and generation.has_credit))
         return has_failed
+
+    async def of_customer(self, customer: Customer, results: Sequence[ImageId]) -> tuple[Generation, ...]:
+        found: dict[str, Generation] = {}
+        for start in range(0, max(1, len(results)), IDS_AT_ONCE):
+            theirs = or_(
+                generations.c.customer_id == customer.external_id,
+                generations.c.result_image_id.in_(results[start : start + IDS_AT_ONCE]),
+            )
+            query = select(generations).where(generations.c.account_id == customer.account_id, theirs)
+            found |= {row.id: _generation(row) for row in await self._connection.execute(query)}
+        return tuple(sorted(found.values(), key=lambda each: (each.created_at, each.generation_id)))
 
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
         failed = await self._connection.execute(

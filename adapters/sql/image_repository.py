@@ -187,6 +187,15 @@ class SqlImageRepository:
         )
         return CustomerTraces(*(await self._connection.execute(counts)).one())
 
+    async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
+        stored = select(*WHOLE).where(
+            images.c.account_id == customer.account_id,
+            images.c.customer_id == customer.external_id,
+            images.c.state == ImageState.STORED,
+            images.c.id > after,
+        )
+        return tuple(_image(row) for row in await self._connection.execute(stored.order_by(images.c.id).limit(limit)))
+
     async def count(self) -> int:
         return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)
 

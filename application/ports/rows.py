@@ -143,6 +143,10 @@ class ImageRepository(Protocol):
         """In any state."""
         ...
 
+    async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
+        """Those of one customer that are stored, by their ids, from the first greater than `after`."""
+        ...
+
     async def count(self) -> int:
         """Rows in any state."""
         ...

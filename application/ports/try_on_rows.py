@@ -1,5 +1,6 @@
 """Ports to the rows of a try-on: products, generations, and requests that came with an idempotency key."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -102,6 +103,10 @@ class GenerationRepository(Protocol):
 
     async def fail(self, generation: Generation, failure: Failure, now: datetime) -> bool:
         """-> FAILED; the row forgets its inputs, and the account gets the credit back."""
+        ...
+
+    async def of_customer(self, customer: Customer, results: Sequence[ImageId]) -> tuple[Generation, ...]:
+        """Those that wait or run for a customer, and those that ended with one of the `results`; oldest first."""
         ...
 
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from application.customer_holdings import Holdings
 from application.erase_customer import ErasureOutcome
 from application.erasure_audit import Remains
 from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id, is_text
@@ -27,6 +28,7 @@ from entrypoints.cli.console import (
     run,
     show_one,
 )
+from entrypoints.cli.customer_export import write_export
 from entrypoints.cli.receipts import write_receipt
 
 if TYPE_CHECKING:
@@ -115,6 +117,63 @@ def _tell(outcome: ErasureOutcome, remains: Remains | None, json_output: bool) -
         raise SystemExit(EXIT_FAILED)
 
 
+@customers.command("show")
+@click.argument("customer_id", required=False)
+@click.option("--account", default="default", show_default=True, help="Name of the account.")
+@as_json
+def show_customer(customer_id: str | None, account: str, json_output: bool) -> None:
+    """Count what is held of the customer whose external id is CUSTOMER_ID; from standard input without it.
+
+    \b
+    Example: tryon-images customers show gid://shopify/Customer/1 --account acme
+    """
+    external_id = _external_id(customer_id)
+
+    async def read(container: "Container") -> Holdings:
+        return await _holdings(container, account, external_id)
+
+    held = run(read)
+    expiries = [image.expires_at for image in held.images]
+    facts = {
+        "photos": len(held.images) - len(held.results),
+        "results": len(held.results),
+        "tryOns": len(held.try_ons),
+        "sizeBytes": sum(image.photo.size_bytes for image in held.images if image.photo),
+        "firstExpiresAt": min(expiries, default=None),
+        "lastExpiresAt": max(expiries, default=None),
+        "rows": held.traces.images,
+        "idempotencyRecords": held.traces.idempotency_records,
+        "erasureMarkedUntil": held.marked_until,
+    }
+    show_one(facts, json_output=json_output)
+
+
+@customers.command("export")
+@click.argument("customer_id", required=False)
+@click.option("--account", default="default", show_default=True, help="Name of the account.")
+@click.option("-o", "--output", required=True, type=NEW_FILE, help="The archive to be made, FILE.zip; mode 0600.")
+@as_json
+def export_customer(customer_id: str | None, account: str, output: Path, json_output: bool) -> None:
+    """Hand out all that is held of the customer whose external id is CUSTOMER_ID (GDPR Art. 15).
+
+    A zip with the pictures, their facts as data.json, and index.html, which shows both without a network. Without
+    CUSTOMER_ID the id is read from standard input.
+
+    \b
+    Example: printf %s "$ID" | tryon-images customers export --account acme -o case-4712.zip
+    """
+    external_id = _external_id(customer_id)
+
+    async def write(container: "Container") -> int:
+        holdings = await _holdings(container, account, external_id)
+        picture, now = container.read_holdings().picture, container.clock().now()
+        return await write_export(file, external_id, holdings, picture, now)
+
+    with private_file(output) as file:
+        pictures = run(write)
+    show_one({"file": str(output), "pictures": pictures}, json_output=json_output)
+
+
 @customers.command("replay-erasures")
 @click.option("--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="audit --json")
 @click.option("--dry-run", is_flag=True, help="Only count the images that have come back.")
@@ -155,6 +214,12 @@ def _proof(remains: Remains) -> dict[str, Any]:
         "objectsLeft": remains.objects,
         "markedUntil": remains.marked_until,
     }
+
+
+async def _holdings(container: "Container", account: str, external_id: str) -> Holdings:
+    customer = await _customer(container, account, external_id)
+    holdings: Holdings = await container.read_holdings().execute(customer)
+    return holdings
 
 
 async def _customer(container: "Container", account: str, external_id: str) -> Customer:

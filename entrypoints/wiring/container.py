@@ -21,6 +21,7 @@ from application.answer_once import AnswerOnce
 from application.authenticate import Authenticate
 from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness, RecentAnswer
+from application.customer_holdings import ReadHoldings
 from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ListErasures, ReadErasure, ReplayErasure, VerifyErasure
@@ -148,6 +149,7 @@ class Container(DeclarativeContainer):
     resolve_image = providers.Factory(ResolveImage, work=work, clock=clock)
     open_image = providers.Factory(OpenImage, resolve=resolve_image, objects=objects)
     open_preview = providers.Factory(OpenPreview, verifier=hmac_links, open_image=open_image, clock=clock)
+    read_holdings = providers.Factory(ReadHoldings, work=work, open_image=open_image, clock=clock)
     read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
     finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
     delete_image = providers.Factory(DeleteImage, work=work, finish=finish_deletion, clock=clock)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from application.authenticate import DEFAULT_ACCOUNT
+from application.photo_sources import FileSource
+from domain.account import Account
 from domain.customer import Customer
+from domain.image import ImageId
 from domain.retention import RetentionPolicy
 from entrypoints.cli.main import main
 from entrypoints.wiring.container import Container
@@ -39,15 +44,28 @@ class Shop:
         return asyncio.run(self._upload(photos))
 
     async def _upload(self, photos: tuple[bytes, ...]) -> list[str]:
+        async with self._open() as (world, account, customer):
+            images = [await world.upload(photo, account=account, customer=customer) for photo in photos]
+        return [linked.image.object_name for linked in images]
+
+    def try_on(self, person: str) -> None:
+        """With the image of this id, up to the result."""
+        asyncio.run(self._try_on(ImageId(person)))
+
+    async def _try_on(self, person: ImageId) -> None:
+        async with self._open() as (world, account, customer):
+            await world.try_on(person, (FileSource(b"shirt", "0"),), account=account, customer=customer)
+            await world.work_off()
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[tuple[World, Account, Customer]]:
         container = Container(settings=Settings(data_dir=self.folder))
         world = World(container.work(), container.objects(), MovableClock(datetime.now(UTC)), container.random())
         async with world.work.read() as repositories:
             account = await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
         assert account is not None
-        customer = Customer(account.account_id, PERSON)
-        names = [(await world.upload(photo, account=account, customer=customer)).image.object_name for photo in photos]
+        yield world, account, Customer(account.account_id, PERSON)
         await container.engine().dispose()
-        return names
 
 
 async def open_shop(folder: Path) -> Shop:

@@ -224,6 +224,23 @@ class TryOnRepositoriesContract:
             assert await repositories.generations.fail_customer(customer, GONE, NOON) == 2
         assert await credits_of(work) == 2
 
+    async def test_generations_of_a_customer_are_the_open_ones_and_those_of_known_results(
+        self, work: UnitOfWork
+    ) -> None:
+        theirs = [a_generation(f"gen_{number}", customer=a_customer()) for number in (1, 2)]
+        later = a_generation("gen_3", customer=a_customer("somebody else"), created_at=NOON + LEASE)
+        await given(work, *theirs, later)
+        async with work.begin() as repositories:
+            ended = await repositories.generations.claim(LeaseId("lea_1"), "sandbox", NOON, LEASE_ENDS)
+            assert ended is not None
+            assert await repositories.generations.complete(ended, ImageId("img_9"), NOON)
+            open_ones = await repositories.generations.of_customer(a_customer(), [])
+            everything = await repositories.generations.of_customer(
+                a_customer(), [ImageId(f"img_{number:04}") for number in range(1, 1200)] + [ImageId("img_9")]
+            )
+        assert {each.generation_id for each in open_ones} == {"gen_1", "gen_2"} - {ended.generation_id}
+        assert [each.generation_id for each in everything] == ["gen_1", "gen_2"]
+
     async def test_an_account_whose_limit_was_lifted_gets_nothing_back(self, work: UnitOfWork) -> None:
         await given(work, a_paid_generation("gen_1", a_customer()))
         failing = await claimed(work)

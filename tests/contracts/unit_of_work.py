@@ -225,6 +225,21 @@ class UnitOfWorkContract:
         async with work.read() as repositories:
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(2, 1)
 
+    async def test_stored_images_of_a_customer_are_listed_by_pages(self, work: UnitOfWork) -> None:
+        for name in ("img_2", "img_1", "img_3"):
+            await given_stored(work, an_image(name, customer=a_customer()))
+        await given_stored(work, an_image("img_4", customer=a_customer("somebody else")))
+        await given_stored(work, an_image("img_5"))
+        await given_stored(work, an_image("img_6", account_id=OTHER, customer=a_customer(account_id=OTHER)))
+        await given_pending(work, an_image("img_7", customer=a_customer()))
+        async with work.begin() as repositories:
+            await repositories.images.mark_deleting(ImageId("img_3"), ACME, SOON)
+        async with work.read() as repositories:
+            first = await repositories.images.stored_of(a_customer(), "", 1)
+            rest = await repositories.images.stored_of(a_customer(), first[0].image_id, 9)
+        assert [image.image_id for image in (*first, *rest)] == ["img_1", "img_2"]
+        assert first[0].photo == a_stored_photo()
+
     async def test_an_upload_whose_row_was_removed_gets_one_again_that_names_nobody(self, work: UnitOfWork) -> None:
         image = an_image(customer=a_customer(), idempotency=RECORD)
         async with work.begin() as repositories:
