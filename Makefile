@@ -28,27 +28,35 @@ lock: $(VENV)/.dev ## Pin the newest versions that fit pyproject.toml, with hash
 compatibility: setup $(VENV)/.dev ## Replay the requests of every client family and print the table
 	@$(BIN)/python -m tests.compatibility
 
-clean: ## Forget the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Forget the environment and all caches; data/ stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@echo 'The environment and all caches are gone. Photos and keys are still in data/, models in ~/.cache/tryon-images.'
 
 # Marked when it is whole: one that was interrupted is made again from nothing.
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo 'Python 3.11 or newer is needed: make PYTHON=python3.11 ...'; exit 1; }
+	@test -w . || { echo 'This folder is read-only for you: clone it to where .venv and data may be written.'; exit 1; }
+	@found=$$($(PYTHON) -c 'import sys; print("Python %d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))' 2>/dev/null); \
+		case $$?:$$found in \
+			0:Python*) ;; \
+			1:Python*) echo "$(PYTHON) is $$found, and 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1;; \
+			12[67]:*) echo 'There is no program "$(PYTHON)". Name a Python of 3.11 or newer: make PYTHON=python3.11 ...'; exit 1;; \
+			*) echo '"$(PYTHON)" is no Python. Name one of 3.11 or newer: make PYTHON=python3.11 ...'; exit 1;; \
+		esac
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo '$(PYTHON) has no venv module. On Debian and Ubuntu: sudo apt-get install -y python3-venv'; exit 1; }
 	@test -e $(VENV)/.runtime || rm -rf $(VENV)
-	@test -e $(VENV)/.runtime || $(PYTHON) -m venv $(VENV) \
-		|| { rm -rf $(VENV); echo 'The venv module is missing. Install it with: sudo apt-get install -y python3-venv'; exit 1; }
+	@test -e $(VENV)/.runtime || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@touch $@
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
-	@echo 'Installing the packages that requirements.lock pins ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@test -e $@ || echo 'First start: installing about 800 MB of packages, which takes 1 to 4 minutes ...'
+	@$(BIN)/python deploy/install.py requirements.lock
+	@$(BIN)/python deploy/install.py --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@echo 'Installing what the tests need ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python deploy/install.py requirements-dev.lock
 	@touch $@
 
 $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +17,7 @@ from entrypoints.wiring.sign_in import key_file, new_sign_in
 PATIENCE_SECONDS: Final = 120
 POLL_SECONDS: Final = 0.1
 MOST_FILES: Final = 256  # this early a server has opened about ten
+PROGRAM: Final = "tryon-images"
 EXAMPLE: Final = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 
@@ -54,7 +57,7 @@ def banner(settings: Settings, page: str) -> str:
         ("Page", f"{page}  (signs in once)" if settings.shows_playground else None),
         ("Reference", f"{settings.base_url}/docs"),
         ("API key", str(key) if key.exists() else None),
-        ("New key", "tryon-images keys create --account default --label NAME"),
+        ("New key", f"{_command()} keys create --account default --label NAME"),
         ("Try it", _curl(settings, key) if key.exists() and EXAMPLE.exists() else None),
     ]
     told = "\n".join(f"  {name:<10} {text}" for name, text in lines if text)
@@ -64,6 +67,14 @@ def banner(settings: Settings, page: str) -> str:
 def _curl(settings: Settings, key: Path) -> str:
     photo = shlex.quote(f"file=@{EXAMPLE}")
     return f'curl -H "x-api-key: $(cat {shlex.quote(str(key))})" -F {photo} {settings.base_url}/tryon/v1/images/upload'
+
+
+def _command() -> str:
+    """This program, so that it can be copied: by its name only where a shell would find this very one."""
+    ours = Path(sys.executable).with_name(PROGRAM)
+    if shutil.which(PROGRAM) == str(ours):
+        return PROGRAM
+    return shlex.quote(os.path.relpath(ours) if ours.is_relative_to(Path.cwd()) else str(ours))
 
 
 def _signs_in(settings: Settings) -> bool:

@@ -66,7 +66,7 @@ def server_logging(level: LogLevel) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "entrypoints.server.logging.line_formatter"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "loggers": {"_granian": {"level": level.upper()}, "alembic": {"level": "WARNING"}},
+        "loggers": {name: {"level": max(_number(level), logging.WARNING)} for name in SPEAK_OF_THEMSELVES},
         "root": {"handlers": ["stderr"], "level": level.upper()},
     }
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from entrypoints.server.banner import announce_when_ready
@@ -105,6 +106,7 @@ def _supervisor(settings: Settings, application: str) -> Supervisor:
         http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.header_timeout_seconds),
         websockets=False,
         log_access=False,
+        log_level=LogLevels.warning,
         log_dictconfig=server_logging(settings.log_level),
         respawn_failed_workers=True,
         workers_kill_timeout=SHUTDOWN_SECONDS,

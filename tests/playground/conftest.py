@@ -51,7 +51,9 @@ class Playground:
 
     def unlock(self) -> None:
         self.page.get_by_label("Key", exact=True).fill(self.key)
-        self.page.get_by_role("button", name="Use this key").click()
+        with self.page.expect_response("**/tryon/v1/**") as checked:
+            self.page.get_by_role("button", name="Use this key").click()
+        assert checked.value.ok, "a browser's console shows every other answer as an error"
         expect(self.page.get_by_role("button", name="Use another key")).to_be_visible()
 
     def open_options(self) -> None:

@@ -1,7 +1,6 @@
 """The whole service as a customer meets it: one command, sandboxed workers, real models, a real HEIC."""
 
 import io
-import json
 import os
 import re
 import resource
@@ -115,10 +114,15 @@ def test_the_first_start_puts_a_key_into_a_file_that_only_its_owner_reads(server
     assert answer.json()["code"] == "IMAGE_NOT_FOUND"
 
 
-def test_the_banner_has_a_command_that_works_as_it_stands(server: Server) -> None:
-    command = next(line.partition("Try it")[2] for line in told(server).splitlines() if "Try it" in line)
-    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=60)
-    assert "imageId" in json.loads(done.stdout)
+@pytest.mark.parametrize(("name", "answer"), [("Try it", "imageId"), ("New key", "gk_")])
+def test_the_banner_has_commands_that_work_as_they_stand(server: Server, name: str, answer: str) -> None:
+    command = next(line.partition(name)[2] for line in told(server).splitlines() if name in line)
+    done = subprocess.run(["sh", "-c", command], env=server.environment, capture_output=True, check=True, timeout=60)
+    assert answer in done.stdout.decode()
+
+
+def test_no_other_program_speaks_at_the_start(server: Server) -> None:
+    assert "granian" not in server.output
 
 
 def test_the_banner_signs_in_to_the_page_once(server: Server) -> None:

@@ -40,12 +40,12 @@ export async function checkPhoto(form) {
   return body;
 }
 
-/** Resolves when the key opens an account; rejects with a Problem when it does not. */
+/** Resolves when the key opens an account, whatever its scopes; rejects with a Problem when it does not. */
 export async function checkKey(key) {
   try {
-    await call("GET", "/images/img_none", { key });
+    await call("GET", "/account/credits", { key });
   } catch (problem) {
-    if (problem.code !== "IMAGE_NOT_FOUND") throw problem;
+    if (problem.code !== "FORBIDDEN") throw problem;
   }
 }
 
