@@ -8,7 +8,7 @@ from application.ports.system import Clock
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from application.read_image import ResolveImage
 from domain.account import AccountId
-from domain.errors import DomainError, ImageNotFound
+from domain.errors import DomainError, ImageNotFound, about
 from domain.image import ImageId, UploadedImage
 
 
@@ -70,7 +70,8 @@ class OpenSource:
         if image_id is None:
             return None
         try:
-            return await self.resolve_image.execute(image_id, account_id)
+            with about(source.path):
+                return await self.resolve_image.execute(image_id, account_id)
         except ImageNotFound:
             if isinstance(source, UrlSource):
                 raise not_fetched(source.path) from None

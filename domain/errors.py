@@ -21,10 +21,10 @@ class DomainError(Exception):
 
 @contextmanager
 def about(path: str) -> Iterator[None]:
-    """Let a photo that is refused inside name the input it came from, unless it names one already."""
+    """Let a photo that is refused or not found inside name the input it came from, unless it names one already."""
     try:
         yield
-    except (InvalidImage, UnsupportedImageFormat, ImageTooLarge, FileTooLarge) as error:
+    except (InvalidImage, UnsupportedImageFormat, ImageTooLarge, FileTooLarge, ImageNotFound) as error:
         error.path = error.path or path
         raise
 
@@ -291,7 +291,7 @@ class ProductImagesRequired(DomainError):
     """A try-on without anything to wear."""
 
     code = "PRODUCT_IMAGES_REQUIRED"
-    message = "The product has no images. Send them as products.0.images, or the externalId of a product sent before."
+    message = 'The product has no images. Send them in its "images", or the externalId of a product sent before.'
 
 
 class MultipartFileNotFound(DomainError):

@@ -1,6 +1,7 @@
 """Who is asking, and whether it is too often: settled before a byte of the body is read."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
@@ -48,7 +49,8 @@ TAKES_TICKETS: Final = "takes_tickets"
 """In a route's `opt`: an upload ticket does in place of a key."""
 TICKET: Final = "ticket"
 """Where a request's ticket is, in its state."""
-BEARER: Final = "Bearer tkt_"
+TICKET_IN_HEADER: Final = re.compile(r"bearer +(tkt_.*)", re.IGNORECASE)
+"""RFC 9110, 11.1: the scheme's case does not matter."""
 
 
 def key_check(
@@ -73,8 +75,8 @@ def key_check(
     async def access_of(scope: Scope) -> Access:
         key, authorization = _sent(scope, API_KEY_HEADER), _sent(scope, "authorization")
         takes_tickets = scope["route_handler"].opt.get(TAKES_TICKETS, False)
-        if not key and takes_tickets and authorization and authorization.startswith(BEARER):
-            account, scope["state"][TICKET] = await tickets.open(authorization.removeprefix("Bearer "))
+        if not key and takes_tickets and (ticket := TICKET_IN_HEADER.fullmatch(authorization or "")):
+            account, scope["state"][TICKET] = await tickets.open(ticket[1])
             return Access(account)
         if not key:
             raise MissingApiKey(is_in_authorization=authorization is not None)

@@ -50,7 +50,7 @@ async def read_erasure(
 
 
 async def _erase(request: RequestWithKey, service: Service, external_id: object) -> ErasureOutcome:
-    problem = external_id_problem(external_id) if isinstance(external_id, str) else "must be a string"
+    problem = external_id_problem(external_id) if isinstance(external_id, str) else "must be there, as a string"
     if problem or not isinstance(external_id, str):
         raise ValidationFailed((FieldProblem("customerId", str(problem)),))
     return await service.erase_customer.execute(Customer(request.user.account_id, external_id))

@@ -510,7 +510,8 @@ def test_someone_elses_image_product_and_generation_are_not_found(shop: Shop) ->
     image_id = shop.upload(ANN).json()["imageId"]
     started = shop.try_on(request({"id": image_id}))
     stranger = shop.new_account("stranger")
-    refused(shop.try_on(request({"id": image_id}), key=stranger), "IMAGE_NOT_FOUND")
+    body = refused(shop.try_on(request({"id": image_id}), key=stranger), "IMAGE_NOT_FOUND")
+    assert [detail["path"] for detail in body["details"]] == ["person.image.source.id"]
     alone = {"products": [{"externalId": "shirt-1"}], "person": {"url": ANN_URL}}
     refused(shop.try_on(alone, key=stranger), "PRODUCT_NOT_FOUND")
     refused(shop.get(f"/generations/{started.json()['generationId']}", key=stranger), "GENERATION_NOT_FOUND")

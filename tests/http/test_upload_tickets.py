@@ -36,6 +36,13 @@ def test_a_ticket_uploads_one_photo_as_it_says(service: Service) -> None:
     assert service.delete("/customers/ann").headers["x-images-erased"] == "1"
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer "])
+def test_the_scheme_of_a_ticket_may_be_written_in_any_case(service: Service, scheme: str) -> None:
+    headers = {"authorization": f"{scheme} {a_ticket(service)['ticket']}"}
+    files = {"file": ("photo.jpg", a_jpeg(), "image/jpeg")}
+    assert service.client.post(f"{API}/images/upload", files=files, headers=headers).status_code == 201
+
+
 def test_the_same_photo_again_is_the_same_image_and_another_one_is_refused(service: Service) -> None:
     ticket = a_ticket(service)["ticket"]
     first = upload(service, ticket).json()
