@@ -143,10 +143,19 @@ def test_upload_forms(form: dict[str, Any]) -> None:
     expect_documented({"file": "", **spelled}, "UploadForm")
 
 
+def is_documented_field(name: str, text: str) -> bool:
+    """Of the form of an upload."""
+    try:
+        expect_documented({"file": "", name: _spelled(name, text)}, "UploadForm")
+    except jsonschema_rs.ValidationError:
+        return False
+    return True
+
+
 def _spelled(name: str, text: str) -> Any:
     if name == "crop":
-        return text.lower() in {"true", "1"}
-    return int(text) if name.endswith("Days") else text
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    return int(text) if name.endswith("Days") and text in {"1", "3", "7"} else text
 
 
 def test_the_property_is_not_empty() -> None:
