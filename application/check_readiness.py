@@ -7,11 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from domain.errors import Overloaded
 
-log = structlog.get_logger()
 Probe = Callable[[], Awaitable[None]]
 PROBE_SECONDS: Final = 2.0
 """A part that has not answered by then fails."""
@@ -64,8 +61,8 @@ class SharedProbe:
             await self._probe()
         except Overloaded:
             return False
-        except Exception as error:
-            log.error("probe_failed", part=self._part, error_type=type(error).__name__)  # noqa: TRY400 - may quote
+        except Exception as error:  # a bug in one part is no reason to take the others away
+            asyncio.get_running_loop().call_exception_handler({"message": "A probe failed.", "exception": error})
             return False
         return True
 
