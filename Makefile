@@ -97,6 +97,11 @@ licenses: setup $(VENV)/.dev ## Licenses of all that is installed
 audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make audit [OSV_URL=https://…]
 	@$(BIN)/python -m tests.audit $(if $(OSV_URL),--osv-url $(OSV_URL))
 
+.PHONY: mutants
+
+mutants: setup $(VENV)/.dev ## Break domain and use cases in small ways, each has to fail a test: make mutants [ONLY="erase purge"]
+	@$(BIN)/python -m tests.mutants $(ONLY)
+
 .PHONY: zoo
 
 zoo: setup $(VENV)/.dev ## Real clients against a real server, directly and behind nginx: who hears which refusal

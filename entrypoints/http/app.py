@@ -55,9 +55,7 @@ def create_app(container: Container) -> Litestar:
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],
-        middleware=[
-            key_check(service.authenticate, service.upload_tickets, container.limit_rate(), service.wrong_keys)
-        ],
+        middleware=[key_check(service.authenticate, service.upload_tickets, container.limit_rate())],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [previews.read_preview] if settings.serves_previews else []

@@ -1,0 +1,70 @@
+"""Change domain and use cases in small ways: each change has to fail a test, or to be accepted with a reason."""
+
+import difflib
+import itertools
+import json
+import sys
+import time
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Final
+
+from tests.mutants.operators import Mutant, mutants_of
+from tests.mutants.trials import survivors
+
+ACCEPTED: Final = Path(__file__).with_name("accepted.toml")
+NAMES: Final = ("where", "was", "now")
+NOT_HERE: Final = {"cropping", "foreign_file", "geometry", "person", "photo", "photo_quality", "__init__"}
+"""The framing: thresholds that `make evaluate` scores on photos, where one more or less is no mistake."""
+
+
+def files(only: list[str]) -> list[Path]:
+    found = [path for folder in ("domain", "application") for path in sorted(Path(folder).rglob("*.py"))]
+    return [
+        path for path in found if path.stem not in NOT_HERE and (not only or any(part in str(path) for part in only))
+    ]
+
+
+def diff(mutant: Mutant) -> str:
+    before, after = mutant.path.read_text().splitlines(), mutant.source.splitlines()
+    return "\n".join(difflib.unified_diff(before, after, str(mutant.path), mutant.where, n=1, lineterm=""))
+
+
+def entry(key: tuple[str, ...]) -> str:
+    """As it stands in the list of those accepted."""
+    return "\n".join(f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in zip(NAMES, key, strict=True))
+
+
+def accepted_in(paths: list[Path]) -> set[tuple[str, ...]]:
+    entries = tomllib.loads(ACCEPTED.read_text())["mutant"]
+    here = set(map(str, paths))
+    return {tuple(entry[name] for name in NAMES) for entry in entries if entry["where"].partition(":")[0] in here}
+
+
+def main(only: list[str]) -> int:
+    warnings.simplefilter("ignore", SyntaxWarning)
+    started = time.monotonic()
+    paths = files(only)
+    mutants = [mutant for path in paths for mutant in mutants_of(path)]
+    accepted, tried = accepted_in(paths), itertools.count(1)
+
+    def told(_mutant: Mutant, _status: int) -> None:
+        if (number := next(tried)) % 250 == 0:
+            print(f"{number} of {len(mutants)} mutants, {time.monotonic() - started:.0f} s", flush=True)
+
+    alive = survivors(mutants, told)
+    wrong, stale = [mutant for mutant in alive if mutant.key not in accepted], accepted - {one.key for one in alive}
+    for mutant in wrong:
+        print(f"\nNo test fails with:\n{diff(mutant)}\n\n[[mutant]]\n{entry(mutant.key)}")
+    for key in sorted(stale):
+        print(f"\nAccepted, but a test fails with it, or it is no more:\n{entry(key)}")
+    print(
+        f"\n{len(mutants)} mutants in {time.monotonic() - started:.0f} s: {len(wrong)} survive, "
+        f"{len(alive) - len(wrong)} are accepted, {len(stale)} entries are stale."
+    )
+    return 1 if wrong or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

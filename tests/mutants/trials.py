@@ -1,0 +1,255 @@
+"""Trials of mutants: tests are collected once, and each mutant gets a fork that runs only the tests that reach it."""
+
+import functools
+import importlib
+import importlib.abc
+import importlib.util
+import os
+import pickle
+import resource
+import signal
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import coverage
+import pytest
+
+from tests.mutants.operators import Mutant
+
+KILLERS: Final = (
+    "tests/domain",
+    "tests/application",
+    "tests/durability/test_faults.py",
+    "tests/durability/test_races.py",
+    "tests/durability/test_reconcile.py",
+    "tests/durability/test_credits.py",
+    "tests/contracts/test_adapters.py",
+    "tests/contracts/test_try_on_adapters.py",
+)
+SLOW: Final = ("sql", "postgres", "gcs", "folder")
+"""Words in the names of tests that need more than memory."""
+OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
+CPU_SECONDS: Final = 20
+PATIENCE: Final = 20
+"""A mutant that waits for ever is caught after so many times what its tests take otherwise."""
+SURVIVED, CAUGHT, UNFIT = 0, 1, 2
+
+Told = Callable[[Mutant, int], None]
+
+
+@dataclass
+class Reached:
+    """Which tests reach a line, and how long each takes (s)."""
+
+    tests: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def by(self, mutant: Mutant) -> list[str]:
+        """The quickest first. Of a declaration: all that reach a file in which its name occurs."""
+        if mutant.is_declaration:
+            files = [path for path in self.tests if any(name in Path(path).read_text() for name in mutant.names)]
+            found = {test for path in files for tests in self.tests[path].values() for test in tests}
+        else:
+            lines = self.tests.get(str(mutant.path), {})
+            found = {test for line in mutant.lines for test in lines.get(line, ())}
+        return sorted(found, key=self.seconds.__getitem__)
+
+    def patience(self, tests: list[str]) -> int:
+        return 10 + int(PATIENCE * sum(map(self.seconds.__getitem__, tests)))
+
+
+class Quick:
+    """A pytest plugin that leaves out the tests which need more than memory."""
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if not any(word in item.nodeid.lower() for word in SLOW)]
+
+
+class Recorder(Quick):
+    """A pytest plugin that measures which tests reach which lines."""
+
+    def __init__(self) -> None:
+        self.reached = Reached()
+        self._coverage = coverage.Coverage(data_file=None, source=["domain", "application"])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Iterator[None]:
+        self._coverage.start()
+        result = yield
+        self._coverage.stop()
+        data = self._coverage.get_data()
+        for path in data.measured_files():
+            lines = data.contexts_by_lineno(path).items()
+            self.reached.tests[os.path.relpath(path)] = {line: list(filter(None, tests)) for line, tests in lines}
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._coverage.switch_context(item.nodeid)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.reached.seconds[report.nodeid] = self.reached.seconds.get(report.nodeid, 0) + report.duration
+        self.reached.failed += [report.nodeid] if report.failed else []
+
+
+class UntilOneFails:
+    """A pytest plugin that runs the given tests, in their order; the process ends with the first that fails."""
+
+    def __init__(self, tests: list[str]) -> None:
+        self._order = {test: number for number, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        chosen = {self._order[item.nodeid]: item for item in items if item.nodeid in self._order}
+        items[:] = [chosen[number] for number in sorted(chosen)]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            os._exit(CAUGHT)
+
+
+class Forks(Quick):
+    """A pytest plugin that tries mutants of function bodies instead of running the tests."""
+
+    def __init__(self, trials: dict[Mutant, list[str]], reached: Reached, told: Told) -> None:
+        self._trials, self._reached, self._told = trials, reached, told
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+
+        def tried(mutant: Mutant, tests: list[str]) -> int:
+            return self._try(mutant, [items[test] for test in tests])
+
+        in_forks(self._trials, tried, self._reached, self._told)
+        return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            os._exit(CAUGHT)
+
+    def _try(self, mutant: Mutant, items: list[pytest.Item]) -> int:
+        if not put_in_place(mutant):
+            return UNFIT
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+        return SURVIVED
+
+
+def survivors(mutants: list[Mutant], told: Told) -> list[Mutant]:
+    """Raises: SystemExit: tests fail without any mutant."""
+    reached = record()
+    trials = {mutant: reached.by(mutant) for mutant in mutants}
+    alive = [mutant for mutant, tests in trials.items() if not tests]
+    anew = {mutant: tests for mutant, tests in trials.items() if tests and mutant.is_declaration}
+    bodies = {mutant: tests for mutant, tests in trials.items() if tests and not mutant.is_declaration}
+
+    def noted(mutant: Mutant, status: int) -> None:
+        told(mutant, status)
+        if status == UNFIT:
+            anew[mutant] = bodies[mutant]
+        elif status == SURVIVED:
+            alive.append(mutant)
+
+    run_pytest(Forks(bodies, reached, noted), KILLERS)
+    in_forks(anew, imported_anew, reached, noted)
+    return alive
+
+
+def record() -> Reached:
+    """In a process of its own, so that the one that forks has run nothing. Raises: SystemExit."""
+    read, write = os.pipe()
+    if not (pid := os.fork()):
+        recorder = Recorder()
+        run_pytest(recorder, KILLERS)
+        with os.fdopen(write, "wb") as out:
+            pickle.dump(recorder.reached, out)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as answer:
+        reached: Reached = pickle.load(answer)
+    os.waitpid(pid, 0)
+    if reached.failed or not reached.seconds:
+        raise SystemExit(f"These fail without any mutant: {reached.failed}")
+    return reached
+
+
+def run_pytest(plugin: object, paths: Iterable[str]) -> int:
+    options = ["--override-ini", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return pytest.main([*options, *paths], plugins=[plugin])
+
+
+def in_forks(
+    trials: dict[Mutant, list[str]], tried: Callable[[Mutant, list[str]], int], reached: Reached, told: Told
+) -> None:
+    """One fork for each, as many at once as there are cores."""
+    waiting, running = deque(trials.items()), dict[int, Mutant]()
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            mutant, tests = waiting.popleft()
+            if not (pid := os.fork()):
+                _end_with(functools.partial(tried, mutant, tests), reached.patience(tests))
+            running[pid] = mutant
+        pid, status = os.wait()
+        told(running.pop(pid), os.waitstatus_to_exitcode(status))
+
+
+def _end_with(trial: Callable[[], int], seconds: int) -> None:
+    result = CAUGHT
+    try:
+        signal.alarm(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        result = trial()
+    finally:
+        os._exit(result)
+
+
+def put_in_place(mutant: Mutant) -> bool:
+    """Give the function of the imported module the mutant's code. Returns: False if it cannot have it."""
+    owner: Any = importlib.import_module(mutant.module)
+    code: Any = compile(mutant.source, mutant.path, "exec", dont_inherit=True)
+    for part in mutant.where.partition(":")[2].split("."):
+        code = next(one for one in code.co_consts if isinstance(one, types.CodeType) and one.co_name == part)
+        owner = vars(owner)[part]
+        if isinstance(function := _function(owner), types.FunctionType):
+            try:
+                function.__code__ = code
+            except ValueError:  # another number of free variables
+                return False
+            return True
+    return False
+
+
+def _function(owner: Any) -> Any:
+    for attribute in ("fget", "func", "__func__", "__wrapped__"):
+        owner = getattr(owner, attribute, None) or owner
+    return owner
+
+
+class MutantFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports one module from a mutant's text."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        return importlib.util.spec_from_loader(fullname, self) if fullname == self._mutant.module else None
+
+    def get_source(self, fullname: str) -> str:
+        return self._mutant.source
+
+
+def imported_anew(mutant: Mutant, tests: list[str]) -> int:
+    """For what runs when modules are imported: everything of ours is imported again."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        if not name.startswith("tests.mutants"):
+            del sys.modules[name]
+    sys.meta_path.insert(0, MutantFinder(mutant))
+    files = dict.fromkeys(test.partition("::")[0] for test in tests)
+    return SURVIVED if run_pytest(UntilOneFails(tests), files) == pytest.ExitCode.OK else CAUGHT
