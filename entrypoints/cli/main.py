@@ -38,7 +38,7 @@ def main() -> None:
     \b
     Examples:
       tryon-images serve
-      tryon-images keys create --account default --label kiosk-7
+      tryon-images keys create --account default --name kiosk-7
       tryon-images purge --json
     """
 

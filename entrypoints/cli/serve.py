@@ -117,7 +117,7 @@ async def _first_run(container: "Container") -> str | None:
         return None
     if not _can_hand_out(container.settings()):
         click.echo(
-            f"No API key yet. Make one: tryon-images keys create --account {DEFAULT_ACCOUNT} --label NAME", err=True
+            f"No API key yet. Make one: tryon-images keys create --account {DEFAULT_ACCOUNT} --name NAME", err=True
         )
         return None
     made = await container.create_key().execute(DEFAULT_ACCOUNT, "made on the first start")

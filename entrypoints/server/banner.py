@@ -57,7 +57,7 @@ def banner(settings: Settings, page: str) -> str:
         ("Page", f"{page}  (signs in once)" if settings.shows_playground else None),
         ("Reference", f"{settings.base_url}/docs"),
         ("API key", str(key) if key.exists() else None),
-        ("New key", f"{_command()} keys create --account default --label NAME"),
+        ("New key", f"{_command()} keys create --account default --name NAME"),
         ("Try it", _curl(settings, key) if key.exists() and EXAMPLE.exists() else None),
     ]
     told = "\n".join(f"  {name:<10} {text}" for name, text in lines if text)
