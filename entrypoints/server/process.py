@@ -103,7 +103,7 @@ def _supervisor(settings: Settings, application: str) -> Supervisor:
         workers=settings.server_processes,
         # What stands in front speaks HTTP/1.1, and only there is the time for a request's headers limited.
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.header_timeout_seconds),
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.head_seconds),
         websockets=False,
         log_access=False,
         log_level=LogLevels.warning,

@@ -12,6 +12,9 @@ from application.upload_tickets import Ticket
 
 DRAIN_SECONDS: Final = 5
 """What a load balancer needs to notice; Kubernetes' endpoints take one to three seconds."""
+HEAD_SECONDS: Final = 5
+HEAD_SECONDS_BEHIND_A_PROXY: Final = 30
+"""Longer than those in deploy/proxies/ keep idle connections."""
 WEEK: Final = 7 * 24 * 60 * 60
 """In seconds. Nothing is kept for longer, and no bucket signs links for longer."""
 
@@ -153,8 +156,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         False
     )
     header_timeout_seconds: Annotated[
-        Seconds, says("To receive a request's headers; also how long an idle connection is kept.")
-    ] = 30
+        Seconds | None,
+        says(
+            "To receive a request's headers; also how long an idle connection is kept. Not set: 5, and 30 with"
+            " `TRYON_PUBLIC_URL`, where a proxy stands in front."
+        ),
+    ] = None
     max_connections: Annotated[
         Annotated[int, Meta(ge=16, le=60_000)], says("Open at once; more wait in the kernel. Silent ones count too.")
     ] = 8192
@@ -197,6 +204,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.drain_seconds is not None:
             return self.drain_seconds
         return 0 if self.is_local else DRAIN_SECONDS
+
+    @property
+    def head_seconds(self) -> int:
+        """The HTTP library has one limit for headers and for idle connections: strangers need a short one, a proxy that
+        keeps connections a long one, and where there is a proxy it is the one to meet strangers.
+        """
+        if self.header_timeout_seconds is not None:
+            return self.header_timeout_seconds
+        return HEAD_SECONDS if self.public_url is None else HEAD_SECONDS_BEHIND_A_PROXY
 
     @property
     def base_url(self) -> str:

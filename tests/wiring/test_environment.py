@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from entrypoints.cli.main import main
 from entrypoints.wiring.environment import FIELDS, ConfigurationError, Problem, load_settings, meaning, takes
-from entrypoints.wiring.settings import SECRETS, SECTIONS
+from entrypoints.wiring.settings import SECRETS, SECTIONS, Settings
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cret-" * 6
@@ -187,3 +187,10 @@ def test_every_setting_says_what_it_takes_and_means() -> None:
         assert takes(variable), variable
         assert re.fullmatch(r"[A-Z`].*\.", meaning(variable)), variable
     assert set(SECTIONS) <= {field.name for field in FIELDS.values()}
+
+
+def test_headers_have_five_seconds_and_longer_where_a_proxy_keeps_connections(tmp_path: Path) -> None:
+    proxied = "https://photos.example.com"
+    assert Settings(data_dir=tmp_path).head_seconds == 5
+    assert Settings(data_dir=tmp_path, public_url=proxied).head_seconds == 30
+    assert Settings(data_dir=tmp_path, public_url=proxied, header_timeout_seconds=620).head_seconds == 620
