@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
-from application.ports.objects import ObjectStore
+from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.rows import ImageToDelete, PublishOutcome, Repositories, UnitOfWork
 from application.ports.system import Clock
 from domain.errors import CustomerErased, Overloaded
@@ -36,6 +36,7 @@ class KeepPicture:
     work: UnitOfWork
     finish: FinishDeletion
     clock: Clock
+    disk_reserve: DiskReserve
 
     async def reserve(self, image: UploadedImage, admit: Check[T | None]) -> T | None:
         """Commit a pending row before any byte exists; not if `admit` finds something that takes its place.
@@ -43,6 +44,7 @@ class KeepPicture:
         Returns: what `admit` found; None when the row is there. Raises: what `admit` raises; IdempotencyKeyInUse,
         Overloaded.
         """
+        await self.disk_reserve.expect()
         try:
             async with self.work.begin() as repositories:
                 if image.customer is not None:
@@ -78,6 +80,7 @@ class KeepPicture:
 
     async def _put(self, image: UploadedImage, jpeg: bytes) -> None:
         try:
+            await self.disk_reserve.expect()  # others that were let in before have put theirs meanwhile
             await self.objects.put(image.object_name, jpeg)
         except BaseException:  # it may still arrive: a purger looks for the object once it cannot any more
             with suppress(Overloaded):

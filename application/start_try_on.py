@@ -105,6 +105,7 @@ class StartTryOn:
             raise
 
     async def _expect_room(self, account: Account) -> None:
+        await self.upload_photo.keep_picture.disk_reserve.expect()
         since = self.clock.now() - Generation.DEADLINE
         async with self.work.read() as repositories:
             if await repositories.generations.count_open(account.account_id, since) >= self.max_waiting:

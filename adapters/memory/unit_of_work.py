@@ -67,6 +67,9 @@ class InMemoryUnitOfWork:
     async def check(self) -> None:
         """A dictionary is always there."""
 
+    async def check_commits(self) -> None:
+        """And takes everything."""
+
 
 class InMemoryRepositories:
     """What one transaction sees."""

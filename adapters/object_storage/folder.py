@@ -22,6 +22,8 @@ LOOKS_EVERY = timedelta(hours=1)
 INCOMING = "incoming"
 MARKER = ".tryon-images"
 NAMES_AT_ONCE = 1000
+PROBE = bytes(4096)
+"""As many as a disk writes at once; an empty file fits on a full one."""
 NAME = re.compile(r"[\w-]+/[\w-][\w.-]*", re.ASCII)
 """A folder and a file in it, neither of them hidden: such a name stays inside."""
 NOT_MOUNTED = "The storage folder has no .tryon-images at its root. Is it mounted? Make that file only if it is."
@@ -84,7 +86,7 @@ class FolderObjectStore:
 
     async def check(self) -> None:
         probe = f"{INCOMING}/probe-{secrets.token_hex(8)}"  # where `sweep` finds it, should this process be killed now
-        await self.put(probe, b"")
+        await self.put(probe, PROBE)
         if await self.delete([probe]):
             raise Overloaded(OUT_OF_REACH)
 

@@ -58,7 +58,7 @@ class GcsObjectStore:
 
     async def check(self) -> None:
         probe = f"{PROBES}{secrets.token_hex(8)}"
-        await self.put(probe, b"")
+        await self.put(probe, b"probe")
         await self._bucket.call(partial(_delete_one, self._bucket.full_name(probe)))
 
     async def _delete(self, names: list[str]) -> frozenset[str]:

@@ -215,6 +215,8 @@ idempotency_keys = Table(
     ),
 )
 
+probes = Table("probes", metadata, Column("id", String(40), primary_key=True))
+
 # Unlogged on PostgreSQL (see the migration): what is lost in a crash is how often somebody asked in the last minute.
 rate_buckets = Table(
     "rate_buckets",

@@ -1,12 +1,13 @@
 """Transactions on SQLite or PostgreSQL."""
 
+import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from sqlalchemy import event, func, select
+from sqlalchemy import delete, event, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.account_repository import SqlAccountRepository
@@ -26,6 +27,7 @@ from adapters.sql.sqlite_engine import (
     expect_a_database,
     truncate_log,
 )
+from adapters.sql.tables import probes
 from application.ports.system import Clock
 from domain.errors import Overloaded
 
@@ -124,6 +126,16 @@ class SqlUnitOfWork:
             async with self._reading() as connection:
                 if not await connection.run_sync(is_new_enough):
                     raise Overloaded(SCHEMA.cure, cause=SCHEMA.cause)
+
+    async def check_commits(self) -> None:
+        """SQLite's lock is held for these two statements and the flush, as an upload's is."""
+        if self._file:
+            expect_a_database(self._file)
+        row = secrets.token_hex(16)
+        with OutagesAsOverloaded():
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(probes).values(id=row))
+                await connection.execute(delete(probes).where(probes.c.id == row))
 
 
 def _reading(engine: AsyncEngine, file: Path | None) -> Callable[[], AbstractAsyncContextManager[SqlConnection]]:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol
 
 from adapters.telemetry import metrics
-from application.ports.objects import ObjectStore
+from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories, UnitOfWork
 from application.request_trace import Stage, note
@@ -62,6 +62,21 @@ class MeasuredObjectStore:
             await self._objects.check()
 
 
+class MeasuredReserve:
+    """Tells with every look whether the reserve is there."""
+
+    def __init__(self, reserve: DiskReserve) -> None:
+        self._reserve = reserve
+
+    async def expect(self) -> None:
+        try:
+            await self._reserve.expect()
+        except Overloaded:
+            metrics.STORAGE_RESERVE_OK.set(0)
+            raise
+        metrics.STORAGE_RESERVE_OK.set(1)
+
+
 class MeasuredTransaction:
     """The stage `database`: from the wait for a connection to the end of the commit."""
 
@@ -114,6 +129,9 @@ class MeasuredUnitOfWork:
 
     async def check(self) -> None:
         await self._work.check()
+
+    async def check_commits(self) -> None:
+        await self._work.check_commits()
 
 
 class RunningPhotoProcessor(PhotoProcessor, Protocol):

@@ -104,8 +104,13 @@ PHOTOS_MISBEHAVED: Final = Counter(
 
 PART_READY: Final = Gauge(
     "tryon_part_ready",
-    "1 when the part (database, storage, workers) was well half a minute ago or later, else 0.",
+    "1 when the part was well half a minute ago or later, else 0.",
     ["part"],
+    multiprocess_mode="mostrecent",
+)
+STORAGE_RESERVE_OK: Final = Gauge(
+    "tryon_storage_reserve_ok",
+    "1 while the disks of files and embedded database have the room that is kept for deletions, else 0: uploads stop.",
     multiprocess_mode="mostrecent",
 )
 EXPIRED_IMAGES: Final = Gauge(
@@ -165,6 +170,7 @@ ALL: Final = (
     PHOTO_WORKERS_WANTED,
     PHOTO_WORKER_RESTARTS,
     PART_READY,
+    STORAGE_RESERVE_OK,
     EXPIRED_IMAGES,
     OLDEST_EXPIRED_SECONDS,
     OPEN_ERASURES,

@@ -41,6 +41,14 @@ class ObjectStore(Protocol):
         ...
 
 
+class DiskReserve(Protocol):
+    """Room on disks of ours that is kept for deletions."""
+
+    async def expect(self) -> None:
+        """Raises: Overloaded when there is less of it than there should be: nothing new may be kept."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StorageFinding:
     """One thing that was looked at. `fix` says what to run when it is not as it should be."""

@@ -331,3 +331,7 @@ class UnitOfWork(Protocol):
     async def check(self) -> None:
         """Raises: Overloaded when the database is not there or its schema is not the one this code needs."""
         ...
+
+    async def check_commits(self) -> None:
+        """Commit a row that leaves nothing behind. Raises: Overloaded when nothing can be written."""
+        ...

@@ -54,15 +54,13 @@ TICKET_IN_HEADER: Final = re.compile(r"bearer +(tkt_.*)", re.IGNORECASE)
 
 
 def key_check(
-    authenticate: Authenticate, tickets: UploadTickets, limit_rate: LimitRate
+    authenticate: Authenticate, tickets: UploadTickets, limit_rate: LimitRate, wrong_keys: WrongKeys
 ) -> Callable[[ASGIApp], ASGIApp]:
     """Middleware around every route of the API: inside of it `request.user` is the account of the request's key.
 
     Not a guard: before each guard the framework copies the route's handler, which takes longer than the check. It
     raises MissingApiKey, InvalidApiKey, RateLimited and Overloaded.
     """
-
-    wrong_keys = WrongKeys()
 
     def around(app: ASGIApp) -> ASGIApp:
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:

@@ -55,7 +55,9 @@ def create_app(container: Container) -> Litestar:
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],
-        middleware=[key_check(service.authenticate, service.upload_tickets, container.limit_rate())],
+        middleware=[
+            key_check(service.authenticate, service.upload_tickets, container.limit_rate(), service.wrong_keys)
+        ],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [previews.read_preview] if settings.serves_previews else []

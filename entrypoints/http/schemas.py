@@ -341,9 +341,13 @@ class ReadinessBody(Body, frozen=True, kw_only=True):
     """Whether the process should be sent requests."""
 
     status: Annotated[str, Meta(description="`ready` or `not ready`.")]
+    works: Annotated[
+        list[str], Meta(description="Of `uploads`, `reads` and `erasures` those that work; with none it is not ready.")
+    ]
     failing: Annotated[
         list[str] | UnsetType, Meta(description="The parts that fail, for those who send a valid key.")
     ] = UNSET
     degraded: Annotated[
-        list[str] | UnsetType, Meta(description="`engine`, when only the operator can make it work again.")
+        list[str] | UnsetType,
+        Meta(description="`engine`: try-ons wait for the operator; `clock`: nothing is purged, it differs."),
     ] = UNSET

@@ -19,6 +19,7 @@ from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
 from entrypoints.http.admission import BodyMemory
 from entrypoints.http.waiting import Waiting
+from entrypoints.http.wrong_keys import WrongKeys
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import Draining
@@ -43,11 +44,11 @@ class Service:
     read_generation: ReadGeneration
     await_generation: AwaitGeneration
     waiting: Waiting
+    wrong_keys: WrongKeys
     register_product: RegisterProduct
     read_products: ReadProducts
     delete_product: DeleteProduct
     upload_tickets: UploadTickets
-    check_engine: CheckReadiness
     check_readiness: CheckReadiness
     metrics: Callable[[], bytes]
     page_pass: PagePass | None
@@ -71,11 +72,11 @@ class Service:
             read_generation=container.read_generation(),
             await_generation=AwaitGeneration(container.read_generation()),
             waiting=Waiting(),
+            wrong_keys=WrongKeys(),
             register_product=container.register_product(),
             read_products=container.read_products(),
             delete_product=container.delete_product(),
             upload_tickets=container.upload_tickets(),
-            check_engine=container.check_engine(),
             check_readiness=container.check_readiness(),
             metrics=container.telemetry().metrics,
             page_pass=container.page_pass(),

@@ -71,8 +71,8 @@ class Watch:
     async def look_around(self) -> None:
         """At what all processes share."""
         self._accounts.conclude()
-        failing = await self._check_readiness.execute()
-        for part in self._check_readiness.probes:
+        failing = (await self._check_readiness.execute()).failing
+        for part in self._check_readiness.parts:
             metrics.PART_READY.labels(part).set(part not in failing)
         if failing != self._failing:
             log.warning("readiness_changed", failing=sorted(failing))

@@ -2,25 +2,32 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.object_storage.disk_reserve import LocalDiskReserve
 from adapters.rate_limit.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
 from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import DatabaseClock, SqlUnitOfWork, create_engine
 from adapters.system import SystemClock, SystemRandomSource, WallClockJumps
-from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
+from adapters.telemetry.measured_ports import (
+    MeasuredObjectStore,
+    MeasuredReserve,
+    MeasuredUnitOfWork,
+    NotedPhotoProcessor,
+)
 from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
 from application.authenticate import Authenticate
 from application.check_photo import CheckPhoto
-from application.check_readiness import CheckReadiness, RecentAnswer
+from application.check_readiness import CheckReadiness
 from application.customer_holdings import ReadHoldings
 from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer
@@ -88,6 +95,14 @@ def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: 
     return SqlRateLimiter(engine(), clock)
 
 
+def _disk_reserve(settings: Settings) -> LocalDiskReserve:
+    """Of the folders that grow; PostgreSQL and buckets have disks of their own."""
+    folders = [settings.storage_folder] if settings.keeps_files else []
+    if settings.has_own_database:
+        folders.append(Path(settings.resolved_database_url.partition("///")[2]).parent)
+    return LocalDiskReserve(folders, settings.disk_reserve_mb * 1024 * 1024)
+
+
 def _body_memory(settings: Settings) -> BodyMemory:
     """The share of one server process; three of the largest files may come in one form of a try-on."""
     given = settings.upload_memory_mb
@@ -133,6 +148,7 @@ class Container(DeclarativeContainer):
     rate_limiter = providers.Singleton(_rate_limiter, settings, engine.provider, clock)
     storage = providers.Singleton(Storage, settings)
     objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage, work))
+    disk_reserve = providers.Singleton(MeasuredReserve, providers.Singleton(_disk_reserve, settings))
     link_signer = providers.Singleton(Storage.link_signer, storage)
     link_reader = providers.Singleton(Storage.link_reader, storage)
     hmac_links = providers.Singleton(Storage.own_links, storage)
@@ -171,7 +187,9 @@ class Container(DeclarativeContainer):
         ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention
     )
     reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
-    keep_picture = providers.Factory(KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock)
+    keep_picture = providers.Factory(
+        KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock, disk_reserve=disk_reserve
+    )
     photo_turns = providers.Singleton(_photo_turns, photo_workers)
     check_photo = providers.Factory(CheckPhoto, processor=processor, turns=photo_turns)
     body_memory = providers.Singleton(_body_memory, settings)
@@ -281,11 +299,15 @@ class Container(DeclarativeContainer):
     rotate_key = providers.Factory(RotateKey, create=create_key)
     revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
     list_accounts = providers.Factory(ListAccounts, work=work)
-    storage_probe = providers.Singleton(RecentAnswer, objects.provided.check)
-    check_readiness = providers.Factory(
+    check_readiness = providers.Singleton(
         CheckReadiness,
-        probes=providers.Dict(database=work.provided.check, storage=storage_probe, workers=processor.provided.check),
-    )
-    check_engine = providers.Factory(
-        CheckReadiness, probes=providers.Dict(engine=try_on_engine.provided.check, clock=trusted_time.provided.check)
+        probes=providers.Dict(
+            database=work.provided.check,
+            commits=work.provided.check_commits,
+            storage=objects.provided.check,
+            reserve=disk_reserve.provided.expect,
+            workers=processor.provided.check,
+            engine=try_on_engine.provided.check,
+            clock=trusted_time.provided.check,
+        ),
     )

@@ -77,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_pool_size: Annotated[Positive, says("Connections of each server process to PostgreSQL.")] = 5
     database_statement_seconds: Annotated[Seconds, says("The longest statement, and wait for a connection.")] = 10
     storage_url: Annotated[StorageUrl | None, says("Not set: `objects` in the data folder.")] = None
+    disk_reserve_mb: Annotated[
+        Count,
+        says("Kept free where files or the embedded database are: below it uploads are refused, so that erasures fit."),
+    ] = 512
     backup_retention_days: Annotated[
         Count, says("Ids of erased images are kept this long, so that an erasure can be replayed after a restore.")
     ] = 30
@@ -176,9 +180,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return is_loopback(self.host) and self.public_url is None
 
     @property
+    def has_own_database(self) -> bool:
+        """SQLite, in a file of ours."""
+        return self.resolved_database_url.startswith("sqlite")
+
+    @property
     def serves_alone(self) -> bool:
         """One process with a database of its own."""
-        return self.server_processes == 1 and self.resolved_database_url.startswith("sqlite")
+        return self.server_processes == 1 and self.has_own_database
 
     @property
     def serves_metrics(self) -> bool:
@@ -188,7 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def clock_reference(self) -> Path | None:
         """Where it is kept what the wall clock said; PostgreSQL has a clock of its own."""
-        return self.data_dir / "clock.json" if self.resolved_database_url.startswith("sqlite") else None
+        return self.data_dir / "clock.json" if self.has_own_database else None
 
     @property
     def longest_upload(self) -> timedelta:

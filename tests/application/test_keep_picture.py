@@ -7,6 +7,7 @@ import pytest
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from adapters.object_storage.disk_reserve import LocalDiskReserve
 from application.delete_image import FinishDeletion
 from application.erase_customer import EraseCustomer
 from application.keep_picture import KeepPicture
@@ -47,7 +48,7 @@ class World:
     def __init__(self, work: InMemoryUnitOfWork) -> None:
         self.work, self.objects, self.clock = work, InterruptedStore(), MovableClock()
         finish = FinishDeletion(self.objects, work, self.clock)
-        self.keep_picture = KeepPicture(self.objects, work, finish, self.clock)
+        self.keep_picture = KeepPicture(self.objects, work, finish, self.clock, LocalDiskReserve((), 0))
         self.erase = EraseCustomer(work, finish, self.clock, CountingRandom(), timedelta(days=30), timedelta(hours=1))
         self.purge = PurgeOverdue(work, finish, self.objects, time_of(self.clock), nothing_to_renew)
 

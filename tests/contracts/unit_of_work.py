@@ -66,6 +66,7 @@ class UnitOfWorkContract:
 
     async def test_a_database_that_is_ready_passes_the_check(self, work: UnitOfWork) -> None:
         await work.check()
+        await work.check_commits()
 
     async def test_a_stored_image_comes_back_as_it_was(self, work: UnitOfWork) -> None:
         photo = replace(

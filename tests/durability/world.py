@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.memory.photos import InMemoryPhotoFetcher
+from adapters.object_storage.disk_reserve import LocalDiskReserve
 from adapters.object_storage.hmac_links import HmacLinks
 from application.answer_once import AnswerOnce
 from application.check_photo import CheckPhoto
@@ -15,7 +16,7 @@ from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.keep_product import CopyPicture, KeepProduct
 from application.photo_sources import FileSource, OpenSource, StoredSource
-from application.ports.objects import ObjectStore
+from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.photos import PreparedPhoto
 from application.ports.rows import UnitOfWork
 from application.ports.system import RandomSource
@@ -82,6 +83,7 @@ class World:
     objects: ObjectStore
     clock: MovableClock = field(default_factory=MovableClock)
     random: RandomSource = field(default_factory=CountingRandom)
+    disk_reserve: DiskReserve = field(default_factory=lambda: LocalDiskReserve((), 0))
 
     async def upload(
         self,
@@ -142,7 +144,7 @@ class World:
         run_next = RunNextGeneration(
             engine=self._faulty(PersonAsTheyAre(), plan),
             open_image=OpenImage(ResolveImage(work, self.clock), objects),
-            keep_picture=KeepPicture(objects, work, finish, self.clock),
+            keep_picture=KeepPicture(objects, work, finish, self.clock, self.disk_reserve),
             work=work,
             clock=self.clock,
             random=self.random,
@@ -225,7 +227,7 @@ class World:
         work, objects, finish = self._ports(plan)
         return UploadPhoto(
             check_photo=CheckPhoto(self._faulty(PhotoAsItIs(), plan), FairTurns(8)),
-            keep_picture=KeepPicture(objects, work, finish, self.clock),
+            keep_picture=KeepPicture(objects, work, finish, self.clock, self.disk_reserve),
             links=PreviewLinks(self._faulty(LINKS, plan), self.clock, timedelta(minutes=15)),
             clock=self.clock,
             random=self.random,
@@ -233,7 +235,7 @@ class World:
 
     def _start_try_on(self, plan: Plan | None) -> StartTryOn:
         work, objects, finish = self._ports(plan)
-        keep_picture = KeepPicture(objects, work, finish, self.clock)
+        keep_picture = KeepPicture(objects, work, finish, self.clock, self.disk_reserve)
         sources = OpenSource(ResolveImage(work, self.clock), InMemoryPhotoFetcher({}), LINKS, self.clock)
         upload_photo, delete_image = self._upload_photo(plan), DeleteImage(work, finish, self.clock)
         keep_product = KeepProduct(

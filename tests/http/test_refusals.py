@@ -207,4 +207,4 @@ def test_the_callers_request_id_comes_back_and_nonsense_does_not(service: Servic
 
 def test_health(service: Service) -> None:
     assert service.client.get("/health/live").json() == {"status": "live"}
-    assert service.client.get("/health/ready").json() == {"status": "ready"}
+    assert service.client.get("/health/ready").json() == {"status": "ready", "works": ["uploads", "reads", "erasures"]}
