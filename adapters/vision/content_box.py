@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.vision.mediapipe_models import Pixels
+from adapters.vision.pixel_meter import percentiles
 
 _FLAT: Final = 8
 """A frame is drawn, not photographed: its pixels are within so many levels, of 255, of its color, JPEG included."""
@@ -171,10 +172,10 @@ def _blurred_depths(gray: NDArray[np.uint8]) -> tuple[int, int]:
     if height < 16:
         return 0, 0
     detail = np.abs(cv2.Laplacian(gray, cv2.CV_16S)).mean(axis=1)
-    steps = np.abs(np.diff(gray.astype(np.int16), axis=0))
-    change = np.percentile(steps, 100 * (1 - _FULL_LINE), axis=1)
-    beside = np.median(steps)
-    candidates = np.flatnonzero(change >= max(4.0, _STEP * (beside + 0.5))) + 1
+    steps = cv2.absdiff(gray[1:], gray[:-1])
+    (beside,) = percentiles(steps, (50,))
+    is_step = steps >= max(4.0, _STEP * (beside + 0.5))
+    candidates = np.flatnonzero(np.count_nonzero(is_step, axis=1) >= _FULL_LINE * gray.shape[1]) + 1
     first = [int(row) for row in candidates if 0.04 * height <= row <= 0.45 * height]
     last = [int(row) for row in candidates if 0.55 * height <= row <= 0.96 * height]
     for top in first:

@@ -93,7 +93,7 @@ class PeopleDetector(PersonDetector):
         everybody = self._models.people_mask(look.pixels) if is_close else None
         seen = _distinct_sightings(_sightings(look, poses, faces, everybody))
         missed = _missed_faces(faces, seen)
-        if len(seen) == 1 and not missed and seen[0].has_sure_face and not self._has_room(look, seen):
+        if len(seen) == 1 and not missed and seen[0].has_sure_face and not self._has_room(look, seen, everybody):
             return [seen[0].person]
         boxes = self._boxes.people(look.pixels, _LIKELY_BOX)
         credible = [borne_out for one in _apart(look, seen, boxes) if (borne_out := _borne_out(one, boxes)) is not None]
@@ -101,17 +101,16 @@ class PeopleDetector(PersonDetector):
         people = self._with_missed_faces(photo, look, missed, boxes, people)
         return self._with_missed_boxes(photo, look, boxes, people)
 
-    def _has_room(self, look: Look, seen: Sequence[Witnessed]) -> bool:
-        """Whether something that looks like people, and may matter, belongs to nobody known."""
+    def _has_room(self, look: Look, seen: Sequence[Witnessed], everybody: NDArray[np.float32] | None) -> bool:
+        """Whether something in the mask of `everybody`, large enough to matter, belongs to nobody known."""
         least = max(_RIVAL_AREA * max(one.person.silhouette for one in seen), _LEAST_BLOB)
         taken = np.zeros((look.height, look.width), np.bool_)
         for one in seen:
             taken[one.rows, one.columns] = True
         if 1 - taken.mean() < least:
             return False
-        mask = self._models.people_mask(look.pixels)
-        mask[taken] = 0
-        return bool(largest_parts(mask, least * mask.size))
+        mask = self._models.people_mask(look.pixels) if everybody is None else everybody
+        return bool(largest_parts(np.where(taken, 0, mask), least * mask.size))
 
     def _with_missed_faces(
         self,

@@ -44,11 +44,9 @@ class PixelMeter(PhotoMeter):
         pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
         luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         own = _own_pixels(outline, luma.shape)
-        shadows, midtone, highlights = (level / 255 for level in _percentiles(luma, (5, 50, 95), own))
+        shadows, midtone, highlights = (level / 255 for level in percentiles(luma, (5, 50, 95), own))
         near = cv2.dilate(own, np.ones((5, 5), np.uint8)) if own is not None else None
-        edges = min(
-            _percentiles(cv2.convertScaleAbs(cv2.filter2D(luma, cv2.CV_16S, k)), (99,), near)[0] for k in _ALONG
-        )
+        edges = min(percentiles(cv2.convertScaleAbs(cv2.filter2D(luma, cv2.CV_16S, k)), (99,), near)[0] for k in _ALONG)
         brightest = luma[own > 0] if own is not None else luma
         return Appearance(
             shadows,
@@ -68,7 +66,7 @@ def _own_pixels(outline: Outline | None, shape: tuple[int, ...]) -> NDArray[np.u
     return own if np.mean(own > 0) >= _LEAST_OWN else None
 
 
-def _percentiles(
+def percentiles(
     levels: NDArray[np.uint8], percents: Sequence[float], own: NDArray[np.uint8] | None = None
 ) -> list[float]:
     """The least levels that so many percent of all do not exceed, from a histogram: sorting takes ten times as long."""
