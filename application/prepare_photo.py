@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, PreparedPhoto, RgbPixels
 from domain.cropping import Fit, Placement, place
 from domain.geometry import NO_PADDING, Box
+from domain.image import StoredPhoto
 from domain.person import PersonReport, SeenPhoto
 from domain.photo_quality import warnings_about
 
@@ -58,9 +59,9 @@ class PreparePhoto:
         quality = warnings_about(
             seen, kept=kept, stored=encoded.size, looked_for_people=placement is not None, appearance=appearance
         )
-        return PreparedPhoto(
-            jpeg=encoded.jpeg,
+        facts = StoredPhoto(
             size=encoded.size,
+            size_bytes=len(encoded.jpeg),
             source_format=opened.source_format,
             source_size=seen.size,
             crop=window,
@@ -69,3 +70,4 @@ class PreparePhoto:
             pad=padding.scaled(window.size, encoded.size) if window and padding else None,
             content=seen.content if seen.content.size != seen.size else None,
         )
+        return PreparedPhoto(encoded.jpeg, facts)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from application.check_photo import CheckPhoto
 from application.keep_picture import KeepPicture
-from application.ports.photos import PreparedPhoto
 from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
 from application.preview_link import LinkedImage, PreviewLinks
@@ -119,22 +118,8 @@ class UploadPhoto:
             prepared = await self.check_photo.execute(
                 command.photo, image.account_id, crop=command.crop, fit=command.fit
             )
-            photo = _facts(prepared, command.warnings)
+            photo = replace(prepared.facts, warnings=prepared.facts.warnings + command.warnings)
             return photo, prepared.jpeg, await self.links.link(replace(image, state=ImageState.STORED, photo=photo))
         except BaseException:
             await asyncio.shield(self.keep_picture.forget(image))
             raise
-
-
-def _facts(prepared: PreparedPhoto, warnings: tuple[PhotoWarning, ...]) -> StoredPhoto:
-    return StoredPhoto(
-        size=prepared.size,
-        size_bytes=len(prepared.jpeg),
-        source_format=prepared.source_format,
-        source_size=prepared.source_size,
-        crop=prepared.crop,
-        pad=prepared.pad,
-        content=prepared.content,
-        person=prepared.person,
-        warnings=prepared.warnings + warnings,
-    )

@@ -163,9 +163,9 @@ class NotedPhotoProcessor:
         note(photo_bytes=memoryview(photo).nbytes, photo_format="unknown")
         prepared = await self._processor.prepare(photo, crop=crop, fit=fit)
         note(
-            photo_format=prepared.source_format.value,
-            photo_width=prepared.source_size.width,
-            photo_height=prepared.source_size.height,
+            photo_format=prepared.facts.source_format.value,
+            photo_width=prepared.facts.source_size.width,
+            photo_height=prepared.facts.source_size.height,
             stored_bytes=len(prepared.jpeg),
         )
         return prepared

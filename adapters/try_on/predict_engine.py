@@ -159,9 +159,9 @@ class PredictEngine(TryOnEngine):
 
     async def _picture(self, picture: bytes) -> TryOnPicture:
         prepared = await self._processor.prepare(picture, crop=False)
-        if prepared.source_format is SourceFormat.JPEG:
-            return TryOnPicture(picture, prepared.source_size)
-        return TryOnPicture(prepared.jpeg, prepared.size)
+        if prepared.facts.source_format is SourceFormat.JPEG:
+            return TryOnPicture(picture, prepared.facts.source_size)
+        return TryOnPicture(prepared.jpeg, prepared.facts.size)
 
     async def _limited(self, response: httpx.Response) -> bytes:
         body = bytearray()

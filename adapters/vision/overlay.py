@@ -31,16 +31,16 @@ def draw_overlay(explained: ExplainedPhoto) -> bytes:
     """
     view = explained.view
     pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
-    scale = view.size.width / explained.prepared.source_size.width
-    canvas = _darkened_outside(pixels, explained.prepared.crop, scale)
+    scale = view.size.width / explained.prepared.facts.source_size.width
+    canvas = _darkened_outside(pixels, explained.prepared.facts.crop, scale)
     line = max(2, round(view.size.longest_edge / 400))
     main = explained.seen.main_person
     for person in explained.seen.people:
         _draw_person(canvas, person, scale, line, is_main=person is main)
-    if explained.prepared.content:
-        _draw_box(canvas, explained.prepared.content, scale, _CONTENT, line)
-    if explained.prepared.crop:
-        _draw_box(canvas, explained.prepared.crop, scale, _WINDOW, 2 * line)
+    if explained.prepared.facts.content:
+        _draw_box(canvas, explained.prepared.facts.content, scale, _CONTENT, line)
+    if explained.prepared.facts.crop:
+        _draw_box(canvas, explained.prepared.facts.crop, scale, _WINDOW, 2 * line)
     _write(canvas, _summary(explained), view.size.longest_edge / 1600)
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return jpeg.tobytes()
@@ -75,9 +75,9 @@ def _edges(box: Box, scale: float) -> tuple[int, int, int, int]:
 
 
 def _summary(explained: ExplainedPhoto) -> str:
-    report = explained.prepared.person
+    report = explained.prepared.facts.person
     seen = f"{report.count} seen, {report.framing}" if report else "nobody seen"
-    return " | ".join([seen, *(warning.code for warning in explained.prepared.warnings)])
+    return " | ".join([seen, *(warning.code for warning in explained.prepared.facts.warnings)])
 
 
 def _write(canvas: NDArray[np.uint8], text: str, scale: float) -> None:

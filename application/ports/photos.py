@@ -8,7 +8,8 @@ from typing import Protocol
 
 from domain.cropping import Fit
 from domain.geometry import NO_PADDING, Box, Padding, Size
-from domain.person import Outline, PersonReport, SeenPhoto
+from domain.image import StoredPhoto
+from domain.person import Outline, SeenPhoto
 from domain.photo import PhotoWarning, SourceFormat
 from domain.photo_quality import Appearance
 
@@ -32,17 +33,10 @@ class EncodedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PreparedPhoto:
-    """What becomes of an uploaded photo: the picture to keep and all that is reported about it."""
+    """The picture to keep that was made of a photo, and all that is reported about it."""
 
     jpeg: bytes
-    size: Size
-    source_format: SourceFormat
-    source_size: Size
-    crop: Box | None
-    person: PersonReport | None
-    warnings: tuple[PhotoWarning, ...]
-    content: Box | None = None
-    pad: Padding | None = None
+    facts: StoredPhoto
 
 
 class OpenPhoto(Protocol):

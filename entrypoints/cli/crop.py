@@ -130,12 +130,12 @@ def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, overl
     target.write_bytes(prepared.jpeg)
     report |= {
         "output": str(target),
-        "width": prepared.size.width,
-        "height": prepared.size.height,
-        "source": {"format": prepared.source_format, **msgspec.to_builtins(prepared.source_size)},
-        "crop": msgspec.to_builtins(prepared.crop),
-        "person": msgspec.to_builtins(prepared.person),
-        "warnings": [warning.code for warning in prepared.warnings],
+        "width": prepared.facts.size.width,
+        "height": prepared.facts.size.height,
+        "source": {"format": prepared.facts.source_format, **msgspec.to_builtins(prepared.facts.source_size)},
+        "crop": msgspec.to_builtins(prepared.facts.crop),
+        "person": msgspec.to_builtins(prepared.facts.person),
+        "warnings": [warning.code for warning in prepared.facts.warnings],
     }
     if overlay:
         drawn = results.path(f"{target.stem}-overlay")

@@ -170,7 +170,7 @@ async def _photos(container: "Container") -> list[Finding]:
 
     async def decode(photo: bytes) -> str:
         prepared = await processor.prepare(photo, crop=False)
-        return f"{prepared.source_size.width} x {prepared.source_size.height} decoded"
+        return f"{prepared.facts.source_size.width} x {prepared.facts.source_size.height} decoded"
 
     try:
         return [await _probed(f"{kind} photo", lambda photo=photo: decode(photo)) for kind, photo in SAMPLES.items()]  # type: ignore[misc]

@@ -56,7 +56,7 @@ async def check_image(request: RequestWithKey, service: NamedDependency[Service]
             prepared = await service.check_photo.execute(
                 command.photo, request.user.account_id, crop=command.crop, fit=command.fit
             )
-        return PhotoCheckBody.of(prepared, command.warnings)
+        return PhotoCheckBody.of(prepared.facts, command.warnings)
 
 
 @get(

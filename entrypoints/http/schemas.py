@@ -1,13 +1,12 @@
 """The wire shapes of requests and answers: camelCase, and a field without a value is left out."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from application.erase_customer import ErasureOutcome
-from application.ports.photos import PreparedPhoto
 from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
@@ -129,18 +128,9 @@ class ImageBody(Body, frozen=True, kw_only=True):
             created_at=image.created_at,
             expires_at=image.expires_at,
             keep_for_days=image.retention.keep_for_days,
-            width=photo.size.width,
-            height=photo.size.height,
             content_type="image/jpeg",
             size_bytes=photo.size_bytes,
-            source=SourceBody(
-                format=photo.source_format, width=photo.source_size.width, height=photo.source_size.height
-            ),
-            crop=BoxBody.of(photo.crop) if photo.crop else UNSET,
-            content_box=BoxBody.of(photo.content) if photo.content else UNSET,
-            pad=PadBody.of(photo.pad) if photo.pad else UNSET,
-            person=PersonBody.of(photo.person) if photo.person else UNSET,
-            warnings=[WarningBody(code=warning.code, message=warning.message) for warning in photo.warnings],
+            **_facts(photo, photo.warnings),
         )
 
 
@@ -157,18 +147,22 @@ class PhotoCheckBody(Body, frozen=True, kw_only=True):
     warnings: list[WarningBody]
 
     @classmethod
-    def of(cls, prepared: PreparedPhoto, about_the_form: tuple[PhotoWarning, ...]) -> Self:
-        source = prepared.source_size
-        return cls(
-            width=prepared.size.width,
-            height=prepared.size.height,
-            source=SourceBody(format=prepared.source_format, width=source.width, height=source.height),
-            crop=BoxBody.of(prepared.crop) if prepared.crop else UNSET,
-            content_box=BoxBody.of(prepared.content) if prepared.content else UNSET,
-            pad=PadBody.of(prepared.pad) if prepared.pad else UNSET,
-            person=PersonBody.of(prepared.person) if prepared.person else UNSET,
-            warnings=[WarningBody(code=w.code, message=w.message) for w in (*prepared.warnings, *about_the_form)],
-        )
+    def of(cls, photo: StoredPhoto, about_the_form: tuple[PhotoWarning, ...]) -> Self:
+        return cls(**_facts(photo, photo.warnings + about_the_form))
+
+
+def _facts(photo: StoredPhoto, warnings: tuple[PhotoWarning, ...]) -> dict[str, Any]:
+    source = photo.source_size
+    return {
+        "width": photo.size.width,
+        "height": photo.size.height,
+        "source": SourceBody(format=photo.source_format, width=source.width, height=source.height),
+        "crop": BoxBody.of(photo.crop) if photo.crop else UNSET,
+        "content_box": BoxBody.of(photo.content) if photo.content else UNSET,
+        "pad": PadBody.of(photo.pad) if photo.pad else UNSET,
+        "person": PersonBody.of(photo.person) if photo.person else UNSET,
+        "warnings": [WarningBody(code=warning.code, message=warning.message) for warning in warnings],
+    }
 
 
 class StartedTryOnBody(Body, frozen=True, kw_only=True):

@@ -21,34 +21,34 @@ def prepare_photo(*people: SeenPerson, max_edge: int = 2000) -> PreparePhoto:
 
 def test_a_photo_is_cut_to_four_by_five_around_its_main_person() -> None:
     prepared = prepare_photo(WALKER).execute(LANDSCAPE, crop=True)
-    assert prepared.crop == Box(0, 95, 820, 1025)
-    assert prepared.size == Size(820, 1025)
-    assert (prepared.source_format, prepared.source_size) == (SourceFormat.PNG, Size(1800, 1200))
-    assert prepared.person == PersonReport(1, WALKER.box, WALKER.face, Framing.FULL_BODY, 1.0)
-    assert prepared.warnings == ()
+    assert prepared.facts.crop == Box(0, 95, 820, 1025)
+    assert prepared.facts.size == Size(820, 1025)
+    assert (prepared.facts.source_format, prepared.facts.source_size) == (SourceFormat.PNG, Size(1800, 1200))
+    assert prepared.facts.person == PersonReport(1, WALKER.box, WALKER.face, Framing.FULL_BODY, 1.0)
+    assert prepared.facts.warnings == ()
 
 
 def test_without_a_person_the_largest_window_in_the_middle_is_kept_and_said_so() -> None:
     prepared = prepare_photo().execute(LANDSCAPE, crop=True)
-    assert prepared.crop == Box(420, 0, 960, 1200)
-    assert prepared.person is None
-    assert [warning.code for warning in prepared.warnings] == [WarningCode.NO_PERSON_DETECTED]
+    assert prepared.facts.crop == Box(420, 0, 960, 1200)
+    assert prepared.facts.person is None
+    assert [warning.code for warning in prepared.facts.warnings] == [WarningCode.NO_PERSON_DETECTED]
 
 
 def test_without_the_crop_nobody_is_looked_for_and_the_framing_stays() -> None:
     prepared = prepare_photo(WALKER).execute(LANDSCAPE, crop=False)
-    assert (prepared.crop, prepared.person, prepared.warnings) == (None, None, ())
-    assert prepared.size == Size(1800, 1200)
+    assert (prepared.facts.crop, prepared.facts.person, prepared.facts.warnings) == (None, None, ())
+    assert prepared.facts.size == Size(1800, 1200)
 
 
 def test_a_photo_without_the_crop_is_still_judged_by_its_pixels() -> None:
     prepared = prepare_photo().execute(as_png(scenery(600, 400).point(lambda level: level // 8)), crop=False)
-    assert [warning.code for warning in prepared.warnings] == [WarningCode.LOW_RESOLUTION, WarningCode.TOO_DARK]
+    assert [warning.code for warning in prepared.facts.warnings] == [WarningCode.LOW_RESOLUTION, WarningCode.TOO_DARK]
 
 
 def test_what_is_stored_is_at_most_as_large_as_allowed_and_exactly_four_by_five() -> None:
     prepared = prepare_photo(max_edge=500).execute(LANDSCAPE, crop=True)
-    assert prepared.size == Size(400, 500)
+    assert prepared.facts.size == Size(400, 500)
 
 
 def test_an_explanation_tells_what_the_window_was_chosen_from() -> None:
@@ -72,8 +72,8 @@ def test_with_padding_the_whole_person_is_kept_and_the_answer_says_what_was_adde
     """In a photo of 9:16 somebody stands from top to bottom."""
     photo = as_png(scenery(720, 1280))
     walker = a_person(Box(200, 20, 320, 1240))
-    cropped = prepare_photo(walker).execute(photo, crop=True)
-    padded = prepare_photo(walker).execute(photo, crop=True, fit=Fit.PAD)
+    cropped = prepare_photo(walker).execute(photo, crop=True).facts
+    padded = prepare_photo(walker).execute(photo, crop=True, fit=Fit.PAD).facts
     assert cropped.pad is None
     assert cropped.person is not None
     assert cropped.person.framing is not Framing.FULL_BODY

@@ -1,6 +1,6 @@
 """The whole service on given adapters, every operation with a fault plan of its own, and the two promises."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -48,16 +48,7 @@ class PhotoAsItIs:
     """Takes every photo for a finished picture: what is kept can be compared with what was sent."""
 
     async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
-        kept = a_stored_photo()
-        return PreparedPhoto(
-            jpeg=bytes(photo),
-            size=kept.size,
-            source_format=kept.source_format,
-            source_size=kept.source_size,
-            crop=None,
-            person=None,
-            warnings=(),
-        )
+        return PreparedPhoto(bytes(photo), replace(a_stored_photo(), size_bytes=len(photo)))
 
 
 class PersonAsTheyAre(TryOnEngine):

@@ -46,7 +46,7 @@ async def main():
     await processor.start()
     for kind, photo in SAMPLES.items():
         prepared = await processor.prepare(photo, crop=True)
-        print(kind, prepared.size.width, prepared.size.height)
+        print(kind, prepared.facts.size.width, prepared.facts.size.height)
     await processor.close()
 
 asyncio.run(main())

@@ -217,7 +217,7 @@ class TestADetector:
             with pytest.raises(Overloaded):
                 await pool.prepare(b"a photo", crop=True)
             await until(lambda: pool.restarts == 2 and pool.workers_alive == 1)
-            assert (await pool.prepare(b"another", crop=False)).crop is None
+            assert (await pool.prepare(b"another", crop=False)).facts.crop is None
 
     async def test_that_two_times_dies_of_a_photo_is_the_photos_fault(self) -> None:
         async with a_pool(observer=("lying_observer", "crash")) as pool:

@@ -34,10 +34,10 @@ async def test_photos_of_a_person_are_prepared_and_damaged_ones_cost_nobody_else
         with pytest.raises(UnsupportedImageFormat):
             await pool.prepare(a_photo("BMP"), crop=True)
         for prepared, source_format in zip(await asyncio.gather(*good), SourceFormat, strict=False):
-            assert prepared.source_format is source_format
-            assert prepared.person is not None
-            assert prepared.person.count == 1
-            assert Image.open(io.BytesIO(prepared.jpeg)).size == (prepared.size.width, prepared.size.height)
+            assert prepared.facts.source_format is source_format
+            assert prepared.facts.person is not None
+            assert prepared.facts.person.count == 1
+            assert Image.open(io.BytesIO(prepared.jpeg)).size == (prepared.facts.size.width, prepared.facts.size.height)
         assert pool.restarts == 0
     finally:
         await pool.close()
@@ -52,6 +52,6 @@ async def test_a_decoder_killed_while_it_decodes_64_megapixels_is_replaced_and_t
         await until(lambda: len(decoders(pool)) == 1)
         os.kill(decoders(pool)[0], signal.SIGKILL)
         prepared = await preparing
-        assert prepared.source_size == Size(8000, 8000)
+        assert prepared.facts.source_size == Size(8000, 8000)
     finally:
         await pool.close()

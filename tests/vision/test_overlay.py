@@ -18,7 +18,7 @@ def test_an_overlay_shows_the_window_bright_and_what_is_cut_away_dark_with_the_p
     explained = prepare.explain(as_png(Image.new("RGB", (1500, 1100), (200, 200, 200))))
     pixels = np.asarray(Image.open(io.BytesIO(draw_overlay(explained)))).astype(int)
     assert pixels.shape == (1100, 1500, 3)
-    window = explained.prepared.crop
+    window = explained.prepared.facts.crop
     assert window is not None
     assert pixels[1000, window.x - 60].max() < 110
     assert pixels[1000, window.x + 60].min() > 180
