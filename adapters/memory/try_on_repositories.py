@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from application.ports.try_on_rows import KeptRequest
 from domain.account import Account, AccountId
@@ -193,6 +193,9 @@ class InMemoryGenerationRepository:
     async def count_open(self, account_id: AccountId, since: datetime) -> int:
         mine = (row for row in self._rows.values() if row.generation.account_id == account_id)
         return sum(row.is_open and row.generation.created_at >= since for row in mine)
+
+    async def longest_wait(self, now: datetime) -> timedelta:
+        return now - min((row.due_at for row in self._rows.values() if row.is_open and row.due_at <= now), default=now)
 
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
         if not await self.is_held(generation):

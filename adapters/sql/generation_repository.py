@@ -1,7 +1,7 @@
 """Generations as rows, and those rows as a queue."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -122,6 +122,12 @@ class SqlGenerationRepository:
             generations.c.account_id == account_id, generations.c.created_at >= since, is_open
         )
         return int(await self._connection.scalar(query) or 0)
+
+    async def longest_wait(self, now: datetime) -> timedelta:
+        is_open = or_(*(generations.c.status == status for status in OPEN))
+        query = select(generations.c.due_at).where(generations.c.due_at <= now, is_open)
+        oldest = await self._connection.scalar(query.order_by(generations.c.due_at).limit(1))
+        return now - oldest if oldest else timedelta()
 
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
         return await self._change(generation, due_at=lease_ends_at)

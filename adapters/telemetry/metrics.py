@@ -132,6 +132,11 @@ CREDITS_LEFT: Final = Gauge(
 ACCOUNTS_WITHOUT_CREDITS: Final = Gauge(
     "tryon_accounts_without_credits", "Active accounts that have used up their try-ons.", multiprocess_mode="mostrecent"
 )
+LONGEST_WAITING_GENERATION_SECONDS: Final = Gauge(
+    "tryon_longest_waiting_generation_seconds",
+    "How long the try-on that is due for the longest has waited for a worker; 0 when none is due.",
+    multiprocess_mode="mostrecent",
+)
 LAST_PURGE: Final = Gauge(
     "tryon_last_purge_timestamp_seconds",
     "When a purge last went through, in Unix time.",
@@ -169,6 +174,7 @@ ALL: Final = (
     PHOTO_WORKERS_ALIVE,
     PHOTO_WORKERS_WANTED,
     PHOTO_WORKER_RESTARTS,
+    PHOTOS_MISBEHAVED,
     PART_READY,
     STORAGE_RESERVE_OK,
     EXPIRED_IMAGES,
@@ -176,6 +182,7 @@ ALL: Final = (
     OPEN_ERASURES,
     CREDITS_LEFT,
     ACCOUNTS_WITHOUT_CREDITS,
+    LONGEST_WAITING_GENERATION_SECONDS,
     LAST_PURGE,
     CLOCK_SKEW_SECONDS,
     PURGED_IMAGES,

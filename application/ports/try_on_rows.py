@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.account import AccountId
@@ -79,6 +79,10 @@ class GenerationRepository(Protocol):
 
     async def count_open(self, account_id: AccountId, since: datetime) -> int:
         """Those of an account that wait or run and were made since then."""
+        ...
+
+    async def longest_wait(self, now: datetime) -> timedelta:
+        """How long the one that is due for the longest has waited for a worker; nothing when none is due."""
         ...
 
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:

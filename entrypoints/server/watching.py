@@ -81,6 +81,7 @@ class Watch:
             async with self._work.read() as repositories:
                 overdue = await repositories.images.overdue(self._clock.now())
                 open_erasures = await repositories.erasures.count_open()
+                longest_wait = await repositories.generations.longest_wait(self._clock.now())
                 credits_in_all = await repositories.accounts.credits_in_all()
             metrics.CLOCK_SKEW_SECONDS.set(await self._clock_skew())
         except Overloaded:
@@ -88,6 +89,7 @@ class Watch:
         metrics.EXPIRED_IMAGES.set(overdue.images)
         metrics.OLDEST_EXPIRED_SECONDS.set(overdue.oldest.total_seconds())
         metrics.OPEN_ERASURES.set(open_erasures)
+        metrics.LONGEST_WAITING_GENERATION_SECONDS.set(longest_wait.total_seconds())
         metrics.CREDITS_LEFT.set(credits_in_all.left)
         metrics.ACCOUNTS_WITHOUT_CREDITS.set(credits_in_all.spent)
 

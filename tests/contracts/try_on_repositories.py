@@ -335,6 +335,21 @@ class TryOnRepositoriesContract:
         }
         assert await claim(work, "lea_4") is None
 
+    async def test_the_longest_wait_is_that_of_the_one_that_is_due_for_the_longest(self, work: UnitOfWork) -> None:
+        async def longest_wait(now: datetime) -> timedelta:
+            async with work.read() as repositories:
+                return await repositories.generations.longest_wait(now)
+
+        assert await longest_wait(NOON) == timedelta()
+        await given(work, a_generation("gen_1", created_at=NOON - timedelta(minutes=9)), a_generation("gen_2"))
+        assert await longest_wait(NOON) == timedelta(minutes=9)
+        first = await claimed(work, "lea_1")
+        assert await longest_wait(NOON) == timedelta(), "one runs, the other is due just now"
+        await claimed(work, "lea_2")
+        async with work.begin() as repositories:
+            await repositories.generations.try_again(first, NOON, NOON + timedelta(seconds=8))
+        assert await longest_wait(NOON + timedelta(seconds=10)) == timedelta(seconds=2), "it was due only after a pause"
+
     async def test_one_of_anothers_comes_before_a_crowd_that_waited_longer(self, work: UnitOfWork) -> None:
         """With one worker as with many: fewest running first, then who was not served for longest."""
         crowd = [a_generation(f"gen_{n}", created_at=NOON - timedelta(minutes=n)) for n in range(1, 9)]

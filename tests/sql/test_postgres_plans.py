@@ -111,6 +111,7 @@ async def purge(repositories: SqlRepositories) -> None:
     await repositories.generations.sweep(NOON)
     await repositories.images.overdue(NOON)
     await repositories.erasures.count_open()
+    await repositories.generations.longest_wait(NOON)
     await repositories.images.objects_of(SOME)
     await repositories.images.mark_known_deleting(SOME, LATER)
     await repositories.images.mark_stored_deleting(SOME, LATER)

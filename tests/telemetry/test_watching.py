@@ -5,6 +5,8 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from prometheus_client.metrics import MetricWrapperBase
+
 from adapters.telemetry import metrics
 
 WATCHED_BY = files("entrypoints") / "observability"
@@ -14,6 +16,10 @@ OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 def used_names(text: str) -> set[str]:
     return set(re.findall(r"tryon_\w+", text))
+
+
+def test_no_metric_is_left_out() -> None:
+    assert {metric for metric in vars(metrics).values() if isinstance(metric, MetricWrapperBase)} == set(metrics.ALL)
 
 
 def test_every_metric_is_on_the_dashboard_and_in_the_operations_guide() -> None:
