@@ -56,15 +56,6 @@ class EraseCustomer:
         async with self.work.begin() as repositories:
             await repositories.erasures.serialize(customer)
             epoch = await repositories.erasures.advance_epoch(customer.account_id)
-            await repositories.erasures.add_tombstone(
-                Tombstone.of(
-                    customer,
-                    erasure_id=erasure_id,
-                    epoch=epoch,
-                    salt=self.random.salt(),
-                    expires_at=now + self.longest_upload,
-                )
-            )
             gone = Failure(ImageNotFound.code, str(ImageNotFound()))
             await repositories.generations.fail_customer(customer, gone, now)
             await repositories.requests.erase(customer)
@@ -77,6 +68,17 @@ class EraseCustomer:
             )
             ids = [image.image_id for image in marked]
             await repositories.erasures.open_record(record, ids, now + self.backup_retention)
+            erased_at = self.clock.now()  # the commit is next: it may have waited for locks and for a million rows
+            await repositories.erasures.add_tombstone(
+                Tombstone.of(
+                    customer,
+                    erasure_id=erasure_id,
+                    epoch=epoch,
+                    salt=self.random.salt(),
+                    expires_at=erased_at + self.longest_upload,
+                    erased_at=erased_at,
+                )
+            )
         return ErasureOutcome(erasure_id, now, marked, await self._finish(marked))
 
     async def _finish(self, marked: tuple[ImageToDelete, ...]) -> int:

@@ -232,5 +232,5 @@ async def _expect_not_erased(repositories: Repositories, customer: Customer | No
     if customer is None:
         return
     await repositories.erasures.serialize(customer)
-    if await repositories.erasures.is_erased_since(customer, account.erasure_epoch):
+    if await repositories.erasures.is_erased_since(customer, account.beginning):
         raise CustomerErased

@@ -81,7 +81,7 @@ class UploadPhoto:
         self, image: UploadedImage, account: Account, repositories: Repositories
     ) -> UploadedImage | None:
         """Returns: the image that the same request made earlier."""
-        if image.customer and await repositories.erasures.is_erased_since(image.customer, account.erasure_epoch):
+        if image.customer and await repositories.erasures.is_erased_since(image.customer, account.beginning):
             raise CustomerErased
         replayed = await self._replay(image, repositories)
         if replayed is None and not image.is_of_product:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from application.answer_once import AnswerOnce
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock, RandomSource
-from domain.account import Account, PresentedKey, digest_of_key
+from domain.account import Account, Beginning, PresentedKey, digest_of_key
 from domain.customer import Customer
 from domain.errors import InvalidApiKey, InvalidTicket, TicketUsed
 from domain.image import IdempotencyRecord
@@ -127,7 +127,7 @@ class UploadTickets:
                 raise InvalidTicket
             customer_id = ticket.terms.customer_id
             if customer_id is not None and await repositories.erasures.is_erased_since(
-                Customer(account.account_id, customer_id), ticket.epoch
+                Customer(account.account_id, customer_id), Beginning(ticket.epoch)
             ):
                 raise InvalidTicket
         return replace(account, erasure_epoch=ticket.epoch), ticket

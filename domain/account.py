@@ -13,6 +13,19 @@ AccountId = NewType("AccountId", str)
 KeyId = NewType("KeyId", str)
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """When a request began: the erasures of its account that were committed by then, and `at`, the time at which a
+    trusted proxy says it took it on.
+
+    The epoch is that at which its key was looked at, and needs no clock. A proxy that collects a body first, or a
+    replica that gets to a request late, looks later than the client began: only the time tells then.
+    """
+
+    epoch: int
+    at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A merchant: everything it uploads is its own, and nobody else can tell that it exists.
@@ -33,6 +46,12 @@ class Account:
     requests_per_minute: int | None = None
     max_live_images: int | None = None
     credits: int | None = None
+    request_began_at: datetime | None = None
+    """Of the request that it was looked up for; not kept."""
+
+    @property
+    def beginning(self) -> Beginning:
+        return Beginning(self.erasure_epoch, self.request_began_at)
 
     def __post_init__(self) -> None:
         if min(self.requests_per_minute or 0, self.max_live_images or 0, self.credits or 0) < 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
-from domain.account import AccountId
+from domain.account import AccountId, Beginning
 from domain.customer import Customer
 from domain.image import ErasureId
 
@@ -19,15 +19,29 @@ class Tombstone:
     id is still personal data (EDPB, February 2026), so it is swept and never part of the audit record.
     """
 
+    TOLERANCE: ClassVar = timedelta(seconds=2)
+    """By how much the clocks of a proxy and of replicas may differ, and a commit may take: in the erasure's favor."""
+
     erasure_id: ErasureId
     account_id: AccountId
     epoch: int
     salt: bytes
     digest: bytes
     expires_at: datetime
+    erased_at: datetime | None
+    """Just before the commit; None in rows of a version that did not know it."""
 
     @classmethod
-    def of(cls, customer: Customer, *, erasure_id: ErasureId, epoch: int, salt: bytes, expires_at: datetime) -> Self:
+    def of(
+        cls,
+        customer: Customer,
+        *,
+        erasure_id: ErasureId,
+        epoch: int,
+        salt: bytes,
+        expires_at: datetime,
+        erased_at: datetime,
+    ) -> Self:
         return cls(
             erasure_id=erasure_id,
             account_id=customer.account_id,
@@ -35,7 +49,14 @@ class Tombstone:
             salt=salt,
             digest=_digest(salt, customer),
             expires_at=expires_at,
+            erased_at=erased_at,
         )
+
+    def is_after(self, beginning: Beginning) -> bool:
+        """Whether a request that began then was on its way when the erasure was committed."""
+        if beginning.at is None or self.erased_at is None:
+            return self.epoch > beginning.epoch
+        return self.epoch > beginning.epoch or beginning.at < self.erased_at + self.TOLERANCE
 
     def covers(self, customer: Customer) -> bool:
         return customer.account_id == self.account_id and hmac.compare_digest(self.digest, _digest(self.salt, customer))

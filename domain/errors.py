@@ -106,6 +106,13 @@ class RequestTimeout(DomainError):
         )
 
 
+class BegunTooLongAgo(RequestTimeout):
+    """A trusted proxy collected the body for longer than erasures are remembered: nobody can tell which came first."""
+
+    def __init__(self) -> None:
+        DomainError.__init__(self, "The request was on its way for hours. Try again, on a better connection.")
+
+
 class FileRequired(DomainError):
     """A form without a `file` part."""
 

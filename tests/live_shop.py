@@ -67,10 +67,10 @@ class LiveShop:
 
 
 @contextmanager
-def a_live_shop(folder: Path) -> Iterator[LiveShop]:
+def a_live_shop(folder: Path, **settings: Any) -> Iterator[LiveShop]:
     port = free_port()
     container = Container(
-        settings=Settings(data_dir=folder, port=port, rate_limit_per_minute=0, generations_at_once=1),
+        settings=Settings(data_dir=folder, port=port, rate_limit_per_minute=0, generations_at_once=1, **settings),
         objects=InMemoryObjectStore(),
         work=InMemoryUnitOfWork(),
         processor=an_in_process_processor(),

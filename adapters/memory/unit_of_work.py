@@ -17,7 +17,7 @@ from adapters.memory.try_on_repositories import (
 )
 from application.ports.rows import Credits
 from application.ports.try_on_rows import KeptRequest
-from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import AccountExists, InsufficientCredits
@@ -166,8 +166,9 @@ class InMemoryErasureRepository:
     async def add_tombstone(self, tombstone: Tombstone) -> None:
         self._tables.tombstones[tombstone.erasure_id] = tombstone
 
-    async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
-        return any(stone.covers(customer) and stone.epoch > epoch for stone in self._tables.tombstones.values())
+    async def is_erased_since(self, customer: Customer, beginning: Beginning) -> bool:
+        stones = self._tables.tombstones.values()
+        return any(stone.is_after(beginning) and stone.covers(customer) for stone in stones)
 
     async def marked_until(self, customer: Customer) -> datetime | None:
         stones = self._tables.tombstones.values()

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, tuple_, update
 
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, erased_images, erasures, images, tombstones
-from domain.account import AccountId
+from domain.account import AccountId, Beginning
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.image import ErasureId, ImageId
@@ -49,14 +49,18 @@ class SqlErasureRepository:
                 salt=tombstone.salt,
                 digest=tombstone.digest,
                 expires_at=tombstone.expires_at,
+                erased_at=tombstone.erased_at,
             )
         )
 
-    async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
-        return any(stone.covers(customer) for stone in await self._tombstones(customer.account_id, epoch))
+    async def is_erased_since(self, customer: Customer, beginning: Beginning) -> bool:
+        later = tombstones.c.epoch > beginning.epoch
+        if beginning.at is not None:
+            later |= tombstones.c.erased_at > beginning.at - Tombstone.TOLERANCE
+        return any(stone.covers(customer) for stone in await self._tombstones(customer.account_id, later))
 
     async def marked_until(self, customer: Customer) -> datetime | None:
-        stones = await self._tombstones(customer.account_id, -1)
+        stones = await self._tombstones(customer.account_id)
         return max((stone.expires_at for stone in stones if stone.covers(customer)), default=None)
 
     async def sweep(self, now: datetime) -> int:
@@ -125,8 +129,8 @@ class SqlErasureRepository:
         )
         return tuple(await self._connection.scalars(query))
 
-    async def _tombstones(self, account_id: AccountId, after_epoch: int) -> list[Tombstone]:
-        query = select(tombstones).where(tombstones.c.account_id == account_id, tombstones.c.epoch > after_epoch)
+    async def _tombstones(self, account_id: AccountId, *conditions: ColumnElement[bool]) -> list[Tombstone]:
+        query = select(tombstones).where(tombstones.c.account_id == account_id, *conditions)
         rows = await self._connection.execute(query)
         return [
             Tombstone(
@@ -136,6 +140,7 @@ class SqlErasureRepository:
                 salt=row.salt,
                 digest=row.digest,
                 expires_at=row.expires_at,
+                erased_at=row.erased_at,
             )
             for row in rows
         ]

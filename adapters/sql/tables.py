@@ -119,7 +119,9 @@ tombstones = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("erased_at", UtcDateTime),  # without a value in rows of an earlier version
     Index("ix_tombstones_account", "account_id", "epoch"),
+    Index("ix_tombstones_erased_at", "account_id", "erased_at"),
 )
 
 erasures = Table(

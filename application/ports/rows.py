@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from application.ports.try_on_rows import GenerationRepository, ProductRepository, RequestRepository
-from domain.account import Account, AccountId, ApiKey, KeyId
+from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
@@ -251,8 +251,8 @@ class ErasureRepository(Protocol):
 
     async def add_tombstone(self, tombstone: Tombstone) -> None: ...
 
-    async def is_erased_since(self, customer: Customer, epoch: int) -> bool:
-        """Whether an erasure of this customer was committed after `epoch`."""
+    async def is_erased_since(self, customer: Customer, beginning: Beginning) -> bool:
+        """Whether an erasure of this customer was committed after a request began (`Tombstone.is_after`)."""
         ...
 
     async def marked_until(self, customer: Customer) -> datetime | None:

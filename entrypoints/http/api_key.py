@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from litestar import Request
@@ -16,6 +17,7 @@ from application.upload_tickets import UploadTickets
 from domain.account import Account, KeyScope
 from domain.errors import MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
+from entrypoints.http.request_start import RequestStart
 from entrypoints.http.wrong_keys import WrongKeys
 
 RequestWithKey: TypeAlias = Request[Account, Any, Any]
@@ -54,7 +56,11 @@ TICKET_IN_HEADER: Final = re.compile(r"bearer +(tkt_.*)", re.IGNORECASE)
 
 
 def key_check(
-    authenticate: Authenticate, tickets: UploadTickets, limit_rate: LimitRate, wrong_keys: WrongKeys
+    authenticate: Authenticate,
+    tickets: UploadTickets,
+    limit_rate: LimitRate,
+    wrong_keys: WrongKeys,
+    request_start: RequestStart,
 ) -> Callable[[ASGIApp], ASGIApp]:
     """Middleware around every route of the API: inside of it `request.user` is the account of the request's key.
 
@@ -83,7 +89,8 @@ def key_check(
 
     async def admit(scope: Scope) -> None:
         access, handler = await access_of(scope), scope["route_handler"]
-        scope["user"] = access.account
+        began_at = request_start.of(scope)
+        scope["user"] = replace(access.account, request_began_at=began_at) if began_at else access.account
         note(account_id=access.account.account_id)
         access.expect(SCOPE_OF.get(str(getattr(handler, "operation_id", ""))))
         _count(scope, KEY_BUCKET, await limit_rate.of_key(access.key))

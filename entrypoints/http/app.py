@@ -15,6 +15,7 @@ from entrypoints.http.edge import Edge, HeadAsGet
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.playground_page import playground_router
+from entrypoints.http.request_start import RequestStart
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.http.upload_tickets import CrossOrigin
@@ -32,6 +33,7 @@ def create_app(container: Container) -> Litestar:
     """An application on the container's adapters."""
     settings = container.settings()
     service = Service.of(container)
+    request_start = RequestStart(settings.trusted_networks, container.clock(), settings.longest_upload)
     api = Router(
         "/tryon/v1",
         route_handlers=[
@@ -56,7 +58,9 @@ def create_app(container: Container) -> Litestar:
             ),
         ],
         middleware=[
-            key_check(service.authenticate, service.upload_tickets, container.limit_rate(), service.wrong_keys)
+            key_check(
+                service.authenticate, service.upload_tickets, container.limit_rate(), service.wrong_keys, request_start
+            )
         ],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []

@@ -198,12 +198,19 @@ def _ring(text: str) -> str:
     return text
 
 
+def _networks(text: str) -> str:
+    """Raises: ValueError."""
+    Settings(trusted_proxy=text).trusted_networks  # noqa: B018 - it raises
+    return text
+
+
 CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
     "host": _host,
     "metrics_host": _host,
     "public_url": _url,
     "engine_url": _url,
     "signing_key": _ring,
+    "trusted_proxy": _networks,
 }
 """Of texts that a pattern cannot tell from wrong ones."""
 

@@ -1,6 +1,7 @@
 """Every setting: what it takes, and what it means."""
 
 import ipaddress
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -65,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: Annotated[Host, says("Where to listen. `0.0.0.0` or `::` is everywhere.")] = "127.0.0.1"
     port: Annotated[Port, says("Where to listen.")] = 8000
     public_url: Annotated[WebUrl | None, says("How clients reach the service; links begin with it.")] = None
+    trusted_proxy: Annotated[
+        Annotated[str, Meta(extra={"takes": "addresses or networks like 10.0.0.0/8, separated by commas"})] | None,
+        says("Who may say when a request began (`X-Request-Start`), so that an erasure stops it: docs/erasure.md."),
+    ] = None
     server_processes: Annotated[Positive, says("HTTP server processes. They share photo workers and limits.")] = 1
     playground: Annotated[
         bool | None, says("The page at `/`. Not set: on where only this machine can reach the service.")
@@ -173,6 +178,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Count | None,
         says("How long requests are still taken after SIGTERM while readiness says no. Not set: 5, on loopback 0."),
     ] = None
+
+    @property
+    def trusted_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Raises: ValueError."""
+        return tuple(ipaddress.ip_network(text) for text in re.split(r"[,\s]+", self.trusted_proxy or "") if text)
 
     @property
     def is_local(self) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from application.ports.rows import CustomerTraces, ImageToDelete, Overdue, PublishOutcome, UnitOfWork
-from domain.account import AccountId, ApiKey, KeyId, KeyScope
+from domain.account import AccountId, ApiKey, Beginning, KeyId, KeyScope
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import AccountExists, IdempotencyKeyInUse
@@ -29,7 +29,14 @@ def ids(marked: Iterable[ImageToDelete]) -> list[str]:
 
 
 def a_tombstone(customer: Customer, *, epoch: int) -> Tombstone:
-    return Tombstone.of(customer, erasure_id=ErasureId(f"era_{epoch}"), epoch=epoch, salt=b"s" * 16, expires_at=SOON)
+    return Tombstone.of(
+        customer,
+        erasure_id=ErasureId(f"era_{epoch}"),
+        epoch=epoch,
+        salt=b"s" * 16,
+        expires_at=SOON,
+        erased_at=NOON,
+    )
 
 
 async def given_stored(work: UnitOfWork, image: UploadedImage) -> UploadedImage:
@@ -272,19 +279,31 @@ class UnitOfWorkContract:
             epoch = await repositories.erasures.advance_epoch(ACME)
             await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=epoch))
         async with work.read() as repositories:
-            assert await repositories.erasures.is_erased_since(a_customer(), epoch - 1)
-            assert not await repositories.erasures.is_erased_since(a_customer(), epoch)
-            assert not await repositories.erasures.is_erased_since(a_customer("somebody else"), epoch - 1)
+            assert await repositories.erasures.is_erased_since(a_customer(), Beginning(epoch - 1))
+            assert not await repositories.erasures.is_erased_since(a_customer(), Beginning(epoch))
+            assert not await repositories.erasures.is_erased_since(a_customer("somebody else"), Beginning(epoch - 1))
             account = await repositories.accounts.find(ACME)
         assert account is not None
         assert account.erasure_epoch == epoch
+
+    @pytest.mark.parametrize(
+        ("seconds", "is_erased"), [(-3600, True), (0, True), (1.999, True), (2, False), (9, False)]
+    )
+    async def test_a_time_tells_what_an_epoch_that_was_looked_at_late_does_not(
+        self, work: UnitOfWork, seconds: float, is_erased: bool
+    ) -> None:
+        began = Beginning(1, NOON + timedelta(seconds=seconds))
+        async with work.begin() as repositories:
+            await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
+            assert await repositories.erasures.is_erased_since(a_customer(), began) is is_erased
+            assert not await repositories.erasures.is_erased_since(a_customer("somebody else"), began)
 
     async def test_tombstones_pass(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:
             await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
             assert await repositories.erasures.sweep(SOON - timedelta(seconds=1)) == 0
             assert await repositories.erasures.sweep(SOON) == 1
-            assert not await repositories.erasures.is_erased_since(a_customer(), 0)
+            assert not await repositories.erasures.is_erased_since(a_customer(), Beginning(0))
 
     async def test_a_record_is_completed_once_nothing_is_left_of_its_images(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image(customer=a_customer()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,7 @@ async def cluster(
         "TRYON_PREVIEW_LINKS": "service",
         "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",
         "TRYON_PURGE_INTERVAL_SECONDS": "1",
+        "TRYON_TRUSTED_PROXY": "127.0.0.1",
     }
     engine = create_engine(postgres_url)
     of_two_processes = {**settings, "TRYON_SERVER_PROCESSES": "2", "TRYON_WORKERS": "2"}
@@ -95,6 +97,7 @@ async def test_two_replicas_are_one_service_and_one_survives_the_other(cluster: 
     assert [len(replica.photo_workers()) for replica in (cluster.a, cluster.b)] == [1, 2]
     async with cluster.a.client() as a, cluster.b.client() as b:
         await what_one_keeps_the_other_shows_and_erases(cluster, a, b)
+        await what_began_before_an_erasure_is_refused_by_the_other_however_late(a, b)
         await a_request_that_comes_to_both_is_carried_out_once(cluster, a, b)
         await an_account_may_ask_all_of_them_together_as_often_as_one(cluster, a, b)
         acknowledged = await uploads_until_one_is_killed(cluster, a, b)
@@ -122,6 +125,26 @@ async def what_one_keeps_the_other_shows_and_erases(
         assert (await client.get(f"/images/{image_id}")).status_code == 404
         assert (await client.get(link)).status_code == 404
     assert await cluster.object_names() == []
+
+
+async def what_began_before_an_erasure_is_refused_by_the_other_however_late(
+    a: httpx.AsyncClient, b: httpx.AsyncClient
+) -> None:
+    async def begun_at(seconds: float) -> httpx.Response:
+        a.headers["x-request-start"] = f"t={seconds:.3f}"
+        return await upload(a, externalUserId="late")
+
+    began = time.time()
+    assert (await b.delete("/customers/late")).status_code == 204
+    refused = await begun_at(began)
+    assert (refused.status_code, refused.json()["code"]) == (409, "CUSTOMER_ERASED")
+    await eventually(lambda: _is_made(begun_at(time.time())))
+    del a.headers["x-request-start"]
+    assert (await b.delete("/customers/late")).headers["x-images-erased"] == "1"
+
+
+async def _is_made(answer: Awaitable[httpx.Response]) -> bool:
+    return (await answer).status_code == 201
 
 
 async def a_request_that_comes_to_both_is_carried_out_once(

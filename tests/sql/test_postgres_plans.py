@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from adapters.rate_limit.rate_limiters import SqlRateLimiter
 from adapters.sql.unit_of_work import SqlRepositories, create_engine
 from application.ports.system import RateBucket
-from domain.account import AccountId, KeyId
+from domain.account import AccountId, Beginning, KeyId
 from domain.customer import Customer
 from domain.errors import ImageNotFound
 from domain.generation import Failure, GenerationId, LeaseId
@@ -81,7 +81,7 @@ async def upload(repositories: SqlRepositories) -> None:
     await repositories.images.hold(SOME[0], ACME)
     await repositories.images.publish(an_image(SOME[1]), a_stored_photo())
     await repositories.images.release_idempotency_key(SOME[2])
-    await repositories.erasures.is_erased_since(Customer(AccountId("acc_7"), "ann"), 0)
+    await repositories.erasures.is_erased_since(Customer(AccountId("acc_7"), "ann"), Beginning(0, NOON))
 
 
 async def erase(repositories: SqlRepositories) -> None:
