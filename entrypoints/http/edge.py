@@ -14,6 +14,10 @@ MAX_DISCARD_SECONDS: Final = 10.0
 """As long a client that was answered may go on sending before its connection ends."""
 PAUSE_SECONDS: Final = 2.0
 """Who sends nothing for so long has stopped, as curl does at the first sight of a refusal, and waits for its end."""
+MAX_HOLD_SECONDS: Final = 5.0
+HOLD_PAUSE_SECONDS: Final = 0.3
+"""As long an answer waits whole for the end of the body. nginx without request buffering may stop sending for good once
+it has the head of an answer, and then closes a connection that it has promised to its client for the next request."""
 
 LINKS: Final = "/tryon/v1/previews/"
 API: Final = ("/tryon/", "/health/", "/metrics")
@@ -69,9 +73,9 @@ class HeadAsGet:
 class _Exchange:
     """One request and its answer.
 
-    A server closes a connection with unread data, and many clients lose the answer then (Node's `fetch`, urllib). hyper
-    does so with the last byte of an answer, so that byte is held back while the client still sends, and what comes is
-    thrown away.
+    A server closes a connection with unread data, and many clients lose the answer then (Node's `fetch`, urllib). So
+    what a client still sends is read and thrown away first. To one that goes on for long the answer is shown without
+    its last byte, with which hyper would close.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +83,8 @@ class _Exchange:
         self._is_unread = _has_body(scope)
         self._waits = any(name == b"expect" for name, _ in scope["headers"])
         """For `100 Continue`, which it is sent as soon as somebody reads: until then nothing comes."""
-        self._last: bytes | None = None
+        self._held: list[Message] = []
+        self._discarded_bytes = 0
 
     async def receive(self) -> ReceiveMessage:
         self._waits = False
@@ -91,28 +96,38 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = _complete(list(message["headers"]), self._scope["path"], message["status"])
-        elif message["type"] == "http.response.body" and self._is_held_back(message):
-            self._last, message["body"] = message["body"][-1:], message["body"][:-1]
-            message["more_body"] = True
-        await self._send(message)
-
-    def _is_held_back(self, message: HTTPResponseBodyEvent) -> bool:
-        return self._is_unread and not self._waits and not message.get("more_body", False)
+        if self._is_unread and not self._waits:
+            self._held.append(message)
+        else:
+            await self._release()
+            await self._send(message)
 
     async def end(self) -> None:
-        if self._last is None:
+        if not self._held:
             return
-        with suppress(TimeoutError):  # it sends for too long, or stopped: the connection ends as it would have
-            async with asyncio.timeout(MAX_DISCARD_SECONDS):
-                await self._discard()
-        await self._send({"type": "http.response.body", "body": self._last, "more_body": False})
+        await self._discard(MAX_HOLD_SECONDS, HOLD_PAUSE_SECONDS)
+        last = self._held[-1]
+        if self._is_unread and last["type"] == "http.response.body":
+            end: HTTPResponseBodyEvent = {**last, "body": last["body"][-1:]}
+            self._held[-1] = {**last, "body": last["body"][:-1], "more_body": True}
+            await self._release()
+            await self._discard(MAX_DISCARD_SECONDS - MAX_HOLD_SECONDS, PAUSE_SECONDS)
+            self._held = [end]
+        await self._release()
 
-    async def _discard(self) -> None:
-        discarded = 0
-        while self._is_unread and discarded <= MAX_DISCARDED_BYTES:
-            async with asyncio.timeout(PAUSE_SECONDS):
-                message = await self.receive()
-            discarded += len(message["body"]) if message["type"] == "http.request" else 0
+    async def _release(self) -> None:
+        held, self._held = self._held, []
+        for message in held:
+            await self._send(message)
+
+    async def _discard(self, seconds: float, pause_seconds: float) -> None:
+        """Reads on, until the body ends or the client sends for too long, too much, or nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._is_unread and self._discarded_bytes <= MAX_DISCARDED_BYTES:
+                    async with asyncio.timeout(pause_seconds):
+                        message = await self.receive()
+                    self._discarded_bytes += len(message["body"]) if message["type"] == "http.request" else 0
 
 
 def _has_body(scope: Scope) -> bool:
