@@ -63,7 +63,7 @@ $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime
 	@$(BIN)/tryon-images models install
 	@touch $@
 
-.PHONY: bench bench-scale profile fuzz evaluate pictures
+.PHONY: bench bench-scale bench-fair profile fuzz evaluate pictures
 
 bench: setup $(VENV)/.dev ## The whole server beside Fastify + sharp and libvips, into docs/benchmarks.md: make bench [BEFORE=checkout]
 	@$(BIN)/python -m tests.benchmarks.uploads --write $(if $(BEFORE),--before $(BEFORE))
@@ -71,6 +71,9 @@ bench: setup $(VENV)/.dev ## The whole server beside Fastify + sharp and libvips
 bench-scale: setup $(VENV)/.dev ## PostgreSQL as tables grow, one replica against two
 	@$(BIN)/python -m tests.benchmarks.database
 	@$(BIN)/python -m tests.benchmarks.replicas
+
+bench-fair: setup $(VENV)/.dev ## Bad clients beside good ones: who waits for whom: make bench-fair [QUICK=1] [ONLY=phones]
+	@$(BIN)/python -m tests.benchmarks.fair --write $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 profile: setup $(VENV)/.dev ## The stages of one photo
 	@$(BIN)/python -m tests.benchmarks.profile_photo

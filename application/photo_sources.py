@@ -1,6 +1,7 @@
 """Sources of the photos that a request names: an image of ours, a URL, or a file of the request."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from application.ports.links import LinkReader
@@ -50,9 +51,9 @@ class OpenSource:
     links: LinkReader
     clock: Clock
 
-    def for_one_request(self) -> Fetch:
-        """For all URLs of one request: they share the time that it may spend on fetching."""
-        return self.fetcher.for_one_request()
+    def for_one_request(self, account_id: AccountId) -> AbstractContextManager[Fetch]:
+        """For all URLs of one request: they share time and memory, until the end of the block."""
+        return self.fetcher.for_one_request(account_id)
 
     def named_image(self, source: PhotoSource) -> ImageId | None:
         """The image that an id or a link of ours names."""

@@ -49,7 +49,12 @@ class RegisterProduct:
             if product is None:  # deleted since: the same answer would be a lie
                 raise ProductNotFound
             return RegisteredProduct(product, is_new=False)
-        made = Made(self.keep_product.sources.for_one_request())
+        with self.keep_product.sources.for_one_request(wanted.account.account_id) as fetch:
+            return await self._keep(wanted, valid_for, Made(fetch), request)
+
+    async def _keep(
+        self, wanted: WantedProduct, valid_for: timedelta | None, made: Made, request: KeptRequest | None
+    ) -> RegisteredProduct:
         try:
             registered = await self._register(wanted, valid_for, made, request)
         except BaseException:

@@ -99,7 +99,8 @@ class StartTryOn:
             if command.account.credits == 0:  # told at once; the transaction says so with certainty
                 raise InsufficientCredits
             await self._expect_room(command.account)
-            return await self._start(command, request)
+            with self.sources.for_one_request(command.account.account_id) as fetch:
+                return await self._start(command, request, Made(fetch))
         except BaseException:
             await self.once.give_up(request)
             raise
@@ -111,11 +112,10 @@ class StartTryOn:
             if await repositories.generations.count_open(account.account_id, since) >= self.max_waiting:
                 raise TooManyWaiting(self.max_waiting)
 
-    async def _start(self, command: TryOnCommand, request: KeptRequest | None) -> StartedTryOn:
+    async def _start(self, command: TryOnCommand, request: KeptRequest | None, made: Made) -> StartedTryOn:
         # What is there already comes first: nothing is fetched for a request that is refused anyway.
         stored = await self._stored(command)
-        made, wanted = Made(self.sources.for_one_request()), command.product()
-        generation_id = self.random.generation_id()
+        wanted, generation_id = command.product(), self.random.generation_id()
         person = stored or await self._new(command, made.fetch)
         try:
             started = await self._with_product(command, person, made, request, generation_id)

@@ -1,10 +1,12 @@
 """Photos, people and a web that a test decides about, without a sandbox and without a model."""
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 
 from application.ports.photos import OpenPhoto, PersonDetector, PreparedPhoto
 from application.ports.try_on import Fetch, FetchedPhoto, UrlNotFetched, Validators
 from application.prepare_photo import PreparePhoto
+from domain.account import AccountId
 from domain.cropping import Fit
 from domain.geometry import Box
 from domain.person import SeenPerson, SeenPhoto
@@ -48,8 +50,8 @@ class InMemoryPhotoFetcher:
         self.fetched: list[str] = []
         self.etags: dict[str, str] = {}
 
-    def for_one_request(self) -> Fetch:
-        return self._fetch
+    def for_one_request(self, _: AccountId) -> AbstractContextManager[Fetch]:
+        return nullcontext(self._fetch)
 
     async def _fetch(self, url: str, known: Validators | None = None) -> FetchedPhoto | None:
         self.fetched.append(url)

@@ -1,8 +1,10 @@
 """Ports of trying on: engines that dress a person, and strangers' URLs."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.account import AccountId
 from domain.geometry import Size
 
 
@@ -67,6 +69,8 @@ class Fetch(Protocol):
 class PhotoFetcher(Protocol):
     """Reads strangers' URLs without reaching anything that is not public."""
 
-    def for_one_request(self) -> Fetch:
-        """For all URLs of one request, one after the other: they share the time that it may spend on fetching."""
+    def for_one_request(self, account_id: AccountId) -> AbstractContextManager[Fetch]:
+        """For all URLs of one request, one after the other: they share the time that it may spend on fetching, and the
+        memory of one file, which is given back at the end of the block. Fetching raises Overloaded without memory.
+        """
         ...

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from litestar.exceptions import InternalServerException
 
+from application.body_memory import BodyClaim
 from domain.errors import RequestTimeout, UnsupportedContentEncoding
-from entrypoints.http.admission import BodyClaim
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import CLIENT_LEFT, AnyRequest
 from entrypoints.http.form_parts import malformed_body

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from application.authenticate import Authenticate
+from application.body_memory import BodyMemory
 from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
@@ -17,7 +18,6 @@ from application.read_generation import AwaitGeneration, ReadGeneration
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
-from entrypoints.http.admission import BodyMemory
 from entrypoints.http.waiting import Waiting
 from entrypoints.http.wrong_keys import WrongKeys
 from entrypoints.wiring.container import Container

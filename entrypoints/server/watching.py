@@ -9,11 +9,11 @@ from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.unit_of_work import DatabaseClock
 from adapters.telemetry import metrics
 from adapters.telemetry.metrics import AccountMeter
+from application.body_memory import BodyMemory
 from application.check_readiness import CheckReadiness
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
 from domain.errors import Overloaded
-from entrypoints.http.admission import BodyMemory
 
 log = structlog.get_logger()
 

@@ -26,6 +26,7 @@ from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
 from application.authenticate import Authenticate
+from application.body_memory import BodyMemory
 from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness
 from application.customer_holdings import ReadHoldings
@@ -61,7 +62,6 @@ from application.trusted_time import TrustedTime
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
-from entrypoints.http.admission import BodyMemory
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
@@ -204,6 +204,7 @@ class Container(DeclarativeContainer):
     fetcher = providers.Singleton(
         UrlFetcher,
         max_bytes=settings.provided.max_file_bytes,
+        memory=body_memory,
         seconds=settings.provided.fetch_timeout_seconds,
         allow_http=settings.provided.fetch_http,
     )

@@ -55,7 +55,7 @@ def our_server(command: Path = OURS, **settings: str) -> Iterator[Tree]:
     """The real service, as `tryon-images serve` runs it; `command` may be that of another checkout."""
     with tempfile.TemporaryDirectory() as data_dir:
         always = {"TRYON_DATA_DIR": data_dir, "TRYON_DEV_API_KEY": KEY, "TRYON_RATE_LIMIT_PER_MINUTE": "0"}
-        with _running(
+        with running_server(
             [str(command), "serve"], always | settings, "/health/ready", Path(data_dir), cwd=data_dir
         ) as tree:
             yield tree
@@ -69,7 +69,7 @@ def sharp_server() -> Iterator[Tree]:
     with tempfile.TemporaryDirectory() as folder:
         settings = {"PORT": str(free_port()), "DATA_DIR": folder, "API_KEY": KEY}
         settings["TRYON_PORT"] = settings["PORT"]  # where `_running` looks
-        with _running(["node", str(SHARP / "server.js")], settings, "/health", Path(folder)) as tree:
+        with running_server(["node", str(SHARP / "server.js")], settings, "/health", Path(folder)) as tree:
             yield tree
 
 
@@ -80,12 +80,12 @@ def rival_server() -> Iterator[Tree]:
         port = free_port()
         command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--port", str(port)]
         command += ["tests.benchmarks.rivals:create_app"]
-        with _running(command, {"TRYON_PORT": str(port)}, "/bare", Path(folder)) as tree:
+        with running_server(command, {"TRYON_PORT": str(port)}, "/bare", Path(folder)) as tree:
             yield tree
 
 
 @contextmanager
-def _running(
+def running_server(
     command: list[str], settings: dict[str, str], probe: str, folder: Path, cwd: str | None = None
 ) -> Iterator[Tree]:
     settings = {"TRYON_PORT": str(free_port())} | settings

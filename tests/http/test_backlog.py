@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from prometheus_client import REGISTRY
 
-from entrypoints.http.admission import BodyMemory
+from application.body_memory import BodyMemory
 from entrypoints.server.watching import Watch
 from tests.http.conftest import Service
 

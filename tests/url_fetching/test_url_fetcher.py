@@ -2,18 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.url_fetching import url_fetcher
 from adapters.url_fetching.name_resolution import NameResolver
 from adapters.url_fetching.public_addresses import is_public
 from adapters.url_fetching.url_fetcher import UrlFetcher
+from application.body_memory import BodyMemory
 from application.ports.try_on import Fetch, UrlNotFetched, Validators
+from domain.account import AccountId
+from domain.errors import Overloaded
+from tests.builders import ACME
 from tests.url_fetching.local_web import LOOPBACK, LocalWeb, answering
 from tests.url_fetching.test_public_addresses import REFUSED
 
+OPEN_REQUESTS = ExitStack()
 PHOTO = b"\xff\xd8 a photo"
 
 
@@ -45,6 +52,7 @@ async def web(tmp_path: Path) -> AsyncIterator[LocalWeb]:
 def a_fetcher(web: LocalWeb, names: Names | None = None, **more: Any) -> UrlFetcher:
     defaults: dict[str, Any] = {
         "max_bytes": 100_000,
+        "memory": BodyMemory(1_000_000, 100_000),
         "seconds": 5,
         "resolver": names or Names(),
         "is_allowed": is_allowed_here,
@@ -52,6 +60,11 @@ def a_fetcher(web: LocalWeb, names: Names | None = None, **more: Any) -> UrlFetc
         "tls": web.client_context(),
     }
     return UrlFetcher(**{**defaults, **more})
+
+
+def a_fetch(fetcher: UrlFetcher) -> Fetch:
+    """Of a request that does not end before the test."""
+    return OPEN_REQUESTS.enter_context(fetcher.for_one_request(ACME))
 
 
 async def fetched(fetch: Fetch, url: str) -> bytes:
@@ -62,13 +75,13 @@ async def fetched(fetch: Fetch, url: str) -> bytes:
 
 async def refuses(fetcher: UrlFetcher, url: str) -> None:
     with pytest.raises(UrlNotFetched) as refusal:
-        await fetcher.for_one_request()(url)
+        await a_fetch(fetcher)(url)
     assert str(refusal.value) == ""
     assert refusal.value.__cause__ is None
 
 
 async def test_a_photo_is_fetched_with_the_hosts_own_name_and_certificate(web: LocalWeb) -> None:
-    assert await fetched(a_fetcher(web).for_one_request(), web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetched(a_fetch(a_fetcher(web)), web.url("shop.test/photo.jpg")) == PHOTO
     head = web.requests[0].lower()
     assert f"host: shop.test:{web.port}\r\n" in head
     assert web.server_names == ["shop.test"]
@@ -136,7 +149,7 @@ async def test_a_name_that_changes_its_answer_gains_nothing(web: LocalWeb) -> No
     """DNS rebinding: the check sees a good address, a second look would see the metadata server."""
     names = Names(shop_test=[[LOOPBACK], ["169.254.169.254"]])
     fetcher = a_fetcher(web, names)
-    assert await fetched(fetcher.for_one_request(), web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetched(a_fetch(fetcher), web.url("shop.test/photo.jpg")) == PHOTO
     assert names.asked == ["shop.test"]
     await refuses(fetcher, web.url("shop.test/photo.jpg"))
     assert len(web.requests) == 1
@@ -145,11 +158,11 @@ async def test_a_name_that_changes_its_answer_gains_nothing(web: LocalWeb) -> No
 async def test_a_redirect_is_followed_to_a_place_that_is_checked_again(web: LocalWeb) -> None:
     web.pages["cdn.test/a"] = answering(b"", "302 Found", Location=web.url("shop.test/photo.jpg"))
     names = Names()
-    assert await fetched(a_fetcher(web, names).for_one_request(), web.url("cdn.test/a")) == PHOTO
+    assert await fetched(a_fetch(a_fetcher(web, names)), web.url("cdn.test/a")) == PHOTO
     assert names.asked == ["cdn.test", "shop.test"]
     assert web.server_names == ["cdn.test", "shop.test"]
     web.pages["shop.test/b"] = answering(b"", "307 Temporary Redirect", Location="/photo.jpg", Set_Cookie="a=b")
-    assert await fetched(a_fetcher(web).for_one_request(), web.url("shop.test/b")) == PHOTO
+    assert await fetched(a_fetch(a_fetcher(web)), web.url("shop.test/b")) == PHOTO
     assert "cookie" not in web.requests[-1].lower()
 
 
@@ -183,13 +196,13 @@ async def test_three_redirects_are_followed_and_a_fourth_is_not(web: LocalWeb) -
     for number in range(4):
         web.pages[f"shop.test/{number}"] = answering(b"", "301 Moved", Location=f"/{number + 1}")
     web.pages["shop.test/4"] = answering(PHOTO)
-    assert await fetched(a_fetcher(web).for_one_request(), web.url("shop.test/1")) == PHOTO
+    assert await fetched(a_fetch(a_fetcher(web)), web.url("shop.test/1")) == PHOTO
     await refuses(a_fetcher(web), web.url("shop.test/0"))
 
 
 async def test_exactly_as_many_bytes_as_allowed_are_read_and_not_one_more(web: LocalWeb) -> None:
     web.pages["shop.test/photo.jpg"] = answering(bytes(1000))
-    assert len(await fetched(a_fetcher(web, max_bytes=1000).for_one_request(), web.url("shop.test/photo.jpg"))) == 1000
+    assert len(await fetched(a_fetch(a_fetcher(web, max_bytes=1000)), web.url("shop.test/photo.jpg"))) == 1000
     await refuses(a_fetcher(web, max_bytes=999), web.url("shop.test/photo.jpg"))
 
 
@@ -231,14 +244,14 @@ async def test_all_urls_of_a_request_share_its_time(web: LocalWeb) -> None:
 
     web.pages["shop.test/slow.jpg"] = slow
     fetcher = a_fetcher(web, seconds=0.8)
-    fetch = fetcher.for_one_request()
+    fetch = a_fetch(fetcher)
     for _ in range(2):
         assert await fetched(fetch, web.url("shop.test/slow.jpg")) == PHOTO
     with pytest.raises(UrlNotFetched):
         await fetch(web.url("shop.test/slow.jpg"))
     with pytest.raises(UrlNotFetched):
         await fetch(web.url("shop.test/photo.jpg"))  # it would be fast, but nothing is left
-    assert await fetched(fetcher.for_one_request(), web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetched(a_fetch(fetcher), web.url("shop.test/photo.jpg")) == PHOTO
 
 
 async def test_a_resolver_that_hangs_is_left_when_the_time_is_over(web: LocalWeb) -> None:
@@ -270,7 +283,7 @@ async def test_nonsense_instead_of_http(web: LocalWeb) -> None:
 async def test_an_address_that_does_not_answer_is_followed_by_the_next(web: LocalWeb) -> None:
     names = Names(shop_test=[["127.0.0.78", LOOPBACK]])
     fetcher = a_fetcher(web, names, is_allowed=lambda address: address.startswith("127."))
-    assert await fetched(fetcher.for_one_request(), web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetched(a_fetch(fetcher), web.url("shop.test/photo.jpg")) == PHOTO
 
 
 async def test_nobody_answers(web: LocalWeb) -> None:
@@ -287,18 +300,18 @@ async def test_a_name_that_nobody_knows_or_can_know(web: LocalWeb) -> None:
 async def test_proxies_of_the_environment_are_not_asked(web: LocalWeb, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert await fetched(a_fetcher(web).for_one_request(), web.url("shop.test/photo.jpg")) == PHOTO
+    assert await fetched(a_fetch(a_fetcher(web)), web.url("shop.test/photo.jpg")) == PHOTO
 
 
 async def test_what_a_server_said_of_a_photo_is_sent_back_and_304_means_the_same_photo(
     web: LocalWeb,
 ) -> None:
     web.pages["shop.test/photo.jpg"] = answering(PHOTO, ETag='"v1"', Last_Modified="Sun, 22 Nov 2026 12:00:00 GMT")
-    found = await a_fetcher(web).for_one_request()(web.url("shop.test/photo.jpg"))
+    found = await a_fetch(a_fetcher(web))(web.url("shop.test/photo.jpg"))
     assert found is not None
     assert found.validators == Validators('"v1"', "Sun, 22 Nov 2026 12:00:00 GMT")
     web.pages["shop.test/photo.jpg"] = answering(b"", "304 Not Modified")
-    assert await a_fetcher(web).for_one_request()(web.url("shop.test/photo.jpg"), found.validators) is None
+    assert await a_fetch(a_fetcher(web))(web.url("shop.test/photo.jpg"), found.validators) is None
     head = web.requests[-1].lower()
     assert 'if-none-match: "v1"\r\n' in head
     assert "if-modified-since: sun, 22 nov 2026 12:00:00 gmt\r\n" in head
@@ -307,6 +320,47 @@ async def test_what_a_server_said_of_a_photo_is_sent_back_and_304_means_the_same
 
 async def test_a_validator_that_is_no_sane_header_is_not_kept(web: LocalWeb) -> None:
     web.pages["shop.test/photo.jpg"] = answering(PHOTO, ETag='"' + "x" * 300 + '"')
-    found = await a_fetcher(web).for_one_request()(web.url("shop.test/photo.jpg"))
+    found = await a_fetch(a_fetcher(web))(web.url("shop.test/photo.jpg"))
     assert found is not None
     assert found.validators == Validators()
+
+
+async def given(memory: BodyMemory, account_id: AccountId, size_bytes: int) -> ExitStack:
+    """Bodies that take so much of the memory until the stack is closed."""
+    held = ExitStack()
+    claim = held.enter_context(memory.claim(account_id, size_bytes))
+    await claim.draw(size_bytes)
+    return held
+
+
+async def test_a_file_takes_memory_as_it_arrives_and_gives_it_back_when_its_request_ends(web: LocalWeb) -> None:
+    memory = BodyMemory(1_000_000, 100_000)
+    with a_fetcher(web, memory=memory).for_one_request(ACME) as fetch:
+        for _ in range(3):  # one after the other: they need what one of them does
+            assert await fetched(fetch, web.url("shop.test/photo.jpg")) == PHOTO
+            assert memory.held_bytes == len(PHOTO)
+    assert memory.held_bytes == 0
+
+
+async def test_a_file_waits_for_memory_and_that_time_is_not_its_own(web: LocalWeb) -> None:
+    memory = BodyMemory(400_000, 100_000)
+    held = [await given(memory, AccountId(name), 100_000) for name in "abcd"]
+    with a_fetcher(web, memory=memory, seconds=0.5).for_one_request(ACME) as fetch:
+        fetching = asyncio.create_task(fetched(fetch, web.url("shop.test/photo.jpg")))
+        await asyncio.sleep(1)
+        assert not fetching.done()
+        held.pop().close()
+        assert await fetching == PHOTO
+    while held:
+        held.pop().close()
+    assert memory.held_bytes == 0
+
+
+async def test_a_file_for_which_there_is_no_memory_is_our_fault(web: LocalWeb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(url_fetcher, "MEMORY_SECONDS", 0.05)
+    memory = BodyMemory(400_000, 100_000)
+    held = [await given(memory, AccountId(name), 100_000) for name in "abcd"]
+    with a_fetcher(web, memory=memory).for_one_request(ACME) as fetch, pytest.raises(Overloaded):
+        await fetch(web.url("shop.test/photo.jpg"))
+    for stack in held:
+        stack.close()

@@ -43,10 +43,12 @@ class BodyMemory:
         return self._held.total()
 
     @contextmanager
-    def claim(self, account_id: AccountId, length_bytes: int | None) -> Iterator["BodyClaim"]:
+    def claim(
+        self, account_id: AccountId, length_bytes: int | None, patience_seconds: float | None = None
+    ) -> Iterator["BodyClaim"]:
         """Memory for one body and what is made of it; given back at the end of the block."""
         length = self.longest_body_bytes if length_bytes is None else min(length_bytes, self.longest_body_bytes)
-        claim = BodyClaim(self, account_id, length)
+        claim = BodyClaim(self, account_id, length, patience_seconds or LONGEST_WAIT_SECONDS)
         self.bodies += 1
         try:
             yield claim
@@ -78,7 +80,7 @@ class BodyMemory:
         """Raises: Overloaded when it takes too long."""
         self._waiting.append(claim)
         try:
-            async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            async with asyncio.timeout(claim.patience_seconds):
                 await claim.granted.wait()
         except TimeoutError:
             raise Overloaded("Too many uploads are on their way. Try again shortly.", RETRY_AFTER_SECONDS) from None
@@ -98,10 +100,11 @@ class BodyMemory:
 class BodyClaim:
     """What one body has of the memory."""
 
-    def __init__(self, memory: BodyMemory, account_id: AccountId, length_bytes: int) -> None:
+    def __init__(self, memory: BodyMemory, account_id: AccountId, length_bytes: int, patience_seconds: float) -> None:
         self._memory = memory
         self.account_id = account_id
         self.length_bytes = length_bytes
+        self.patience_seconds = patience_seconds
         self.claimed_bytes = 0
         self.granted = asyncio.Event()
 
