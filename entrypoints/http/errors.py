@@ -6,11 +6,10 @@ from typing import Any, Final, TypeAlias
 import structlog
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
-from msgspec import UNSET
 
 from domain.errors import DomainError, FieldProblem, ValidationFailed
 from entrypoints.http.edge import REQUEST_ID
-from entrypoints.http.schemas import ErrorBody, ProblemBody
+from entrypoints.http.schemas import ErrorBody
 
 AnyRequest = Request[Any, Any, Any]
 Headers: TypeAlias = Mapping[str, str]
@@ -72,7 +71,7 @@ def error_response(
         message=message,
         status=STATUS[code],
         request_id=request.scope["state"][REQUEST_ID],
-        details=[ProblemBody(path=problem.path, message=problem.message) for problem in problems] or UNSET,
+        details=tuple(problems),
     )
     return Response(body, status_code=STATUS[code], headers=dict(headers or {}), media_type=MediaType.JSON)
 

@@ -4,7 +4,6 @@ import asyncio
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from msgspec import UNSET
 
 from application.check_readiness import PROBE_SECONDS
 from domain.errors import InvalidApiKey, Overloaded
@@ -38,8 +37,8 @@ async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Respo
     body = ReadinessBody(
         status="ready" if is_ready else "not ready",
         works=found.works,
-        failing=failing if failing and is_known else UNSET,
-        degraded=degraded or UNSET,
+        failing=failing if is_known else [],
+        degraded=degraded,
     )
     return Response(body, status_code=200 if is_ready else 503)
 

@@ -1,122 +1,93 @@
-"""The wire shapes of requests and answers: camelCase, and a field without a value is left out."""
+"""Wire shapes of answers: camelCase, and a field without a value is left out. `openapi.yaml` explains the fields."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
 
 from application.erase_customer import ErasureOutcome
 from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
 from application.start_try_on import StartedTryOn
 from domain.erasure import ErasureRecord
+from domain.errors import FieldProblem
 from domain.generation import GenerationStatus
 from domain.geometry import Box, Padding
 from domain.image import StoredPhoto
 from domain.person import Framing, PersonReport
-from domain.photo import PhotoWarning, SourceFormat, WarningCode
+from domain.photo import PhotoWarning, SourceFormat
 from domain.product import Product
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What every answer has in common."""
-
-
-Pixels = Annotated[int, Meta(ge=1)]
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What every answer has in common: None is never sent."""
 
 
 class SourceBody(Body, frozen=True, kw_only=True):
     """The photo as it was sent; its size is that of the upright picture."""
 
     format: SourceFormat
-    width: Pixels
-    height: Pixels
-
-
-class BoxBody(Body, frozen=True, kw_only=True):
-    """A rectangle in pixels of the upright source."""
-
-    x: Annotated[int, Meta(ge=0)]
-    y: Annotated[int, Meta(ge=0)]
-    width: Pixels
-    height: Pixels
-
-    @classmethod
-    def of(cls, box: Box) -> Self:
-        return cls(x=box.x, y=box.y, width=box.width, height=box.height)
-
-
-class PadBody(Body, frozen=True, kw_only=True):
-    """By how many stored pixels the picture was extended on each side."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @classmethod
-    def of(cls, padding: Padding) -> Self:
-        return cls(left=padding.left, top=padding.top, right=padding.right, bottom=padding.bottom)
+    width: int
+    height: int
 
 
 class PersonBody(Body, frozen=True, kw_only=True):
     """The main person, and how many people there are."""
 
-    count: Annotated[int, Meta(ge=1, description="How many people there are; the boxes are the main one's.")]
-    box: BoxBody
-    face: BoxBody | UnsetType = UNSET
+    count: int
+    box: Box
+    face: Box | None = None
     framing: Framing
-    confidence: float | UnsetType = UNSET
+    confidence: float | None = None
 
     @classmethod
     def of(cls, person: PersonReport) -> Self:
         return cls(
             count=person.count,
-            box=BoxBody.of(person.box),
-            face=BoxBody.of(person.face) if person.face else UNSET,
+            box=person.box,
+            face=person.face,
             framing=person.framing,
-            confidence=UNSET if person.confidence is None else person.confidence,
+            confidence=person.confidence,
         )
 
 
-class WarningBody(Body, frozen=True, kw_only=True):
-    """Something that did not stop the upload but may spoil what is made of it."""
+class PhotoCheckBody(Body, frozen=True, kw_only=True):
+    """What an upload of the photo would answer, without what only a stored image has."""
 
-    code: Annotated[
-        str,
-        Meta(
-            description="Stable; new ones may come. Today: " + ", ".join(WarningCode) + ".",
-            examples=[WarningCode.LOW_RESOLUTION.value],
-        ),
-    ]
-    message: Annotated[str, Meta(description="For the customer: what is the matter and what to do about it.")]
+    width: int
+    height: int
+    source: SourceBody
+    crop: Box | None = None
+    content_box: Box | None = None
+    pad: Padding | None = None
+    person: PersonBody | None = None
+    warnings: Sequence[PhotoWarning]
+
+    @classmethod
+    def of(cls, photo: StoredPhoto, about_the_form: tuple[PhotoWarning, ...]) -> Self:
+        return cls(**_facts(photo) | {"warnings": photo.warnings + about_the_form})
 
 
 class ImageBody(Body, frozen=True, kw_only=True):
     """An image and a fresh link to it. Boxes are in pixels of the upright source."""
 
-    image_id: Annotated[str, Meta(description="Opaque and URL-safe; valid for its own account until `expiresAt`.")]
-    image_url: Annotated[str, Meta(description="Shows the stored picture, without an API key.")]
-    image_url_expires_at: Annotated[datetime, Meta(description="Never later than `expiresAt`.")]
+    image_id: str
+    image_url: str
+    image_url_expires_at: datetime
     created_at: datetime
-    expires_at: Annotated[datetime, Meta(description="From this instant on the image is gone.")]
-    keep_for_days: Annotated[int, Meta(description="1, 3 or 7.")]
-    width: Annotated[int, Meta(ge=1, description="Of the stored picture, in pixels.")]
-    height: Annotated[int, Meta(ge=1, description="Of the stored picture, in pixels.")]
-    content_type: Annotated[str, Meta(description="Always `image/jpeg`.")]
-    size_bytes: Annotated[int, Meta(ge=1, description="Of the stored picture.")]
+    expires_at: datetime
+    keep_for_days: int
+    width: int
+    height: int
+    content_type: str
+    size_bytes: int
     source: SourceBody
-    crop: Annotated[
-        BoxBody | UnsetType,
-        Meta(description="The window that was kept, in pixels of the upright source. Absent with `crop=false`."),
-    ] = UNSET
-    content_box: BoxBody | UnsetType = UNSET
-    pad: PadBody | UnsetType = UNSET
-    person: Annotated[
-        PersonBody | UnsetType, Meta(description="Absent when nobody was found, and with `crop=false`.")
-    ] = UNSET
-    warnings: list[WarningBody]
+    crop: Box | None = None
+    content_box: Box | None = None
+    pad: Padding | None = None
+    person: PersonBody | None = None
+    warnings: Sequence[PhotoWarning]
 
     @classmethod
     def of(cls, linked: LinkedImage, photo: StoredPhoto) -> Self:
@@ -130,38 +101,21 @@ class ImageBody(Body, frozen=True, kw_only=True):
             keep_for_days=image.retention.keep_for_days,
             content_type="image/jpeg",
             size_bytes=photo.size_bytes,
-            **_facts(photo, photo.warnings),
+            **_facts(photo),
         )
 
 
-class PhotoCheckBody(Body, frozen=True, kw_only=True):
-    """What an upload of the photo would answer, without what only a stored image has."""
-
-    width: Pixels
-    height: Pixels
-    source: SourceBody
-    crop: BoxBody | UnsetType = UNSET
-    content_box: BoxBody | UnsetType = UNSET
-    pad: PadBody | UnsetType = UNSET
-    person: PersonBody | UnsetType = UNSET
-    warnings: list[WarningBody]
-
-    @classmethod
-    def of(cls, photo: StoredPhoto, about_the_form: tuple[PhotoWarning, ...]) -> Self:
-        return cls(**_facts(photo, photo.warnings + about_the_form))
-
-
-def _facts(photo: StoredPhoto, warnings: tuple[PhotoWarning, ...]) -> dict[str, Any]:
+def _facts(photo: StoredPhoto) -> dict[str, Any]:
     source = photo.source_size
     return {
         "width": photo.size.width,
         "height": photo.size.height,
         "source": SourceBody(format=photo.source_format, width=source.width, height=source.height),
-        "crop": BoxBody.of(photo.crop) if photo.crop else UNSET,
-        "content_box": BoxBody.of(photo.content) if photo.content else UNSET,
-        "pad": PadBody.of(photo.pad) if photo.pad else UNSET,
-        "person": PersonBody.of(photo.person) if photo.person else UNSET,
-        "warnings": [WarningBody(code=warning.code, message=warning.message) for warning in warnings],
+        "crop": photo.crop,
+        "content_box": photo.content,
+        "pad": photo.pad,
+        "person": PersonBody.of(photo.person) if photo.person else None,
+        "warnings": photo.warnings,
     }
 
 
@@ -171,11 +125,13 @@ class StartedTryOnBody(Body, frozen=True, kw_only=True):
     generation_id: str
     status: str
     product_external_id: str
-    success: bool = True
+    success: bool
 
     @classmethod
     def of(cls, started: StartedTryOn, status: GenerationStatus = GenerationStatus.PENDING) -> Self:
-        return cls(generation_id=started.generation_id, status=status, product_external_id=started.product_id)
+        return cls(
+            generation_id=started.generation_id, status=status, product_external_id=started.product_id, success=True
+        )
 
 
 class GenerationBody(Body, frozen=True, kw_only=True):
@@ -183,15 +139,15 @@ class GenerationBody(Body, frozen=True, kw_only=True):
 
     generation_id: str
     status: str
-    result_image_id: str | UnsetType = UNSET
-    result_image_url: str | UnsetType = UNSET
-    result_image_url_expires_at: datetime | UnsetType = UNSET
-    error_code: str | UnsetType = UNSET
-    error_message: str | UnsetType = UNSET
-    engine: str | UnsetType = UNSET
+    result_image_id: str | None = None
+    result_image_url: str | None = None
+    result_image_url_expires_at: datetime | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    engine: str | None = None
     created_at: datetime
     updated_at: datetime
-    success: bool = True
+    success: bool
 
     @classmethod
     def of(cls, report: GenerationReport) -> Self:
@@ -199,14 +155,15 @@ class GenerationBody(Body, frozen=True, kw_only=True):
         return cls(
             generation_id=generation.generation_id,
             status=generation.status,
-            result_image_id=result.image.image_id if result else UNSET,
-            result_image_url=result.url if result else UNSET,
-            result_image_url_expires_at=result.url_expires_at if result else UNSET,
-            error_code=failure.code if failure else UNSET,
-            error_message=failure.message if failure else UNSET,
-            engine=generation.engine or UNSET,
+            result_image_id=result.image.image_id if result else None,
+            result_image_url=result.url if result else None,
+            result_image_url_expires_at=result.url_expires_at if result else None,
+            error_code=failure.code if failure else None,
+            error_message=failure.message if failure else None,
+            engine=generation.engine or None,
             created_at=generation.created_at.replace(microsecond=0),
             updated_at=generation.updated_at.replace(microsecond=0),
+            success=True,
         )
 
 
@@ -241,14 +198,14 @@ class GenerationPageBody(Body, frozen=True, kw_only=True):
     """Some generations, newest first."""
 
     items: list[GenerationBody]
-    next_cursor: str | UnsetType = UNSET
+    next_cursor: str | None = None
     has_more: bool
 
 
 class ProductImageBody(Body, frozen=True, kw_only=True):
     """Where a picture of a product came from; the best picture has the lowest order."""
 
-    source_url: str | UnsetType = UNSET
+    source_url: str | None = None
     order: int
 
 
@@ -257,29 +214,28 @@ class ProductBody(Body, frozen=True, kw_only=True):
 
     external_id: str
     product_id: str
-    title: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    title: str | None = None
+    description: str | None = None
     images: list[ProductImageBody]
     created_at: datetime
     updated_at: datetime
     last_used_at: datetime
-    expires_at: datetime | UnsetType = UNSET
+    expires_at: datetime | None = None
 
     @classmethod
     def of(cls, product: Product) -> Self:
         return cls(
             external_id=product.external_id,
             product_id=product.external_id,
-            title=UNSET if product.title is None else product.title,
-            description=UNSET if product.description is None else product.description,
+            title=product.title,
+            description=product.description,
             images=[
-                ProductImageBody(source_url=picture.url or UNSET, order=order)
-                for order, picture in enumerate(product.pictures)
+                ProductImageBody(source_url=picture.url, order=order) for order, picture in enumerate(product.pictures)
             ],
             created_at=product.created_at.replace(microsecond=0),
             updated_at=product.updated_at.replace(microsecond=0),
             last_used_at=product.last_used_at.replace(microsecond=0),
-            expires_at=product.expires_at.replace(microsecond=0) if product.expires_at else UNSET,
+            expires_at=product.expires_at.replace(microsecond=0) if product.expires_at else None,
         )
 
 
@@ -287,7 +243,7 @@ class ProductPageBody(Body, frozen=True, kw_only=True):
     """Some products in the order of their ids."""
 
     items: list[ProductBody]
-    next_cursor: str | UnsetType = UNSET
+    next_cursor: str | None = None
     has_more: bool
     count: int
 
@@ -306,42 +262,31 @@ class CreditsBody(Body, frozen=True, kw_only=True):
     credit_balance: int
 
 
-class ProblemBody(Body, frozen=True, kw_only=True):
-    """One malformed field."""
-
-    path: Annotated[str, Meta(description="The field's name as the client wrote it.")]
-    message: str
-
-
 class ErrorBody(Body, frozen=True, kw_only=True):
-    """Every failure. `status` equals the HTTP status; clients branch on `code`."""
+    """Every failure. `status` equals the HTTP status; clients branch on `code`; `message` is for people."""
 
-    code: Annotated[str, Meta(description="Stable.")]
-    message: Annotated[str, Meta(description="For people; may change.")]
+    code: str
+    message: str
     status: int
-    request_id: Annotated[str, Meta(description="The same as `x-request-id`; the operator finds the request by it.")]
-    details: Annotated[
-        list[ProblemBody] | UnsetType, Meta(description="The inputs that are meant, where one can be named.")
-    ] = UNSET
+    request_id: str
+    details: tuple[FieldProblem, ...] = ()
 
 
 class LivenessBody(Body, frozen=True, kw_only=True):
     """That the process answers."""
 
-    status: Annotated[str, Meta(examples=["live"])]
+    status: str
 
 
 class ReadinessBody(Body, frozen=True, kw_only=True):
-    """Whether the process should be sent requests."""
+    """Whether the process should be sent requests.
 
-    status: Annotated[str, Meta(description="`ready` or `not ready`.")]
-    works: Annotated[
-        list[str], Meta(description="Of `uploads`, `reads` and `erasures` those that work; with none it is not ready.")
-    ]
-    failing: Annotated[
-        list[str] | UnsetType, Meta(description="The parts that fail, for those who send a valid key.")
-    ] = UNSET
-    degraded: Annotated[
-        list[str] | UnsetType,
-        Meta(description="`engine`: try-ons wait for the operator; `clock`: nothing is purged, it differs."),
-    ] = UNSET
+    `works`: of `uploads`, `reads` and `erasures` those that work; with none the process is not ready. `failing`: the
+    parts that fail, for those who send a valid key. `degraded`: `engine`: try-ons wait for the operator; `clock`:
+    nothing is purged, it differs.
+    """
+
+    status: str
+    works: list[str]
+    failing: list[str] = []
+    degraded: list[str] = []
