@@ -37,8 +37,7 @@ class AnswerOnce:
         now = self.clock.now()
         request = KeptRequest(
             account_id=account.account_id,
-            key_digest=record.key_digest,
-            fingerprint=record.fingerprint,
+            record=record,
             customer=customer,
             due_at=now + self.LEASE,
         )
@@ -50,7 +49,7 @@ class AnswerOnce:
             raise
         if earlier is None:
             return request
-        if earlier.fingerprint != record.fingerprint:
+        if not record.is_same_request(earlier.record):
             raise IdempotencyKeyReused
         if earlier.result is None:
             raise IdempotencyKeyInUse

@@ -144,7 +144,7 @@ class StartTryOn:
     async def _stored(self, command: TryOnCommand) -> UploadedImage | None:
         """The person's image, when it was uploaded before."""
         image = await self.sources.image(command.person, command.account.account_id, CustomerImageFetchFailed)
-        if image and image.customer and command.customer and image.customer != command.customer:
+        if image and image.customer and command.customer and not image.customer.is_same(command.customer):
             raise _of_another()
         return image
 
@@ -219,7 +219,7 @@ async def _give_to(repositories: Repositories, person: UploadedImage, customer: 
     image = await repositories.images.find(person.image_id, person.account_id)
     if image is None:
         raise ImageNotFound
-    if image.customer != customer:
+    if image.customer is None or not image.customer.is_same(customer):
         raise _of_another()
 
 

@@ -1,7 +1,6 @@
 """Upload a photo: admit it, prepare its picture, keep that."""
 
 import asyncio
-import hashlib
 from dataclasses import dataclass, replace
 
 from application.check_photo import CheckPhoto
@@ -28,19 +27,8 @@ class UploadCommand:
     fit: Fit = Fit.CROP
     customer: Customer | None = None
     retention: RetentionPolicy | None = None
-    idempotency_key: str | None = None
+    idempotency: IdempotencyRecord | None = None
     warnings: tuple[PhotoWarning, ...] = ()
-
-    def idempotency_record(self) -> IdempotencyRecord | None:
-        """Digests only: a client may well have put a person's name into its key."""
-        if self.idempotency_key is None:
-            return None
-        request = hashlib.sha256(self.photo)
-        customer_id = self.customer.external_id if self.customer else None
-        days = self.retention.keep_for_days if self.retention else None
-        fit = () if self.fit is Fit.CROP else (self.fit.value,)  # the default leaves the digests of before as they were
-        request.update(repr((self.crop, customer_id, days, *fit)).encode())
-        return IdempotencyRecord(hashlib.sha256(self.idempotency_key.encode()).digest(), request.digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +62,7 @@ class UploadPhoto:
             customer=command.customer,
             retention=command.retention or command.account.default_retention,
             created_at=self.clock.now().replace(microsecond=0),
-            idempotency=command.idempotency_record(),
+            idempotency=command.idempotency,
         )
 
     async def _expect_admitted(
@@ -97,7 +85,7 @@ class UploadPhoto:
         record, now = image.idempotency, self.clock.now()
         if record is None:
             return None
-        earlier = await repositories.images.find_by_idempotency_key(image.account_id, record.key_digest)
+        earlier = await repositories.images.find_by_idempotency_key(image.account_id, record)
         if earlier is None or earlier.idempotency is None:
             return None
         if earlier.state is ImageState.PENDING and now >= earlier.created_at + UploadedImage.PENDING_LEASE:
@@ -106,7 +94,7 @@ class UploadPhoto:
         if now >= earlier.created_at + IdempotencyRecord.LIFETIME or earlier.is_over(now):
             await repositories.images.release_idempotency_key(earlier.image_id)
             return None
-        if earlier.idempotency.fingerprint != record.fingerprint:
+        if not record.is_same_request(earlier.idempotency):
             raise IdempotencyKeyReused
         if earlier.state is not ImageState.STORED:
             raise IdempotencyKeyInUse

@@ -12,9 +12,9 @@ from application.answer_once import AnswerOnce
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock, RandomSource
 from domain.account import Account, Beginning, PresentedKey, digest_of_key
-from domain.customer import Customer
 from domain.errors import InvalidApiKey, InvalidTicket, TicketUsed
 from domain.image import IdempotencyRecord
+from domain.pseudonyms import Pseudonyms
 
 PREFIX: Final = "tkt_"
 DEV_KEY: Final = "dev"
@@ -89,6 +89,7 @@ class UploadTickets:
     once: AnswerOnce
     clock: Clock
     random: RandomSource
+    pseudonyms: Pseudonyms
     dev_key_digest: bytes | None
 
     async def issue(
@@ -100,7 +101,8 @@ class UploadTickets:
         idempotency: IdempotencyRecord | None,
     ) -> tuple[str, datetime]:
         """The ticket and when it is over. Raises: IdempotencyKeyReused, IdempotencyKeyInUse, Overloaded."""
-        customer = Customer(account.account_id, terms.customer_id) if terms.customer_id is not None else None
+        account_id, customer_id = account.account_id, terms.customer_id
+        customer = self.pseudonyms.customer(account_id, customer_id) if customer_id is not None else None
         request = await self.once.begin(account, idempotency, customer)
         made = json.loads(request.result) if request and request.result else None
         if made is None:
@@ -127,7 +129,7 @@ class UploadTickets:
                 raise InvalidTicket
             customer_id = ticket.terms.customer_id
             if customer_id is not None and await repositories.erasures.is_erased_since(
-                Customer(account.account_id, customer_id), Beginning(ticket.epoch)
+                self.pseudonyms.customer(account.account_id, customer_id), Beginning(ticket.epoch)
             ):
                 raise InvalidTicket
         return replace(account, erasure_epoch=ticket.epoch), ticket

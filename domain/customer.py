@@ -1,8 +1,8 @@
-"""The end user of a merchant's shop, known to us only by the opaque id that the merchant chose."""
+"""The end user of a merchant's shop: the opaque id that the merchant chose, and what stands for it here."""
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from domain.account import AccountId
@@ -16,17 +16,24 @@ _PLACEHOLDER: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One person in one account; the subject of an erasure (GDPR Art. 17). The id is compared byte for byte."""
+    """One person in one account; the subject of an erasure (GDPR Art. 17).
+
+    `pseudonym` is what rows carry; `others` may stand in rows that are there already (`domain.pseudonyms` makes both).
+    """
 
     account_id: AccountId
-    external_id: str
+    pseudonym: str
+    others: tuple[str, ...] = field(default=(), compare=False)
 
-    def __post_init__(self) -> None:
-        if not is_external_id(self.external_id):
-            raise ValueError(f"an external user id has 1 to {MAX_EXTERNAL_ID_CHARS} characters")
+    @property
+    def pseudonyms(self) -> tuple[str, ...]:
+        return (self.pseudonym, *self.others)
+
+    def is_same(self, other: "Customer") -> bool:
+        return self.account_id == other.account_id and not set(self.pseudonyms).isdisjoint(other.pseudonyms)
 
     def __repr__(self) -> str:
-        """The external id is personal data: it must not reach a log or a traceback by way of a repr."""
+        """What stands for a person is personal data: it must not reach a log or a traceback by way of a repr."""
         return f"Customer(account_id={self.account_id!r})"
 
 

@@ -15,8 +15,8 @@ from domain.image import ErasureId
 class Tombstone:
     """Stops uploads that began before an erasure and had not yet said whose they are.
 
-    It holds a salted digest of the external id and lives only as long as such an upload could: a digest of a person's
-    id is still personal data (EDPB, February 2026), so it is swept and never part of the audit record.
+    It holds a salted digest of the customer's pseudonym and lives only as long as such an upload could: a digest of a
+    person's id is still personal data (EDPB, February 2026), so it is swept and never part of the audit record.
     """
 
     TOLERANCE: ClassVar = timedelta(seconds=2)
@@ -47,7 +47,7 @@ class Tombstone:
             account_id=customer.account_id,
             epoch=epoch,
             salt=salt,
-            digest=_digest(salt, customer),
+            digest=_digest(salt, customer.pseudonym),
             expires_at=expires_at,
             erased_at=erased_at,
         )
@@ -59,11 +59,12 @@ class Tombstone:
         return self.epoch > beginning.epoch or beginning.at < self.erased_at + self.TOLERANCE
 
     def covers(self, customer: Customer) -> bool:
-        return customer.account_id == self.account_id and hmac.compare_digest(self.digest, _digest(self.salt, customer))
+        digests = [_digest(self.salt, pseudonym) for pseudonym in customer.pseudonyms]
+        return customer.account_id == self.account_id and any(hmac.compare_digest(self.digest, it) for it in digests)
 
 
-def _digest(salt: bytes, customer: Customer) -> bytes:
-    return hashlib.sha256(salt + customer.external_id.encode()).digest()
+def _digest(salt: bytes, pseudonym: str) -> bytes:
+    return hashlib.sha256(salt + pseudonym.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

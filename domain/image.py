@@ -1,7 +1,7 @@
 """An uploaded photo from the moment its place is reserved until nothing is left of it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, NewType
@@ -58,8 +58,9 @@ class StoredPhoto:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """What lets a repeated request be recognised: digests of the client's key and of the request it came with.
+    """What lets a repeated request be recognised: keyed digests of the client's key and of the request it came with.
 
+    `others`: the same under the other keys of the ring, for rows that are there already (`domain.pseudonyms`).
     It lives on the image's own row, so it cannot outlive the image (IETF draft-ietf-httpapi-idempotency-key-header-07).
     """
 
@@ -67,6 +68,15 @@ class IdempotencyRecord:
 
     key_digest: bytes
     fingerprint: bytes
+    others: tuple["IdempotencyRecord", ...] = field(default=(), compare=False)
+
+    @property
+    def key_digests(self) -> tuple[bytes, ...]:
+        return (self.key_digest, *(other.key_digest for other in self.others))
+
+    def is_same_request(self, kept: "IdempotencyRecord") -> bool:
+        """Whether the request that came with this key now is the one that came with it before."""
+        return kept == self or kept in self.others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,13 @@ from domain.generation import GenerationId, LeaseId
 from domain.geometry import Size
 from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
 from domain.photo import SourceFormat
+from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 ACME = AccountId("acc_acme")
 OTHER = AccountId("acc_other")
+PSEUDONYMS = Pseudonyms((b"p" * 32,))
 
 
 @dataclass
@@ -74,7 +76,7 @@ def an_account(account_id: AccountId = ACME, *, name: str | None = None, keep_fo
 
 
 def a_customer(external_id: str = "gid://shopify/Customer/1", account_id: AccountId = ACME) -> Customer:
-    return Customer(account_id, external_id)
+    return PSEUDONYMS.customer(account_id, external_id)
 
 
 def an_image(

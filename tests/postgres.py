@@ -25,8 +25,10 @@ numbers = itertools.count(1)
 class PostgresServer:
     """Listens on a socket in its own folder, so that any number run beside each other."""
 
-    def __init__(self, socket_folder: Path) -> None:
+    def __init__(self, socket_folder: Path, folder: Path) -> None:
         self._socket_folder = socket_folder
+        self.folder = folder
+        """Of its files: tables, indexes, log."""
 
     def url(self, database: str, role: str = "postgres") -> str:
         """For `TRYON_DATABASE_URL` and `create_engine`."""
@@ -57,7 +59,7 @@ def running_postgres() -> Iterator[PostgresServer]:
     os.chown(folder, -1, os.getgid())  # it belongs to another user then, and root's servers give up root's rights
     folder.chmod(0o750)
     try:
-        yield PostgresServer(running.get_postmaster_info().socket_dir)
+        yield PostgresServer(running.get_postmaster_info().socket_dir, folder)
     finally:
         running.cleanup()
 

@@ -8,7 +8,7 @@ from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, Know
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse
-from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
+from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, StoredPhoto, UploadedImage
 from domain.retention import RetentionPolicy
 
 LIVE = (ImageState.PENDING, ImageState.STORED)
@@ -23,7 +23,7 @@ class ImageRow:
     erasure_id: ErasureId | None = None
 
     def is_of(self, customer: Customer) -> bool:
-        return self.image.customer == customer
+        return self.image.customer is not None and self.image.customer.is_same(customer)
 
     def is_in_flight(self, now: datetime) -> bool:
         return self.image.photo is None and self.due_at > now
@@ -41,7 +41,7 @@ class InMemoryImageRepository:
 
     async def reserve(self, image: UploadedImage) -> None:
         record = image.idempotency
-        if record and await self.find_by_idempotency_key(image.account_id, record.key_digest):
+        if record and await self.find_by_idempotency_key(image.account_id, record):
             raise IdempotencyKeyInUse
         self._rows[image.image_id] = ImageRow(image, image.created_at + UploadedImage.PENDING_LEASE)
 
@@ -72,10 +72,10 @@ class InMemoryImageRepository:
         self._rows[image_id] = replace(row, image=replace(row.image, customer=customer))
         return True
 
-    async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
+    async def find_by_idempotency_key(self, account_id: AccountId, record: IdempotencyRecord) -> UploadedImage | None:
         for row in self._rows.values():
-            record = row.image.idempotency
-            if record and row.image.account_id == account_id and record.key_digest == key_digest:
+            kept = row.image.idempotency
+            if kept and row.image.account_id == account_id and kept.key_digest in record.key_digests:
                 return row.image
         return None
 

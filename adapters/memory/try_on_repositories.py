@@ -8,7 +8,7 @@ from application.ports.try_on_rows import KeptRequest
 from domain.account import Account, AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, LeaseId
-from domain.image import ImageId
+from domain.image import IdempotencyRecord, ImageId
 from domain.product import Product
 
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
@@ -89,19 +89,20 @@ class InMemoryRequestRepository:
         self._rows = rows
 
     async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
-        earlier = self._rows.get((request.account_id, request.key_digest))
-        if earlier is not None and earlier.due_at > now:
-            return earlier
-        self._rows[request.account_id, request.key_digest] = request
+        for digest in request.record.key_digests:
+            earlier = self._rows.get((request.account_id, digest))
+            if earlier is not None and earlier.due_at > now:
+                return earlier
+        self._rows[request.account_id, request.record.key_digest] = request
         return None
 
     async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
-        key = (request.account_id, request.key_digest)
+        key = (request.account_id, request.record.key_digest)
         if key in self._rows and self._rows[key].due_at == request.due_at:
             self._rows[key] = replace(self._rows[key], result=result, due_at=due_at)
 
     async def remove(self, request: KeptRequest) -> None:
-        key = (request.account_id, request.key_digest)
+        key = (request.account_id, request.record.key_digest)
         if key in self._rows and self._rows[key].due_at == request.due_at:
             del self._rows[key]
 
@@ -113,12 +114,16 @@ class InMemoryRequestRepository:
         row = self._rows.get((account_id, digest))
         number = 1 + int(row.result or 0) if row else 1
         self._rows[account_id, digest] = KeptRequest(
-            account_id=account_id, key_digest=digest, fingerprint=b"", customer=None, due_at=due_at, result=str(number)
+            account_id=account_id,
+            record=IdempotencyRecord(digest, b""),
+            customer=None,
+            due_at=due_at,
+            result=str(number),
         )
         return number
 
     async def erase(self, customer: Customer) -> None:
-        for key in [key for key, row in self._rows.items() if row.customer == customer]:
+        for key in [key for key, row in self._rows.items() if row.customer and row.customer.is_same(customer)]:
             del self._rows[key]
 
     async def sweep(self, now: datetime) -> int:
@@ -138,6 +143,10 @@ class GenerationRow:
     @property
     def is_open(self) -> bool:
         return self.generation.status in OPEN
+
+    def is_of(self, customer: Customer) -> bool:
+        inputs = self.generation.inputs
+        return inputs is not None and inputs.customer is not None and inputs.customer.is_same(customer)
 
 
 class InMemoryGenerationRepository:
@@ -232,20 +241,12 @@ class InMemoryGenerationRepository:
         return True
 
     async def of_customer(self, customer: Customer, results: Sequence[ImageId]) -> tuple[Generation, ...]:
-        found = [
-            row.generation
-            for row in self._rows.values()
-            if row.generation.result in results
-            or (row.generation.inputs is not None and row.generation.inputs.customer == customer)
-        ]
+        rows = self._rows.values()
+        found = [row.generation for row in rows if row.generation.result in results or row.is_of(customer)]
         return tuple(sorted(found, key=lambda each: (each.created_at, each.generation_id)))
 
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
-        theirs = [
-            row.generation
-            for row in self._rows.values()
-            if row.generation.inputs is not None and row.generation.inputs.customer == customer
-        ]
+        theirs = [row.generation for row in self._rows.values() if row.is_of(customer)]
         for generation in theirs:
             self._end(replace(generation, status=GenerationStatus.FAILED, failure=failure), now)
         return len(theirs)

@@ -27,9 +27,8 @@ class SqlErasureRepository:
     async def serialize(self, customer: Customer) -> None:
         # SQLite has one writer at a time (BEGIN IMMEDIATE), so every transaction is serialized there already.
         if self._connection.dialect.name == "postgresql":
-            digest = hashlib.sha256(f"{customer.account_id}\0{customer.external_id}".encode()).digest()
-            key = int.from_bytes(digest[:8], "big", signed=True)
-            await self._connection.execute(select(func.pg_advisory_xact_lock(key)))
+            keys = sorted(_lock_key(customer.account_id, pseudonym) for pseudonym in customer.pseudonyms)
+            await self._connection.execute(select(*(func.pg_advisory_xact_lock(key) for key in keys)))
 
     async def advance_epoch(self, account_id: AccountId) -> int:
         advanced = await self._connection.execute(
@@ -48,6 +47,7 @@ class SqlErasureRepository:
                 epoch=tombstone.epoch,
                 salt=tombstone.salt,
                 digest=tombstone.digest,
+                is_keyed=True,
                 expires_at=tombstone.expires_at,
                 erased_at=tombstone.erased_at,
             )
@@ -144,6 +144,11 @@ class SqlErasureRepository:
             )
             for row in rows
         ]
+
+
+def _lock_key(account_id: AccountId, pseudonym: str) -> int:
+    digest = hashlib.sha256(f"{account_id}\0{pseudonym}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _record(row: Any) -> ErasureRecord:

@@ -68,7 +68,7 @@ class SqlGenerationRepository:
                 id=generation.generation_id,
                 account_id=generation.account_id,
                 status=generation.status,
-                customer_id=inputs.customer.external_id if inputs.customer else None,
+                customer_id=inputs.customer.pseudonym if inputs.customer else None,
                 person_image_id=inputs.person,
                 garment_image_ids=msgspec.json.encode(inputs.garments).decode(),
                 keep_for_days=inputs.retention.keep_for_days,
@@ -169,7 +169,7 @@ class SqlGenerationRepository:
         found: dict[str, Generation] = {}
         for start in range(0, max(1, len(results)), IDS_AT_ONCE):
             theirs = or_(
-                generations.c.customer_id == customer.external_id,
+                generations.c.customer_id.in_(customer.pseudonyms),
                 generations.c.result_image_id.in_(results[start : start + IDS_AT_ONCE]),
             )
             query = select(generations).where(generations.c.account_id == customer.account_id, theirs)
@@ -179,7 +179,7 @@ class SqlGenerationRepository:
     async def fail_customer(self, customer: Customer, failure: Failure, now: datetime) -> int:
         failed = await self._connection.execute(
             update(generations)
-            .where(generations.c.account_id == customer.account_id, generations.c.customer_id == customer.external_id)
+            .where(generations.c.account_id == customer.account_id, generations.c.customer_id.in_(customer.pseudonyms))
             .values(**_failed(failure, now))
             .returning(generations.c.has_credit)
         )

@@ -37,7 +37,9 @@ WHOLE = (
     *(images.c.created_at, images.c.photo, images.c.key_digest, images.c.fingerprint),
 )
 """What an image is made of again."""
-FIND_BY_KEY = select(*WHOLE).where(images.c.account_id == bindparam("account"), images.c.key_digest == bindparam("key"))
+FIND_BY_KEY = select(*WHOLE).where(
+    images.c.account_id == bindparam("account"), images.c.key_digest.in_(bindparam("keys", expanding=True))
+)
 FIND = select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
 
 
@@ -54,7 +56,7 @@ class SqlImageRepository:
                 image,
                 state=ImageState.PENDING,
                 due_at=image.created_at + UploadedImage.PENDING_LEASE,
-                customer_id=image.customer.external_id if image.customer else None,
+                customer_id=image.customer.pseudonym if image.customer else None,
                 key_digest=record.key_digest if record else None,
                 fingerprint=record.fingerprint if record else None,
             )
@@ -97,12 +99,13 @@ class SqlImageRepository:
         adopted = await self._connection.execute(
             update(images)
             .where(images.c.id == image_id, images.c.account_id == customer.account_id, images.c.customer_id.is_(None))
-            .values(customer_id=customer.external_id)
+            .values(customer_id=customer.pseudonym)
         )
         return adopted.rowcount == 1
 
-    async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None:
-        row = (await self._connection.execute(FIND_BY_KEY, {"account": account_id, "key": key_digest})).one_or_none()
+    async def find_by_idempotency_key(self, account_id: AccountId, record: IdempotencyRecord) -> UploadedImage | None:
+        keys = {"account": account_id, "keys": record.key_digests}
+        row = (await self._connection.execute(FIND_BY_KEY, keys)).first()
         return _image(row) if row else None
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
@@ -119,7 +122,7 @@ class SqlImageRepository:
     async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
     ) -> tuple[ImageToDelete, ...]:
-        of_customer = (images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id)
+        of_customer = (images.c.account_id == customer.account_id, images.c.customer_id.in_(customer.pseudonyms))
         in_flight = and_(images.c.photo.is_(None), images.c.due_at > now)
         flying = await self._mark_erased(erasure_id, *of_customer, in_flight)
         settled = await self._mark_erased(erasure_id, *of_customer, ~in_flight, due_at=retry_at)
@@ -183,14 +186,14 @@ class SqlImageRepository:
 
     async def traces_of(self, customer: Customer) -> CustomerTraces:
         counts = select(func.count(), func.count(images.c.key_digest)).where(
-            images.c.account_id == customer.account_id, images.c.customer_id == customer.external_id
+            images.c.account_id == customer.account_id, images.c.customer_id.in_(customer.pseudonyms)
         )
         return CustomerTraces(*(await self._connection.execute(counts)).one())
 
     async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
         stored = select(*WHOLE).where(
             images.c.account_id == customer.account_id,
-            images.c.customer_id == customer.external_id,
+            images.c.customer_id.in_(customer.pseudonyms),
             images.c.state == ImageState.STORED,
             images.c.id > after,
         )

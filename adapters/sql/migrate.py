@@ -12,7 +12,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.outages import OutagesAsOverloaded
+from adapters.sql.sqlite_engine import truncate_log
 from adapters.sql.tables import metadata
+from domain.pseudonyms import Pseudonyms
 
 MIGRATION_LOCK = 7_306_100_001
 """Any number that nobody else in the database uses: two replicas that start together migrate one after the other."""
@@ -46,13 +48,13 @@ def is_new_enough(connection: Connection) -> bool:
     return current is not None and current not in revisions()[1:]
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, pseudonyms: Pseudonyms | None) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         # A new index on a large table may take its time, but not while everybody who serves waits behind a lock.
         connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     config = alembic_config()
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, pseudonyms=pseudonyms)
     command.upgrade(config, "head")
 
 
@@ -63,10 +65,11 @@ def _newer_revision(connection: Connection) -> str | None:
 
 
 class Migrator:
-    """Upgrades the database behind an engine."""
+    """Upgrades the database behind an engine. A database that holds customers' ids is converted by `pseudonyms`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, pseudonyms: Pseudonyms | None = None) -> None:
         self._engine = engine
+        self._pseudonyms = pseudonyms
 
     @property
     def is_embedded(self) -> bool:
@@ -101,7 +104,10 @@ class Migrator:
                 async with self._engine.begin() as connection:
                     if current := await connection.run_sync(_newer_revision):
                         return current
-                    await connection.run_sync(_upgrade)
+                    await connection.run_sync(_upgrade, self._pseudonyms)
+                if self.is_embedded:  # what was converted stays readable in the log until then
+                    async with self._engine.connect() as connection:
+                        await truncate_log(connection)
         finally:
             await self._engine.dispose()  # done once and for all: nobody keeps a connection for it
         return revisions()[0]

@@ -11,6 +11,7 @@ from adapters.sql.tables import idempotency_keys as kept
 from application.ports.try_on_rows import KeptRequest
 from domain.account import AccountId
 from domain.customer import Customer
+from domain.image import IdempotencyRecord
 
 
 class SqlRequestRepository:
@@ -22,12 +23,14 @@ class SqlRequestRepository:
     async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         values = {
-            "fingerprint": request.fingerprint,
-            "customer_id": request.customer.external_id if request.customer else None,
+            "fingerprint": request.record.fingerprint,
+            "customer_id": request.customer.pseudonym if request.customer else None,
             "result": None,
             "due_at": request.due_at,
         }
-        row = dialect.insert(kept).values(account_id=request.account_id, key_digest=request.key_digest, **values)
+        if (earlier := await self._under_another_key(request, now)) is not None:
+            return earlier
+        row = dialect.insert(kept).values(account_id=request.account_id, key_digest=request.record.key_digest, **values)
         taken = await self._connection.execute(
             row.on_conflict_do_update(
                 index_elements=[kept.c.account_id, kept.c.key_digest], set_=values, where=kept.c.due_at <= now
@@ -36,6 +39,12 @@ class SqlRequestRepository:
         if taken.one_or_none() is not None:
             return None
         return _request((await self._connection.execute(select(kept).where(*_of(request)))).one())
+
+    async def _under_another_key(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
+        others = kept.c.key_digest.in_([other.key_digest for other in request.record.others])
+        query = select(kept).where(kept.c.account_id == request.account_id, others, kept.c.due_at > now)
+        row = (await self._connection.execute(query)).first()
+        return _request(row) if row else None
 
     async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
         await self._connection.execute(
@@ -61,7 +70,7 @@ class SqlRequestRepository:
 
     async def erase(self, customer: Customer) -> None:
         await self._connection.execute(
-            delete(kept).where(kept.c.account_id == customer.account_id, kept.c.customer_id == customer.external_id)
+            delete(kept).where(kept.c.account_id == customer.account_id, kept.c.customer_id.in_(customer.pseudonyms))
         )
 
     async def sweep(self, now: datetime) -> int:
@@ -69,15 +78,14 @@ class SqlRequestRepository:
 
 
 def _of(request: KeptRequest) -> tuple[Any, ...]:
-    return kept.c.account_id == request.account_id, kept.c.key_digest == request.key_digest
+    return kept.c.account_id == request.account_id, kept.c.key_digest == request.record.key_digest
 
 
 def _request(row: Any) -> KeptRequest:
     account_id = AccountId(row.account_id)
     return KeptRequest(
         account_id=account_id,
-        key_digest=row.key_digest,
-        fingerprint=row.fingerprint,
+        record=IdempotencyRecord(row.key_digest, row.fingerprint),
         customer=Customer(account_id, row.customer_id) if row.customer_id is not None else None,
         due_at=row.due_at,
         result=row.result,

@@ -79,7 +79,7 @@ images = Table(
     metadata,
     Column("id", ImageIdColumn, primary_key=True),
     Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
-    Column("customer_id", String(256)),
+    Column("customer_id", String(256)),  # a pseudonym (domain.pseudonyms), here and below
     Column("state", String(10), nullable=False),
     Column("keep_for_days", SmallInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -118,6 +118,7 @@ tombstones = Table(
     Column("epoch", Integer, nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
+    Column("is_keyed", Boolean),  # without a value: by the version before, which knows no pseudonyms
     Column("expires_at", UtcDateTime, nullable=False, index=True),
     Column("erased_at", UtcDateTime),  # without a value in rows of an earlier version
     Index("ix_tombstones_account", "account_id", "epoch"),

@@ -11,7 +11,7 @@ from application.ports.try_on_rows import GenerationRepository, ProductRepositor
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
-from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
+from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
 from domain.retention import RetentionPolicy
 
 
@@ -97,7 +97,9 @@ class ImageRepository(Protocol):
         """From now on the image is the customer's and goes with the customer; False when it has one already."""
         ...
 
-    async def find_by_idempotency_key(self, account_id: AccountId, key_digest: bytes) -> UploadedImage | None: ...
+    async def find_by_idempotency_key(self, account_id: AccountId, record: IdempotencyRecord) -> UploadedImage | None:
+        """The image of the first request that came with this key."""
+        ...
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
         """The image stays, its key is free for another request."""

@@ -8,7 +8,7 @@ from typing import Protocol
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, LeaseId
-from domain.image import ImageId
+from domain.image import IdempotencyRecord, ImageId
 from domain.product import Product
 
 
@@ -130,8 +130,7 @@ class KeptRequest:
     """
 
     account_id: AccountId
-    key_digest: bytes
-    fingerprint: bytes
+    record: IdempotencyRecord
     customer: Customer | None
     due_at: datetime
     """When the request is taken for dead; once it is done, when the key is free again."""

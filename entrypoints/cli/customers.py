@@ -227,4 +227,4 @@ async def _customer(container: "Container", account: str, external_id: str) -> C
         found = await repositories.accounts.find_by_name(account)
     if found is None:
         raise AccountNotFound(account)
-    return Customer(found.account_id, external_id)
+    return container.pseudonyms().customer(found.account_id, external_id)

@@ -12,7 +12,7 @@ from application.erase_customer import ErasureOutcome
 from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
 from entrypoints.cli.console import as_json, or_fail, settings_or_fail, show_one
-from entrypoints.wiring.signing_key import is_signed, receipt_keys
+from entrypoints.wiring.key_rings import is_signed, receipt_keys
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container

@@ -95,7 +95,8 @@ class EmbeddedService(Target):
                 account = await repositories.accounts.find_by_name(self.account_name)
             if account is None:
                 raise Refused("ACCOUNT_NOT_FOUND", f'There is no account named "{self.account_name}".')
-            linked = await self.container.upload_photo().execute(form.to_command(account, idempotency_key))
+            command = form.to_command(account, idempotency_key, self.container.pseudonyms())
+            linked = await self.container.upload_photo().execute(command)
         except (Overloaded, IdempotencyKeyInUse) as error:
             raise Busy(error.code, str(error)) from None
         except DomainError as error:

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from application.erase_customer import ErasureOutcome
-from domain.customer import Customer, external_id_problem
+from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from domain.image import ErasureId
 from entrypoints.http.api_key import RequestWithKey
@@ -53,7 +53,8 @@ async def _erase(request: RequestWithKey, service: Service, external_id: object)
     problem = external_id_problem(external_id) if isinstance(external_id, str) else "must be there, as a string"
     if problem or not isinstance(external_id, str):
         raise ValidationFailed((FieldProblem("customerId", str(problem)),))
-    return await service.erase_customer.execute(Customer(request.user.account_id, external_id))
+    customer = service.pseudonyms.customer(request.user.account_id, external_id)
+    return await service.erase_customer.execute(customer)
 
 
 def _headers(outcome: ErasureOutcome) -> dict[str, str]:

@@ -31,7 +31,7 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
     async with receiving(request, service) as body:
         form = await _read_form(request, body, service.settings, ticket)
         key = ticket.upload_key if ticket else request.headers.get("idempotency-key")
-        command = form.to_command(request.user, key)
+        command = form.to_command(request.user, key, service.pseudonyms)
         try:
             with about(FILE):
                 linked = await service.upload_photo.execute(command)
@@ -51,7 +51,7 @@ async def check_image(request: RequestWithKey, service: NamedDependency[Service]
         await service.upload_tickets.count_check(request.user, ticket)
     async with receiving(request, service) as body:
         form = await _read_form(request, body, service.settings, ticket)
-        command = form.to_command(request.user, None)
+        command = form.to_command(request.user, None, service.pseudonyms)
         with about(FILE):
             prepared = await service.check_photo.execute(
                 command.photo, request.user.account_id, crop=command.crop, fit=command.fit

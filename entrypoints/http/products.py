@@ -26,7 +26,9 @@ async def register_product(request: RequestWithKey, service: NamedDependency[Ser
     """Keep a product and its pictures; 200 when there was one with the same id."""
     async with receiving(request, service) as body:
         data, files = await read_data_and_files(request, body, service)
-        wanted, valid_for, record = to_registration(data, files, request.user, request.headers.get("idempotency-key"))
+        wanted, valid_for, record = to_registration(
+            data, files, request.user, request.headers.get("idempotency-key"), service.pseudonyms
+        )
         registered = await service.register_product.execute(wanted, valid_for, record)
     return Response(ProductBody.of(registered.product), status_code=201 if registered.is_new else 200)
 

@@ -18,6 +18,7 @@ from application.read_generation import AwaitGeneration, ReadGeneration
 from application.start_try_on import StartTryOn
 from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
+from domain.pseudonyms import Pseudonyms
 from entrypoints.http.waiting import Waiting
 from entrypoints.http.wrong_keys import WrongKeys
 from entrypoints.wiring.container import Container
@@ -52,6 +53,7 @@ class Service:
     check_readiness: CheckReadiness
     metrics: Callable[[], bytes]
     page_pass: PagePass | None
+    pseudonyms: Pseudonyms
 
     @classmethod
     def of(cls, container: Container) -> Self:
@@ -80,4 +82,5 @@ class Service:
             check_readiness=container.check_readiness(),
             metrics=container.telemetry().metrics,
             page_pass=container.page_pass(),
+            pseudonyms=container.pseudonyms(),
         )

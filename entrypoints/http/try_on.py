@@ -93,7 +93,7 @@ async def list_generations(
 async def _start(request: RequestWithKey, service: Service) -> StartedTryOn:
     async with receiving(request, service) as body:
         data, files = await read_data_and_files(request, body, service)
-        command = to_command(data, files, request.user, request.headers.get("idempotency-key"))
+        command = to_command(data, files, request.user, request.headers.get("idempotency-key"), service.pseudonyms)
         return await service.start_try_on.execute(command)
 
 

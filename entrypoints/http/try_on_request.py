@@ -19,7 +19,7 @@ from application.keep_product import WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
 from application.start_try_on import TryOnCommand
 from domain.account import Account
-from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, external_id_problem
+from domain.customer import MAX_EXTERNAL_ID_CHARS, external_id_problem
 from domain.errors import (
     CustomerImageRequired,
     FieldProblem,
@@ -29,6 +29,7 @@ from domain.errors import (
 )
 from domain.image import IdempotencyRecord, ImageId
 from domain.product import is_product_id
+from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
 from entrypoints.http.request_body import MAX_JSON_BYTES, decoded_object
 from entrypoints.http.upload_form import unquoted
@@ -69,7 +70,9 @@ class _Product:
     days: int | None
 
 
-def to_command(data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None) -> TryOnCommand:
+def to_command(
+    data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms
+) -> TryOnCommand:
     """Raises: ValidationFailed that names every malformed field; else CustomerImageRequired, ProductImagesRequired,
     MultipartFileNotFound.
     """
@@ -78,7 +81,7 @@ def to_command(data: bytes | bytearray, files: Files, account: Account, idempote
     person, product = request.person(), request.product()
     customer_id, days = request.customer_id(), request.days()
     request.expect_texts_and_flags()
-    record = request.idempotency_record(idempotency_key, "try-on", files)
+    asked = request.asked_once(idempotency_key, "try-on", files)
     request.expect_no_problems()
     if person is None:
         raise CustomerImageRequired
@@ -91,19 +94,19 @@ def to_command(data: bytes | bytearray, files: Files, account: Account, idempote
         product_id=product.external_id,
         title=product.title,
         description=product.description,
-        customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
+        customer=pseudonyms.customer(account.account_id, customer_id) if customer_id is not None else None,
         retention=RetentionPolicy(days) if days is not None else None,
-        idempotency=record,
+        idempotency=pseudonyms.request(account.account_id, *asked) if asked else None,
     )
 
 
 def to_registration(
-    data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None
+    data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms
 ) -> tuple[WantedProduct, timedelta | None, IdempotencyRecord | None]:
     """The product, how long it is valid, and the record of the request. Raises: as `to_command`."""
     request = _Request(decoded_object(data))
     product = request.registered_product()
-    record = request.idempotency_record(idempotency_key, "products", files)
+    asked = request.asked_once(idempotency_key, "products", files)
     request.expect_no_problems()
     if product is None or not (product.garments or product.external_id):
         raise ProductImagesRequired
@@ -114,11 +117,12 @@ def to_registration(
         title=product.title,
         description=product.description,
     )
+    record = pseudonyms.request(account.account_id, *asked) if asked else None
     return wanted, timedelta(days=product.days) if product.days else None, record
 
 
-def idempotency_record(header: str | None, operation: str, body: Json, files: Files) -> IdempotencyRecord | None:
-    """Digests of the key and of the request, however its JSON was written. Raises: ValidationFailed."""
+def asked_once(header: str | None, operation: str, body: Json, files: Files) -> tuple[str, bytes] | None:
+    """The key, and a digest of the request, however its JSON was written. Raises: ValidationFailed."""
     key = unquoted(header)
     if key is None:
         return None
@@ -127,7 +131,7 @@ def idempotency_record(header: str | None, operation: str, body: Json, files: Fi
     request = hashlib.sha256(f"{operation}\0".encode() + msgspec.json.encode(body, order="sorted"))
     for name, content in sorted(files.items()):
         request.update(f"\0{name}\0".encode() + hashlib.sha256(content).digest())
-    return IdempotencyRecord(hashlib.sha256(key.encode()).digest(), request.digest())
+    return key, request.digest()
 
 
 def _with_file(source: _Source, files: Files) -> PhotoSource:
@@ -150,9 +154,9 @@ class _Request:
         if self._problems:
             raise ValidationFailed(tuple(self._problems))
 
-    def idempotency_record(self, key: str | None, operation: str, files: Files) -> IdempotencyRecord | None:
+    def asked_once(self, key: str | None, operation: str, files: Files) -> tuple[str, bytes] | None:
         try:
-            return idempotency_record(key, operation, self._body, files)
+            return asked_once(key, operation, self._body, files)
         except ValidationFailed as error:
             self._problems.update(dict.fromkeys(error.problems))
             return None

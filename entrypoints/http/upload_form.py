@@ -1,6 +1,7 @@
 """Read an upload's multipart form from the request stream: bounded while it is read, every malformed field named."""
 
 import difflib
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -8,9 +9,10 @@ from typing import TypeVar
 from application.upload_photo import UploadCommand
 from domain.account import Account
 from domain.cropping import Fit
-from domain.customer import Customer, external_id_problem
+from domain.customer import external_id_problem
 from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFailed
 from domain.photo import PhotoWarning, WarningCode
+from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
 from entrypoints.http.form_parts import PartLimit, read_parts
 
@@ -39,7 +41,7 @@ class UploadForm:
     names: list[str] = field(default_factory=list)
     """Of all parts, also of those that are ignored."""
 
-    def to_command(self, account: Account, idempotency_key: str | None) -> UploadCommand:
+    def to_command(self, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms) -> UploadCommand:
         """Raises: ValidationFailed that names every malformed field; FileRequired."""
         fields = _Fields(self.fields)
         key = unquoted(idempotency_key)
@@ -53,14 +55,20 @@ class UploadForm:
             raise ValidationFailed(tuple(fields.problems))
         if self.photo is None:
             raise FileRequired(tuple(dict.fromkeys(_shown(name) for name in self.names)))
+        account_id, crops, record = account.account_id, crop is not False, None
+        if key is not None:
+            said = (crops, customer_id, days, *((fit.value,) if fit is Fit.PAD else ()))
+            digest = hashlib.sha256(self.photo)
+            digest.update(repr(said).encode())
+            record = pseudonyms.request(account_id, key, digest.digest())
         return UploadCommand(
             account=account,
             photo=self.photo,
-            crop=crop is not False,
+            crop=crops,
             fit=fit or Fit.CROP,
-            customer=Customer(account.account_id, customer_id) if customer_id is not None else None,
+            customer=pseudonyms.customer(account_id, customer_id) if customer_id is not None else None,
             retention=RetentionPolicy(days) if days is not None else None,
-            idempotency_key=key,
+            idempotency=record,
             warnings=(*fields.warnings, *_warnings_about_unknown(self.names)),
         )
 

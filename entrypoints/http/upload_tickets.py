@@ -17,7 +17,7 @@ from entrypoints.http.api_key import API_KEY_HEADER, RequestWithKey
 from entrypoints.http.request_body import json_object_of
 from entrypoints.http.schemas import UploadTicketBody
 from entrypoints.http.service import Service
-from entrypoints.http.try_on_request import idempotency_record
+from entrypoints.http.try_on_request import asked_once
 
 UPLOAD: Final = "/tryon/v1/images/upload"
 CHECK: Final = "/tryon/v1/images/check"
@@ -32,7 +32,8 @@ async def create_upload_ticket(request: RequestWithKey, service: NamedDependency
     """Let a shopper's browser or app upload one photo without the key."""
     body = await json_object_of(request, service)
     terms, lifetime = ticket_terms(body)
-    record = idempotency_record(request.headers.get("idempotency-key"), "upload-tickets", body, {})
+    asked = asked_once(request.headers.get("idempotency-key"), "upload-tickets", body, {})
+    record = service.pseudonyms.request(request.user.account_id, *asked) if asked else None
     ticket, expires_at = await service.upload_tickets.issue(
         request.user, request.headers[API_KEY_HEADER], terms, lifetime, record
     )

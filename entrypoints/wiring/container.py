@@ -63,9 +63,9 @@ from application.upload_photo import UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
 from entrypoints.http.upload_form import FRAMING_BYTES
+from entrypoints.wiring.key_rings import pseudonyms, receipt_keys, signing_ring
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import receipt_keys, signing_ring
 from entrypoints.wiring.storage import Storage
 from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
@@ -128,11 +128,13 @@ class Container(DeclarativeContainer):
         pool_size=settings.provided.database_pool_size,
         statement_seconds=settings.provided.database_statement_seconds,
     )
+    pseudonyms = providers.Singleton(pseudonyms, settings)
     migrator = providers.Singleton(
         Migrator,
         providers.Singleton(
             create_engine, settings.provided.resolved_database_url, pool_size=1, statement_seconds=MIGRATION_SECONDS
         ),
+        pseudonyms,
     )
     work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
     traces: providers.Object[Any] = providers.Object(None)
@@ -244,6 +246,7 @@ class Container(DeclarativeContainer):
         once=once,
         clock=clock,
         random=random,
+        pseudonyms=pseudonyms,
         dev_key_digest=providers.Callable(_dev_key_digest, settings),
     )
     read_products = providers.Factory(ReadProducts, work=work, clock=clock)

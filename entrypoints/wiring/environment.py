@@ -140,6 +140,8 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
         yield Problem("TRYON_PREVIEW_LINKS", "storage", "service, unless TRYON_STORAGE_URL is a bucket")
     if not settings.keeps_files and settings.serves_previews and settings.signing_key is None:
         yield _missing("TRYON_SIGNING_KEY", "TRYON_PREVIEW_LINKS=service: all replicas have to share it")
+    if settings.database_url and settings.database_url.startswith("postgresql") and settings.pseudonym_key is None:
+        yield _missing("TRYON_PSEUDONYM_KEY", "PostgreSQL: all replicas have to share it, and no backup may hold it")
     if settings.engine == "http" and settings.engine_url is None:
         yield _missing("TRYON_ENGINE_URL", "TRYON_ENGINE=http")
     if settings.engine == "vertex" and settings.vertex_project is None:
@@ -210,6 +212,7 @@ CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
     "public_url": _url,
     "engine_url": _url,
     "signing_key": _ring,
+    "pseudonym_key": _ring,
     "trusted_proxy": _networks,
 }
 """Of texts that a pattern cannot tell from wrong ones."""

@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool | None, says("The page at `/`. Not set: on where only this machine can reach the service.")
     ] = None
 
-    data_dir: Annotated[Path, says("Folder of the embedded database, the objects and the signing key.")] = Path("data")
+    data_dir: Annotated[Path, says("Folder of the embedded database, the objects and the keys.")] = Path("data")
     database_url: Annotated[
         DatabaseUrl | None, says("Not set: SQLite in the data folder. PostgreSQL also counts rates for all replicas.")
     ] = None
@@ -96,6 +96,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         says(
             "Signs links that the service serves: the first key signs, all are accepted. Not set: made on the first"
             " start, in the data folder."
+        ),
+    ] = None
+    pseudonym_key: Annotated[
+        Annotated[str, Meta(min_length=32, extra={"takes": "keys of at least 32 characters, separated by commas"})]
+        | None,
+        says(
+            "Keys the digests that stand for customers' ids and idempotency keys: the first writes, all find."
+            " Needed with PostgreSQL; else made on the first start, in the data folder. See docs/erasure.md."
         ),
     ] = None
     dev_api_key: Annotated[
@@ -278,7 +286,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "objects"
 
 
-SECRETS: Final = frozenset({"signing_key", "dev_api_key", "database_url", "engine_token"})
+SECRETS: Final = frozenset({"signing_key", "pseudonym_key", "dev_api_key", "database_url", "engine_token"})
 """Never shown, and each may be the content of a file: `TRYON_SIGNING_KEY_FILE` and so on."""
 SECTIONS: Final = {
     "host": "Listening",

@@ -9,8 +9,8 @@ from adapters.object_storage.hmac_links import HmacLinks
 from application.ports.links import LinkReader, LinkSigner
 from application.ports.objects import ObjectStore, StorageRules
 from application.ports.rows import UnitOfWork
+from entrypoints.wiring.key_rings import signing_ring
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import signing_ring
 
 if TYPE_CHECKING:
     from adapters.object_storage.gcs_bucket import GcsBucket

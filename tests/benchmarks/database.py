@@ -86,7 +86,7 @@ async def reading(database_url: str | None) -> Load:
     """The median of the rounds."""
     settings = {"TRYON_RATE_LIMIT_PER_MINUTE": "0"}
     if database_url:
-        settings["TRYON_DATABASE_URL"] = database_url
+        settings |= {"TRYON_DATABASE_URL": database_url, "TRYON_PSEUDONYM_KEY": "k" * 64}
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "replica", settings) as replica:
         async with replica.client() as client:
             photo = {"file": ("photo.jpg", a_photo(), "image/jpeg")}

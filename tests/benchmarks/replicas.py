@@ -132,6 +132,7 @@ def main() -> None:
             "TRYON_STORAGE_URL": f"gs://{BUCKET}",
             "STORAGE_EMULATOR_HOST": bucket_url,
             "TRYON_PREVIEW_LINKS": "service",
+            "TRYON_PSEUDONYM_KEY": "one-ring-for-all-replicas-32-bytes-long",
             "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",
             "TRYON_RATE_LIMIT_PER_MINUTE": "0",
         }

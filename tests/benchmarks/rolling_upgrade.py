@@ -98,9 +98,12 @@ class Cluster:
         assert await running.wait() == 0
 
     def _environment(self, tree: Path, name: str) -> dict[str, str]:
+        """An earlier version does not know every setting, and refuses what it does not know."""
+        known = (tree / "docs" / "settings.md").read_text()
+        settings = {name: value for name, value in self._settings.items() if name in known or "TRYON_" not in name}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRYON_")}
         data = {"TRYON_DATA_DIR": str(self._folder / name), "PYTHONPATH": str(tree)}
-        return inherited | self._settings | data
+        return inherited | settings | data
 
     async def look(self) -> None:
         """The balancer's eyes. Never ends."""
@@ -215,6 +218,7 @@ async def main() -> None:
             "TRYON_STORAGE_URL": f"gs://{BUCKET}",
             "STORAGE_EMULATOR_HOST": bucket_url,
             "TRYON_PREVIEW_LINKS": "service",
+            "TRYON_PSEUDONYM_KEY": "one-ring-for-all-replicas-32-bytes-long",
             "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",
             "TRYON_RATE_LIMIT_PER_MINUTE": "0",
             "TRYON_DEV_API_KEY": KEY,

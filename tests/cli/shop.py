@@ -64,7 +64,7 @@ class Shop:
         async with world.work.read() as repositories:
             account = await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
         assert account is not None
-        yield world, account, Customer(account.account_id, PERSON)
+        yield world, account, container.pseudonyms().customer(account.account_id, PERSON)
         await container.engine().dispose()
 
 

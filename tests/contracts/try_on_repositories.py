@@ -11,8 +11,9 @@ from application.ports.try_on_rows import KeptRequest
 from domain.customer import Customer
 from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
-from domain.image import ImageId
+from domain.image import IdempotencyRecord, ImageId
 from domain.product import Product, ProductPicture
+from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
 from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
@@ -53,7 +54,9 @@ def a_paid_generation(generation_id: str, customer: Customer) -> Generation:
 
 
 def a_request(*, key: bytes = b"key", fingerprint: bytes = b"1", customer: Customer | None = None) -> KeptRequest:
-    return KeptRequest(account_id=ACME, key_digest=key, fingerprint=fingerprint, customer=customer, due_at=NOON + LEASE)
+    return KeptRequest(
+        account_id=ACME, record=IdempotencyRecord(key, fingerprint), customer=customer, due_at=NOON + LEASE
+    )
 
 
 async def credits_of(work: UnitOfWork) -> int | None:
@@ -312,6 +315,21 @@ class TryOnRepositoriesContract:
             await repositories.requests.erase(a_customer())
             assert await repositories.requests.add(theirs, NOON) is None
             assert await repositories.requests.add(a_request(), NOON) == a_request()
+
+    async def test_requests_and_try_ons_under_an_older_key_are_the_customers_too(self, work: UnitOfWork) -> None:
+        before, now = (Pseudonyms(ring) for ring in ((b"o" * 32,), (b"n" * 32, b"o" * 32)))
+        earlier, again = (
+            replace(a_request(customer=ring.customer(ACME, "ann")), record=ring.request(ACME, "key", b"request"))
+            for ring in (before, now)
+        )
+        await given(work, a_generation("gen_1", customer=before.customer(ACME, "ann")))
+        async with work.begin() as repositories:
+            assert await repositories.requests.add(earlier, NOON) is None
+            assert await repositories.requests.add(again, NOON) == earlier
+            await repositories.requests.erase(now.customer(ACME, "ann"))
+            assert await repositories.requests.add(again, NOON) is None
+            failed = await repositories.generations.fail_customer(now.customer(ACME, "ann"), Failure("A", "b"), NOON)
+            assert failed == 1
 
     # Generations
 

@@ -15,6 +15,7 @@ from domain.geometry import Box
 from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, UploadedImage
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, WarningCode
+from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
 from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
@@ -126,7 +127,7 @@ class UnitOfWorkContract:
             await repositories.images.release_idempotency_key(ImageId("img_1"))
         await given_pending(work, an_image("img_2", idempotency=RECORD))
         async with work.read() as repositories:
-            found = await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest)
+            found = await repositories.images.find_by_idempotency_key(ACME, RECORD)
         assert found is not None
         assert found.image_id == "img_2"
 
@@ -137,7 +138,7 @@ class UnitOfWorkContract:
             assert marked == ImageToDelete(image.image_id, "ttl-7d/img_1.jpg")
         assert await state_of(work, image) is ImageState.DELETING
         async with work.begin() as repositories:
-            assert await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest) is None
+            assert await repositories.images.find_by_idempotency_key(ACME, RECORD) is None
             await repositories.images.remove([image.image_id])
         assert await state_of(work, image) is None
 
@@ -226,6 +227,21 @@ class UnitOfWorkContract:
             await repositories.images.remove([ImageId("img_1")])
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
 
+    async def test_what_was_kept_under_an_older_key_is_the_customers_too(self, work: UnitOfWork) -> None:
+        before, now = Pseudonyms((b"o" * 32,)), Pseudonyms((b"n" * 32, b"o" * 32))
+        record, again = (each.request(ACME, "key", b"request") for each in (before, now))
+        await given_stored(work, an_image("img_1", customer=before.customer(ACME, "ann"), idempotency=record))
+        await given_pending(work, an_image("img_2", customer=now.customer(ACME, "ann")))
+        await given_stored(work, an_image("img_3", customer=before.customer(ACME, "bob")))
+        async with work.begin() as repositories:
+            found = await repositories.images.find_by_idempotency_key(ACME, again)
+            assert found is not None
+            assert found.idempotency is not None
+            assert again.is_same_request(found.idempotency)
+            assert await repositories.images.traces_of(now.customer(ACME, "ann")) == CustomerTraces(2, 1)
+            marked = await repositories.images.mark_customer_deleting(now.customer(ACME, "ann"), ERA, NOON, SOON)
+        assert ids(marked) == ["img_1", "img_2"]
+
     async def test_the_traces_of_a_customer_include_idempotency_records(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1", customer=a_customer(), idempotency=RECORD))
         await given_pending(work, an_image("img_2", customer=a_customer()))
@@ -256,7 +272,7 @@ class UnitOfWorkContract:
         assert await state_of(work, image) is ImageState.DELETING
         async with work.begin() as repositories:
             assert await repositories.images.traces_of(a_customer()) == CustomerTraces(0, 0)
-            assert await repositories.images.find_by_idempotency_key(ACME, RECORD.key_digest) is None
+            assert await repositories.images.find_by_idempotency_key(ACME, RECORD) is None
             assert (await repositories.images.mark_due_deleting(NOON, SOON, 10)).images == ()
             assert ids((await repositories.images.mark_due_deleting(SOON, SOON, 10)).images) == ["img_1"]
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from entrypoints.server.process import SHUTDOWN_SECONDS
-from entrypoints.wiring.environment import load_settings
+from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.settings import SECRETS
 from tests.deploy.test_packaging import IMAGE_SETTINGS
 
@@ -55,11 +55,12 @@ def environment(pod: dict[str, Any]) -> dict[str, str]:
     given: dict[str, str] = {}
     for source in container.get("envFrom", ()):
         kind, name = next((kind, source[ref]["name"]) for ref, kind in REFERENCES.items() if ref in source)
-        given |= named(kind, name).get("data") or named(kind, name)["stringData"]
+        given |= named(kind, name).get("data") or named(kind, name)["stringData"] | OF_ONES_OWN
     return given | {each["name"]: each.get("value", SECRET_VALUE) for each in container.get("env", ())}
 
 
 REFERENCES = {"configMapRef": "ConfigMap", "secretRef": "Secret"}
+OF_ONES_OWN = {"TRYON_PSEUDONYM_KEY": "k" * 64}
 SECRET_VALUE = "postgresql+asyncpg://tryon@/tryon?host=/cloudsql/one"
 
 
@@ -116,6 +117,11 @@ def test_a_server_that_uses_a_bucket_and_postgresql_keeps_no_file() -> None:
     settings = load_settings(IMAGE_SETTINGS | environment(PODS["tryon-images"]))
     assert not settings.keeps_files
     assert not settings.serves_alone
+
+
+def test_a_key_that_everybody_knows_is_no_key() -> None:
+    with pytest.raises(ConfigurationError, match="TRYON_PSEUDONYM_KEY"):
+        load_settings(named("Secret")["stringData"])
 
 
 def test_the_example_names_every_secret() -> None:

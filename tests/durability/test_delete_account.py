@@ -25,8 +25,8 @@ async def test_its_products_with_their_pictures_and_its_idempotency_keys_go_what
         at += 1
         async with make_world() as world:
             account = await world.account()
-            await world.try_on(FileSource(b"person", "p"), (GARMENT,), key=b"k1")
-            await world.try_on(FileSource(b"person", "p"), (GARMENT,), product_id=None, key=b"k2")
+            await world.try_on(FileSource(b"person", "p"), (GARMENT,), key="k1")
+            await world.try_on(FileSource(b"person", "p"), (GARMENT,), product_id=None, key="k2")
             plan = Plan(Fault.FAILS_BEFORE, at)
             try:
                 deleted = await deleting(world, plan).execute(account.name)

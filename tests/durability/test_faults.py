@@ -165,7 +165,7 @@ async def start_a_try_on(story: Story, plan: Plan) -> None:
 
     async def start(plan: Plan | None = None) -> StartedTryOn:
         person, garment = (FileSource(photo, path) for path, photo in photos.items())
-        return await world.try_on(person, (garment,), plan, customer=MINE, product_id=None, key=b"k1")
+        return await world.try_on(person, (garment,), plan, customer=MINE, product_id=None, key="k1")
 
     result = await strike(start(plan), plan)
     queued = await world.generations()

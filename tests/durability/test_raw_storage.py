@@ -7,12 +7,9 @@ from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import a_customer, an_account
 from tests.durability.world import World
+from tests.raw_files import files_with
 
-PERSON, PHOTO = "canary-of-a-person", b"canary of a photo"
-
-
-def files_with(folder: Path, canary: bytes) -> list[str]:
-    return [path.name for path in folder.rglob("*") if path.is_file() and canary in path.read_bytes()]
+PERSON, PHOTO, KEY = "canary-of-a-person", b"canary of a photo", "canary-of-a-key"
 
 
 async def test_neither_id_nor_photo_is_left_in_any_file(tmp_path: Path) -> None:
@@ -23,11 +20,12 @@ async def test_neither_id_nor_photo_is_left_in_any_file(tmp_path: Path) -> None:
         await repositories.accounts.add(an_account())
     world = World(work, FolderObjectStore(tmp_path / "objects"))
     for number in range(20):
-        await world.upload(PHOTO, customer=a_customer(PERSON), key=f"{number}")
+        await world.upload(PHOTO, customer=a_customer(PERSON), key=f"{KEY}{number}")
     await world.upload(b"another photo", customer=a_customer("somebody else"))
-    assert "tryon.db-wal" in files_with(tmp_path, PERSON.encode())
+    pseudonym = a_customer(PERSON).pseudonym
+    assert "tryon.db-wal" in files_with(tmp_path, pseudonym)
+    assert files_with(tmp_path, PERSON, KEY) == []
     assert (await world.erase(a_customer(PERSON))).bytes_left == 0
-    assert files_with(tmp_path, PERSON.encode()) == []
-    assert files_with(tmp_path, PHOTO) == []
-    assert files_with(tmp_path, b"somebody else") == ["tryon.db"]
+    assert files_with(tmp_path, pseudonym, PHOTO) == []
+    assert files_with(tmp_path, a_customer("somebody else").pseudonym) == ["tryon.db"]
     await engine.dispose()

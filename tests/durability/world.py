@@ -1,5 +1,6 @@
 """The whole service on given adapters, every operation with a fault plan of its own, and the two promises."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -33,9 +34,9 @@ from domain.cropping import Fit
 from domain.customer import Customer
 from domain.errors import ImageNotFound
 from domain.generation import Generation, GenerationId, Inputs
-from domain.image import IdempotencyRecord, ImageId, ImageState, UploadedImage
+from domain.image import ImageId, ImageState, UploadedImage
 from domain.retention import RetentionPolicy
-from tests.builders import ACME, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
+from tests.builders import ACME, PSEUDONYMS, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 
 LINKS = HmacLinks("http://photos.test", [b"k" * 32])
@@ -88,10 +89,14 @@ class World:
     ) -> LinkedImage:
         """The whole request: it begins when the account is looked up, if it did not begin before."""
         account = account or await self.account()
-        retention = RetentionPolicy(keep_for_days)
-        return await self._upload_photo(plan).execute(
-            UploadCommand(account=account, photo=photo, customer=customer, retention=retention, idempotency_key=key)
+        command = UploadCommand(
+            account=account,
+            photo=photo,
+            customer=customer,
+            retention=RetentionPolicy(keep_for_days),
+            idempotency=PSEUDONYMS.request(account.account_id, key, hashlib.sha256(photo).digest()) if key else None,
         )
+        return await self._upload_photo(plan).execute(command)
 
     async def try_on(
         self,
@@ -103,7 +108,7 @@ class World:
         customer: Customer | None = None,
         product_id: str | None = "shirt",
         keep_for_days: int = 7,
-        key: bytes | None = None,
+        key: str | None = None,
     ) -> StartedTryOn:
         """The request; what it asks for is done by `work_off`."""
         account = account or await self.account()
@@ -114,7 +119,7 @@ class World:
             product_id=product_id,
             customer=customer,
             retention=RetentionPolicy(keep_for_days),
-            idempotency=IdempotencyRecord(key, b"fingerprint") if key else None,
+            idempotency=PSEUDONYMS.request(account.account_id, key, b"request") if key else None,
         )
         return await self._start_try_on(plan).execute(command)
 

@@ -85,6 +85,7 @@ async def test_two_workers_lose_nothing_and_do_nothing_twice_while_one_is_killed
 ) -> None:
     environment = {
         "TRYON_DATABASE_URL": postgres_url,
+        "TRYON_PSEUDONYM_KEY": "one-ring-for-all-replicas-32-bytes-long",
         "TRYON_DATA_DIR": str(tmp_path),
         "TRYON_ENGINE": "http",
         "TRYON_ENGINE_TIMEOUT_SECONDS": "30",

@@ -13,7 +13,7 @@ from entrypoints.http.api_reference import DOCUMENT
 from entrypoints.http.try_on_request import to_command, to_registration
 from entrypoints.http.upload_form import UploadForm
 from entrypoints.http.upload_tickets import ticket_terms
-from tests.builders import an_account
+from tests.builders import PSEUDONYMS, an_account
 
 COMPONENTS = msgspec.yaml.decode(DOCUMENT.read_bytes())["components"]
 ODD: st.SearchStrategy[Any] = st.sampled_from(
@@ -98,7 +98,7 @@ class Accepted:
 @given(TRY_ON)
 def test_try_ons(body: dict[str, Any]) -> None:
     try:
-        to_command(json.dumps(body).encode(), {"f": b"x"}, an_account(), None)
+        to_command(json.dumps(body).encode(), {"f": b"x"}, an_account(), None, PSEUDONYMS)
     except DomainError:
         return
     Accepted.number += 1
@@ -109,7 +109,7 @@ def test_try_ons(body: dict[str, Any]) -> None:
 @given(REGISTRATION)
 def test_registrations(body: dict[str, Any]) -> None:
     try:
-        to_registration(json.dumps(body).encode(), {"f": b"x"}, an_account(), None)
+        to_registration(json.dumps(body).encode(), {"f": b"x"}, an_account(), None, PSEUDONYMS)
     except DomainError:
         return
     Accepted.number += 1
@@ -134,7 +134,7 @@ def test_upload_forms(form: dict[str, Any]) -> None:
     sent = {name: value for name, value in form.items() if isinstance(value, str)}
     try:
         UploadForm(photo=b"x", fields={name: [value.encode()] for name, value in sent.items()}).to_command(
-            an_account(), None
+            an_account(), None, PSEUDONYMS
         )
     except DomainError:
         return

@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import DomainError, ValidationFailed
 from entrypoints.http.try_on_request import MAX_PROBLEMS, to_command, to_registration
-from tests.builders import an_account
+from tests.builders import PSEUDONYMS, an_account
 
 BYTES = 256 * 1024
 MOST_SECONDS = 0.5
@@ -45,7 +45,7 @@ def test_a_body_that_is_made_to_take_long_is_refused_at_once(read: Any, shape: s
     body = SHAPES[shape].encode()
     began = time.process_time()
     with pytest.raises(DomainError) as refusal:
-        read(body, {}, an_account(), None)
+        read(body, {}, an_account(), None, PSEUDONYMS)
     assert time.process_time() - began < MOST_SECONDS
     if isinstance(refusal.value, ValidationFailed):
         assert len(refusal.value.problems) <= MAX_PROBLEMS

@@ -18,9 +18,9 @@ from entrypoints.http.app import create_app
 from entrypoints.http.playground_page import EXAMPLES, FOLDER
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
+from entrypoints.wiring.key_rings import signing_ring
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.sign_in import FILE_NAME, LIFETIME_SECONDS, new_sign_in
-from entrypoints.wiring.signing_key import signing_ring
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor
 

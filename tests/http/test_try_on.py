@@ -17,7 +17,6 @@ from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from application.ports.photos import PreparedPhoto
 from domain.cropping import Fit
-from domain.customer import Customer
 from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable
 from domain.generation import LeaseId
 from entrypoints.http.app import create_app
@@ -603,7 +602,7 @@ def test_erasing_a_customer_in_the_middle_of_a_generation_leaves_nothing(shop: S
     def erase() -> Any:
         async def erasing() -> None:
             account_id = (await shop.container.list_accounts().accounts())[0].account_id
-            await shop.container.erase_customer().execute(Customer(account_id, "ann"))
+            await shop.container.erase_customer().execute(shop.container.pseudonyms().customer(account_id, "ann"))
 
         return erasing()
 

@@ -78,6 +78,7 @@ async def cluster(
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket_host)
     settings = {
         "TRYON_DATABASE_URL": postgres_url,
+        "TRYON_PSEUDONYM_KEY": "one-ring-for-all-replicas-32-bytes-long",
         "TRYON_STORAGE_URL": "gs://photos/shop",
         "TRYON_PREVIEW_LINKS": "service",
         "TRYON_SIGNING_KEY": "one-key-for-all-replicas-32-bytes-long",

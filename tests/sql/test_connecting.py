@@ -58,7 +58,7 @@ async def test_of_several_hosts_the_one_that_answers_is_taken(server: TlsServer)
 
 
 def upgrade(url: str) -> Result:
-    return CliRunner().invoke(main, ["db", "upgrade"], env={"TRYON_DATABASE_URL": url})
+    return CliRunner().invoke(main, ["db", "upgrade"], env={"TRYON_DATABASE_URL": url, "TRYON_PSEUDONYM_KEY": "p" * 32})
 
 
 def one_line(done: Result) -> str:
@@ -137,7 +137,7 @@ def test_a_server_without_tls_is_told_apart(server: TlsServer) -> None:
 
 
 def run(url: str, *arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, env={"TRYON_DATABASE_URL": url})
+    return CliRunner().invoke(main, arguments, env={"TRYON_DATABASE_URL": url, "TRYON_PSEUDONYM_KEY": "p" * 32})
 
 
 @pytest.fixture

@@ -9,12 +9,16 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.memory.object_store import InMemoryObjectStore
 from adapters.sql.migrate import Migrator, alembic_config, revisions
+from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.errors import Overloaded
 from domain.image import ImageId
-from tests.builders import ACME, NOON, a_customer, an_account
+from tests.builders import ACME, NOON, PSEUDONYMS, a_customer, an_account
+from tests.durability.world import World
 from tests.postgres import PostgresServer
+from tests.raw_files import files_with
 
 IMAGE = """
 INSERT INTO images (id, account_id, customer_id, state, keep_for_days, created_at, due_at, photo)
@@ -23,6 +27,25 @@ VALUES ('img_1', 'acc_acme', 'somebody', 'stored', 7, '2026-11-22 12:00:00', '20
 ACCOUNT = """
 INSERT INTO accounts (id, name, default_keep_for_days, is_active, erasure_epoch, created_at)
 VALUES ('acc_acme', 'acc_acme', 7, true, 0, '2026-11-22 12:00:00')
+"""
+GENERATION = """
+INSERT INTO generations (id, account_id, status, customer_id, person_image_id, garment_image_ids, keep_for_days,
+    attempts, created_at, updated_at, due_at)
+VALUES ('gen_1', 'acc_acme', 'PENDING', 'somebody', 'img_1', '[]', 7, 0,
+    '2026-11-22 12:00:00', '2026-11-22 12:00:00', '2026-11-22 12:00:00')
+"""
+REQUEST = """
+INSERT INTO idempotency_keys (account_id, key_digest, fingerprint, customer_id, due_at)
+VALUES ('acc_acme', :key, :fingerprint, :customer, '2026-11-22 12:00:00')
+"""
+TOMBSTONE = """
+INSERT INTO tombstones (erasure_id, account_id, epoch, salt, digest, expires_at)
+VALUES ('era_1', 'acc_acme', 1, 'salt', 'digest', '2026-11-22 12:00:00')
+"""
+MANY_IMAGES = """
+INSERT INTO images (id, account_id, customer_id, state, keep_for_days, created_at, due_at)
+SELECT 'img_' || n, 'acc_acme', 'customer-' || n % 7, 'stored', 7, '2026-11-22 12:00:00', '2026-11-29 12:00:00'
+FROM generate_series(1, 10001) AS n
 """
 PHOTO = (
     '{"size":{"width":1600,"height":2000},"size_bytes":9,"source_format":"JPEG",'
@@ -61,7 +84,7 @@ async def rows_survive(engine: AsyncEngine, revision: str) -> None:
     async with engine.begin() as connection:
         await connection.execute(text(ACCOUNT))
         await connection.execute(text(IMAGE), {"photo": PHOTO})
-    assert await Migrator(engine).upgrade() == revisions()[0]
+    assert await Migrator(engine, PSEUDONYMS).upgrade() == revisions()[0]
     work = SqlUnitOfWork(engine)
     await work.check()
     async with work.read() as repositories:
@@ -69,7 +92,9 @@ async def rows_survive(engine: AsyncEngine, revision: str) -> None:
         image = await repositories.images.find(ImageId("img_1"), ACME)
     assert image is not None
     assert image.photo is not None
-    assert (image.customer, image.created_at, image.photo.size_bytes) == (a_customer("somebody"), NOON, 9)
+    assert image.customer is not None
+    assert image.customer.is_same(a_customer("somebody"))
+    assert (image.created_at, image.photo.size_bytes) == (NOON, 9)
 
 
 @pytest.mark.parametrize("revision", revisions())
@@ -80,6 +105,80 @@ async def test_rows_of_every_version_survive_the_upgrade_on_postgresql(postgres:
 @pytest.mark.parametrize("revision", revisions())
 async def test_rows_of_every_version_survive_the_upgrade_on_sqlite(sqlite: AsyncEngine, revision: str) -> None:
     await rows_survive(sqlite, revision)
+
+
+async def ids_become_pseudonyms(engine: AsyncEngine) -> None:
+    """What a row of the version before holds, and what is found by it afterwards."""
+    await migrate_to(engine, "0007")
+    plain = PSEUDONYMS.request(ACME, "key", b"request").others[-1]
+    digests = {"key": plain.key_digest, "fingerprint": plain.fingerprint}
+    async with engine.begin() as connection:
+        await connection.execute(text(ACCOUNT))
+        await connection.execute(text(IMAGE), {"photo": PHOTO})
+        await connection.execute(text("UPDATE images SET key_digest = :key, fingerprint = :fingerprint"), digests)
+        await connection.execute(text(GENERATION))
+        await connection.execute(text(REQUEST), digests | {"customer": "somebody"})
+        await connection.execute(text(REQUEST), {"key": b"checks", "fingerprint": b"", "customer": None})
+    await Migrator(engine, PSEUDONYMS).upgrade()
+    somebody, record = a_customer("somebody"), PSEUDONYMS.request(ACME, "key", b"request")
+    async with engine.begin() as connection:
+        for table in ("images", "generations", "idempotency_keys"):
+            kept = await connection.scalars(text(f"SELECT customer_id FROM {table} WHERE customer_id IS NOT NULL"))
+            assert list(kept) == [somebody.pseudonym], table
+        for table in ("images", "idempotency_keys"):
+            rows = await connection.execute(text(f"SELECT key_digest, fingerprint FROM {table} ORDER BY key_digest"))
+            assert (record.key_digest, record.fingerprint) in [tuple(map(bytes, row)) for row in rows], table
+        checks = text("SELECT count(*) FROM idempotency_keys WHERE key_digest = :key")
+        assert await connection.scalar(checks, {"key": b"checks"}) == 1
+
+
+async def test_ids_become_pseudonyms_on_postgresql(postgres: AsyncEngine) -> None:
+    await ids_become_pseudonyms(postgres)
+
+
+async def test_ids_become_pseudonyms_on_sqlite_and_leave_its_files(sqlite: AsyncEngine, tmp_path: Path) -> None:
+    await ids_become_pseudonyms(sqlite)
+    assert files_with(tmp_path, "somebody") == []
+
+
+async def test_ids_are_not_converted_without_a_key(sqlite: AsyncEngine) -> None:
+    await migrate_to(sqlite, "0007")
+    async with sqlite.begin() as connection:
+        await connection.execute(text(ACCOUNT))
+        await connection.execute(text(IMAGE), {"photo": PHOTO})
+    with pytest.raises(RuntimeError, match="TRYON_PSEUDONYM_KEY is needed to convert them"):
+        await Migrator(sqlite).upgrade()
+    assert await Migrator(sqlite, PSEUDONYMS).upgrade() == revisions()[0]
+
+
+async def test_more_rows_than_one_batch_are_converted(postgres: AsyncEngine) -> None:
+    await migrate_to(postgres, "0007")
+    async with postgres.begin() as connection:
+        await connection.execute(text(ACCOUNT))
+        await connection.execute(text(MANY_IMAGES))
+    await Migrator(postgres, PSEUDONYMS).upgrade()
+    async with postgres.begin() as connection:
+        left = await connection.scalar(text("SELECT count(*) FROM images WHERE customer_id LIKE 'customer-%'"))
+        people = await connection.scalar(text("SELECT count(DISTINCT customer_id) FROM images"))
+    assert (left, people) == (0, 7)
+
+
+async def test_an_erasure_by_the_version_before_is_an_outage_instead_of_a_false_success(postgres: AsyncEngine) -> None:
+    await Migrator(postgres, PSEUDONYMS).upgrade()
+    async with postgres.begin() as connection:
+        await connection.execute(text(ACCOUNT))
+    with pytest.raises(Overloaded), OutagesAsOverloaded():
+        async with postgres.begin() as connection:
+            await connection.execute(text(TOMBSTONE))
+
+
+async def test_what_the_version_before_writes_meanwhile_is_erased_too(postgres: AsyncEngine) -> None:
+    await Migrator(postgres, PSEUDONYMS).upgrade()
+    async with postgres.begin() as connection:
+        await connection.execute(text(ACCOUNT))
+        await connection.execute(text(IMAGE), {"photo": PHOTO})
+    world = World(SqlUnitOfWork(postgres), InMemoryObjectStore())
+    assert (await world.erase(a_customer("somebody"))).images == 1
 
 
 async def test_an_older_version_serves_on_while_a_newer_one_has_migrated(postgres: AsyncEngine) -> None:

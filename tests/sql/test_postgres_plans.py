@@ -15,18 +15,17 @@ from adapters.rate_limit.rate_limiters import SqlRateLimiter
 from adapters.sql.unit_of_work import SqlRepositories, create_engine
 from application.ports.system import RateBucket
 from domain.account import AccountId, Beginning, KeyId
-from domain.customer import Customer
 from domain.errors import ImageNotFound
 from domain.generation import Failure, GenerationId, LeaseId
-from domain.image import ErasureId, ImageId
+from domain.image import ErasureId, IdempotencyRecord, ImageId
 from domain.rate_limit import RateLimit
-from tests.builders import ACME, NOON, OTHER, MovableClock, a_stored_photo, an_image
+from tests.builders import ACME, NOON, OTHER, MovableClock, a_customer, a_stored_photo, an_image
 from tests.contracts.try_on_repositories import a_generation
 from tests.sql.many_rows import fill
 
 ROWS = 1_000_000
 SOME = [ImageId("img_" + hashlib.md5(str(n).encode()).hexdigest()) for n in range(1, 101)]
-SOMEBODY = Customer(ACME, "gid://shopify/Customer/7")
+SOMEBODY = a_customer("gid://shopify/Customer/7")
 LATER = NOON + timedelta(minutes=1)
 GONE = Failure(ImageNotFound.code, "gone")
 
@@ -67,7 +66,7 @@ async def look_up(repositories: SqlRepositories) -> None:
     await repositories.accounts.find_key(KeyId("7"))
     await repositories.accounts.find_by_name("acc_7")
     await repositories.images.find(SOME[0], ACME)
-    await repositories.images.find_by_idempotency_key(ACME, bytes.fromhex(SOME[2][4:]))
+    await repositories.images.find_by_idempotency_key(ACME, IdempotencyRecord(bytes.fromhex(SOME[2][4:]), b""))
     await repositories.products.find(ACME, "shirt-7")
     await repositories.products.page(ACME, "shirt-7", 50, NOON)
     await repositories.products.hold(ACME, "shirt-7")
@@ -81,7 +80,7 @@ async def upload(repositories: SqlRepositories) -> None:
     await repositories.images.hold(SOME[0], ACME)
     await repositories.images.publish(an_image(SOME[1]), a_stored_photo())
     await repositories.images.release_idempotency_key(SOME[2])
-    await repositories.erasures.is_erased_since(Customer(AccountId("acc_7"), "ann"), Beginning(0, NOON))
+    await repositories.erasures.is_erased_since(a_customer("ann", AccountId("acc_7")), Beginning(0, NOON))
 
 
 async def erase(repositories: SqlRepositories) -> None:

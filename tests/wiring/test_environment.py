@@ -108,6 +108,12 @@ def test_what_an_engine_needs_is_named() -> None:
     assert "needed with TRYON_ENGINE=vertex" in problems(engine="vertex")["TRYON_VERTEX_PROJECT"].takes
 
 
+def test_replicas_share_a_key_for_pseudonyms() -> None:
+    found = problems(database_url="postgresql+asyncpg://u:p@h/d")
+    assert found.keys() == {"TRYON_PSEUDONYM_KEY"}
+    assert "needed with PostgreSQL: all replicas have to share it" in found["TRYON_PSEUDONYM_KEY"].takes
+
+
 def test_a_key_for_demos_is_long_where_strangers_may_try_it() -> None:
     assert "32 characters" in problems(dev_api_key="abc", host="0.0.0.0")["TRYON_DEV_API_KEY"].takes
     load_settings({"TRYON_DEV_API_KEY": "abc"})
@@ -121,7 +127,8 @@ def test_a_key_for_demos_is_long_where_strangers_may_try_it() -> None:
 def test_a_secret_may_be_the_content_of_a_file(tmp_path: Path, name: str) -> None:
     text = "postgresql+asyncpg://u:p@h/d" if name == "database_url" else SECRET
     (tmp_path / "secret").write_text(f"{text}\n")
-    settings = load_settings({f"TRYON_{name.upper()}_FILE": str(tmp_path / "secret")})
+    others = {} if name == "pseudonym_key" else {"TRYON_PSEUDONYM_KEY": SECRET}
+    settings = load_settings(others | {f"TRYON_{name.upper()}_FILE": str(tmp_path / "secret")})
     assert getattr(settings, name) == text
 
 

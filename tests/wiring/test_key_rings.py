@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from entrypoints.wiring.environment import ConfigurationError, load_settings
+from entrypoints.wiring.key_rings import SIGNING_FILE, signing_ring
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.signing_key import FILE_NAME, signing_ring
 from entrypoints.wiring.storage import Storage
 
 
@@ -19,8 +19,8 @@ def test_it_is_made_once_for_all_who_ask_at_once_and_for_this_user_only(tmp_path
         keys = set(pool.map(lambda _: signing_ring(settings), range(32)))
     ((key,),) = keys
     assert len(key) >= 32
-    assert [path.name for path in settings.data_dir.iterdir()] == [FILE_NAME]
-    assert stat.S_IMODE((settings.data_dir / FILE_NAME).stat().st_mode) == 0o600
+    assert [path.name for path in settings.data_dir.iterdir()] == [SIGNING_FILE]
+    assert stat.S_IMODE((settings.data_dir / SIGNING_FILE).stat().st_mode) == 0o600
 
 
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("content", [b"", b"\n" * 64, b"x" * 31])
 def test_one_that_a_power_cut_left_short_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE_NAME).write_bytes(content)
+    (tmp_path / SIGNING_FILE).write_bytes(content)
     with pytest.raises(ConfigurationError) as refused:
         signing_ring(Settings(data_dir=tmp_path))
     (problem,) = refused.value.problems
@@ -63,7 +63,7 @@ def test_a_ring_may_be_a_setting_or_the_content_of_the_file(tmp_path: Path) -> N
     new, old = "n" * 40, "o" * 40
     for text in (f"{new},{old}", f"{new}, {old}", f"{new}\n{old}\n"):
         assert signing_ring(Settings(signing_key=text)) == (new.encode(), old.encode())
-        (tmp_path / FILE_NAME).write_text(text)
+        (tmp_path / SIGNING_FILE).write_text(text)
         assert signing_ring(Settings(data_dir=tmp_path)) == (new.encode(), old.encode())
 
 

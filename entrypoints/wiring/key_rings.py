@@ -1,20 +1,19 @@
-"""The keys that preview links are signed with: from the settings, or made once and kept in the data folder.
-
-Those that receipts are signed with are derived from them.
-"""
+"""Rings of keys: for links, for receipts (derived from those) and for pseudonyms; settings, or files made once."""
 
 import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from domain.pseudonyms import Pseudonyms
 from entrypoints.wiring.environment import ConfigurationError, Problem, keys_in
 from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.ed25519 import DerivedKeys
 
-FILE_NAME: Final = "signing.key"
+SIGNING_FILE: Final = "signing.key"
+PSEUDONYM_FILE: Final = "pseudonym.key"
 MIN_BYTES: Final = 32
 
 
@@ -25,18 +24,15 @@ def signing_ring(settings: Settings) -> tuple[bytes, ...]:
     once; all of them get the same keys. Raises: ConfigurationError: the file holds less than that, as after a power
     cut; a link could be forged with it.
     """
-    if settings.signing_key is not None:
-        return keys_in(settings.signing_key)
-    path = settings.data_dir / FILE_NAME
-    if not path.exists():
-        _make(path)
-    ring = keys_in(path.read_text())
-    if min(map(len, ring), default=0) < MIN_BYTES:
-        holds = f"{', '.join(str(len(key)) for key in ring) or 0} bytes in {path}"
-        raise ConfigurationError(
-            [Problem("TRYON_SIGNING_KEY", holds, f"{MIN_BYTES} or more. Delete the file: a new one is made")]
-        )
-    return ring
+    cure = "Delete the file: a new one is made"
+    return _ring("TRYON_SIGNING_KEY", settings.signing_key, settings.data_dir / SIGNING_FILE, cure)
+
+
+def pseudonyms(settings: Settings) -> Pseudonyms:
+    """Under the ring of pseudonym keys. Raises: as `signing_ring`."""
+    cure = "Put the file back. Without it, photos that are there can be erased by their ids alone, for 7 days"
+    ring = _ring("TRYON_PSEUDONYM_KEY", settings.pseudonym_key, settings.data_dir / PSEUDONYM_FILE, cure)
+    return Pseudonyms(ring)
 
 
 def receipt_keys(settings: Settings) -> "DerivedKeys":
@@ -53,10 +49,22 @@ def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
     return ed25519.is_signed(public_key, signature, message)
 
 
+def _ring(variable: str, given: str | None, path: Path, cure: str) -> tuple[bytes, ...]:
+    if given is not None:
+        return keys_in(given)
+    if not path.exists():
+        _make(path)
+    ring = keys_in(path.read_text())
+    if min(map(len, ring), default=0) < MIN_BYTES:
+        holds = f"{', '.join(str(len(key)) for key in ring) or 0} bytes in {path}"
+        raise ConfigurationError([Problem(variable, holds, f"{MIN_BYTES} or more. {cure}")])
+    return ring
+
+
 def _make(path: Path) -> None:
     """In one step, and flushed to the disk before it has its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{FILE_NAME}.{secrets.token_hex(8)}")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
