@@ -287,7 +287,7 @@ def test_the_settings_are_shown_without_their_secrets(shell: Shell) -> None:
 
 def test_where_a_setting_comes_from_is_shown_and_no_password_in_a_url(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "url").write_text("postgresql+asyncpg://tryon:pass@word@db/tryon?password=word")
-    shell.environment |= {"TRYON_DATABASE_URL_FILE": str(tmp_path / "url")}
+    shell.environment |= {"TRYON_DATABASE_URL_FILE": str(tmp_path / "url"), "TRYON_PSEUDONYM_KEY": "p" * 32}
     shell.environment |= {"TRYON_ENGINE_URL": "https://me:word@model.example.com/predict"}
     shown = shell("config", "show").output
     assert f"file {tmp_path / 'url'}" in shown
