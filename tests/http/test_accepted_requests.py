@@ -23,7 +23,7 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 
 def either(*good: Any) -> st.SearchStrategy[Any]:
     """Something that is meant for the field, seldom something odd."""
-    return st.one_of(*(each if isinstance(each, st.SearchStrategy) else st.just(each) for each in good), ODD)
+    return st.one_of(*(each if isinstance(each, st.SearchStrategy) else st.just(each) for each in good * 4), ODD)
 
 
 def fields(**each: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
