@@ -64,7 +64,12 @@ def test_what_the_version_before_wrote_is_found_and_becomes_what_is_written_now(
 @pytest.mark.parametrize("erased_by", [BEFORE, DURING])
 def test_an_erasure_stops_uploads_on_replicas_that_have_the_other_order_of_keys(erased_by: Pseudonyms) -> None:
     stone = Tombstone.of(
-        erased_by.customer(ACME, ID), erasure_id=ErasureId("era_1"), epoch=1, salt=b"salt", expires_at=NOON
+        erased_by.customer(ACME, ID),
+        erasure_id=ErasureId("era_1"),
+        epoch=1,
+        erased_at=NOON,
+        salt=b"salt",
+        expires_at=NOON,
     )
     for ring in (Pseudonyms((OLD, NEW)), DURING):
         assert stone.covers(ring.customer(ACME, ID))
