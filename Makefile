@@ -63,7 +63,7 @@ $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime
 	@$(BIN)/tryon-images models install
 	@touch $@
 
-.PHONY: bench bench-scale bench-fair profile fuzz evaluate pictures
+.PHONY: bench bench-scale bench-fair rolling-upgrade profile fuzz evaluate pictures
 
 bench: setup $(VENV)/.dev ## The whole server beside Fastify + sharp and libvips, into docs/benchmarks.md: make bench [BEFORE=checkout]
 	@$(BIN)/python -m tests.benchmarks.uploads --write $(if $(BEFORE),--before $(BEFORE))
@@ -74,6 +74,9 @@ bench-scale: setup $(VENV)/.dev ## PostgreSQL as tables grow, one replica agains
 
 bench-fair: setup $(VENV)/.dev ## Bad clients beside good ones: who waits for whom: make bench-fair [QUICK=1] [ONLY=phones]
 	@$(BIN)/python -m tests.benchmarks.fair --write $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+rolling-upgrade: setup $(VENV)/.dev ## The version before and this one side by side under load, without a failed request: make rolling-upgrade [FROM=commit]
+	@$(BIN)/python -m tests.benchmarks.rolling_upgrade $(FROM)
 
 profile: setup $(VENV)/.dev ## The stages of one photo
 	@$(BIN)/python -m tests.benchmarks.profile_photo

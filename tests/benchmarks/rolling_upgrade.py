@@ -1,6 +1,7 @@
 """A rolling upgrade from an earlier commit under load: both versions side by side on one PostgreSQL and one bucket.
 
-`python -m tests.benchmarks.rolling_upgrade COMMIT [--per-second 100]`
+`make rolling-upgrade [FROM=commit]`, by default from the newest tag, or else from the version before there were tags.
+Exit code 1 when any request got a 5xx or no answer; a checkout without that commit is passed over, with a word.
 
 Two servers of the old version take look-ups and now and then an upload, an erasure and a deletion. Meanwhile the new
 version migrates the database; then each old server is replaced by a new one: started, waited for, and the old one told
@@ -14,8 +15,10 @@ import random
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +37,8 @@ NEW = Path(__file__).parents[2]
 API = "/tryon/v1"
 KEY = "gk_" + "k" * 40
 LOOK_EVERY = 0.5
+READY_SECONDS = 180
+BEFORE_TAGS = "433f4cd"
 RUN = "from entrypoints.cli.main import main; main()"
 
 
@@ -59,12 +64,28 @@ class Seen:
         self.statuses.setdefault(self.phase, Counter())[status] += 1
         self.took_ms.setdefault(self.phase, []).append(seconds * 1000)
 
+    def failures(self) -> int:
+        """Requests that got a 5xx, or no answer at all."""
+        every = (item for statuses in self.statuses.values() for item in statuses.items())
+        return sum(count for status, count in every if not status.isdigit() or int(status) >= 500)
+
     def report(self) -> None:
         for phase, statuses in self.statuses.items():
             took = sorted(self.took_ms[phase])
             p50, p99, longest = (took[int(share * (len(took) - 1))] for share in (0.5, 0.99, 1))
             shown = ", ".join(f"{status} x {count}" for status, count in sorted(statuses.items()))
             print(f"{phase:<24} {shown:<44} p50 {p50:5.0f} ms  p99 {p99:5.0f} ms  max {longest:5.0f} ms")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A tree of sources, and a Python that has the packages which its lock file pins."""
+
+    tree: Path
+    python: Path
+
+
+THIS = Version(NEW, Path(sys.executable))
 
 
 class Cluster:
@@ -77,13 +98,13 @@ class Cluster:
         self.seen = Seen()
         self.images: list[str] = []
 
-    def start(self, name: str, tree: Path) -> Server:
+    def start(self, name: str, version: "Version") -> Server:
         port = free_port()
-        environment = self._environment(tree, name) | {"TRYON_PORT": str(port)}
+        environment = self._environment(version, name) | {"TRYON_PORT": str(port)}
         log = (self._folder / f"{name}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "serve"],
-            cwd=tree,
+            [version.python, "-c", RUN, "serve"],
+            cwd=version.tree,
             env=environment,
             stdout=log,
             stderr=log,
@@ -92,17 +113,18 @@ class Cluster:
         self.servers.append(Server(name, f"http://127.0.0.1:{port}", process))
         return self.servers[-1]
 
-    async def migrate(self, tree: Path) -> None:
-        command = [sys.executable, "-c", RUN, "db", "upgrade"]
-        running = await asyncio.create_subprocess_exec(*command, cwd=tree, env=self._environment(tree, "migration"))
+    async def migrate(self, version: "Version") -> None:
+        command = [str(version.python), "-c", RUN, "db", "upgrade"]
+        environment = self._environment(version, "migration")
+        running = await asyncio.create_subprocess_exec(*command, cwd=version.tree, env=environment)
         assert await running.wait() == 0
 
-    def _environment(self, tree: Path, name: str) -> dict[str, str]:
+    def _environment(self, version: "Version", name: str) -> dict[str, str]:
         """An earlier version does not know every setting, and refuses what it does not know."""
-        known = (tree / "docs" / "settings.md").read_text()
+        known = (version.tree / "docs" / "settings.md").read_text()
         settings = {name: value for name, value in self._settings.items() if name in known or "TRYON_" not in name}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRYON_")}
-        data = {"TRYON_DATA_DIR": str(self._folder / name), "PYTHONPATH": str(tree)}
+        data = {"TRYON_DATA_DIR": str(self._folder / name), "PYTHONPATH": str(version.tree)}
         return inherited | settings | data
 
     async def look(self) -> None:
@@ -117,7 +139,7 @@ class Cluster:
             await asyncio.sleep(LOOK_EVERY)
 
     async def until_ready(self, server: Server) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(READY_SECONDS):
             while not server.is_ready:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.1)
 
@@ -159,7 +181,7 @@ class Cluster:
         return await self._client.get(f"{api}/images/{random.choice(self.images)}")
 
 
-async def roll(cluster: Cluster, old: Path, per_second: float) -> None:
+async def roll(cluster: Cluster, old: "Version", per_second: float) -> None:
     await cluster.migrate(old)
     balancer = asyncio.create_task(cluster.look())
     old_servers = [cluster.start(f"old-{number}", old) for number in (1, 2)]
@@ -169,13 +191,13 @@ async def roll(cluster: Cluster, old: Path, per_second: float) -> None:
     await asyncio.sleep(5)
     cluster.seen.phase = "new version migrates"
     started = time.perf_counter()
-    await cluster.migrate(NEW)
+    await cluster.migrate(THIS)
     print(f"db upgrade took {time.perf_counter() - started:.1f} s, the start of its process included\n")
     cluster.seen.phase = "old, migrated"
     await asyncio.sleep(5)
     for number, server in enumerate(old_servers, 1):
         cluster.seen.phase = f"server {number} is replaced"
-        await cluster.until_ready(cluster.start(f"new-{number}", NEW))
+        await cluster.until_ready(cluster.start(f"new-{number}", THIS))
         await cluster.stop(server)
     cluster.seen.phase = "new alone"
     await asyncio.sleep(5)
@@ -194,20 +216,45 @@ def tell_bugs(folder: Path) -> None:
             print(f"{log.stem}: {len(bugs)} bugs, the first: {bugs[0]}")
 
 
+def previous_version() -> str:
+    """The newest tag before this commit, or else the version before there were tags."""
+    command = ["git", "describe", "--tags", "--abbrev=0", "HEAD^"]
+    tag = subprocess.run(command, cwd=NEW, check=False, capture_output=True, text=True).stdout.strip()
+    return tag or BEFORE_TAGS
+
+
+def is_there(commit: str) -> bool:
+    command = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
+    return subprocess.run(command, cwd=NEW, check=False, capture_output=True).returncode == 0
+
+
 @contextmanager
-def checked_out(commit: str) -> Iterator[Path]:
+def checked_out(commit: str) -> Iterator[Version]:
+    """With an environment that has, on top of ours, the packages that differ."""
     with tempfile.TemporaryDirectory() as folder:
+        tree, environment = Path(folder, "tree"), Path(folder, "environment")
+        tree.mkdir()
         archive = subprocess.run(["git", "archive", commit], cwd=NEW, check=True, capture_output=True).stdout
-        subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
-        yield Path(folder)
+        subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
+        venv.create(environment, with_pip=True)
+        (packages,) = environment.glob("lib/python*/site-packages")
+        (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))
+        python = environment / "bin" / "python"
+        subprocess.run([python, NEW / "deploy" / "install.py", tree / "requirements.lock"], check=True)
+        yield Version(tree, python)
 
 
-async def main() -> None:
+async def main() -> int:
+    """Returns: the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("commit")
+    parser.add_argument("commit", nargs="?", default=previous_version())
     parser.add_argument("--per-second", type=float, default=100)
     parser.add_argument("--logs", action="store_true", help="the last lines of each server")
     arguments = parser.parse_args()
+    if not is_there(arguments.commit):
+        print(f"Passed over: this checkout does not hold {arguments.commit}, the version before (a shallow clone?).")
+        return 0
+    print(f"From {arguments.commit}, with {arguments.per_second:g} requests a second")
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         database = running.enter_context(running_postgres())
@@ -223,7 +270,7 @@ async def main() -> None:
             "TRYON_RATE_LIMIT_PER_MINUTE": "0",
             "TRYON_DEV_API_KEY": KEY,
             "TRYON_WORKERS": "1",
-            "TRYON_DRAIN_SECONDS": "3",
+            "TRYON_DRAIN_SECONDS": "5",
         }
         limits = httpx.Limits(max_keepalive_connections=50, keepalive_expiry=5)
         old = running.enter_context(checked_out(arguments.commit))
@@ -236,7 +283,10 @@ async def main() -> None:
                     os.killpg(server.process.pid, signal.SIGKILL)  # with its photo workers
                     server.process.wait()
                 tell_bugs(folder)
+    failures = cluster.seen.failures()
+    print(f"{failures} requests failed" if failures else "Not one request failed")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))

@@ -4,8 +4,12 @@ import csv
 import io
 import json
 import os
+import pty
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from click.testing import CliRunner, Result
 from entrypoints.cli import upload as uploading
 from entrypoints.cli.main import main
 from tests.http.conftest import a_jpeg
+from tests.live_shop import LiveShop, a_live_shop
 
 URL = "https://photos.test"
 ANSWER = {"imageId": "img_1", "imageUrl": "https://x", "width": 8, "height": 10, "warnings": []}
@@ -230,3 +235,80 @@ def test_what_was_uploaded_is_listed_and_goes_with_its_account(tmp_path: Path) -
         deleted = json.loads(run("accounts", "delete", "acme", "--yes", "--json").stdout)
         assert deleted == {"keysRevoked": 0, "imagesDeleted": 2, "productsDeleted": 0, "bytesLeft": 0}
     assert list((tmp_path / "data" / "objects").rglob("*.jpg")) == []
+
+
+# Against a running service, as a person runs it
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveShop]:
+    with a_live_shop(tmp_path_factory.mktemp("shop")) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("album")
+    for number in range(1, 4):
+        (folder / f"{number}.jpg").write_bytes(a_jpeg(400 + number, 500))
+    return folder
+
+
+PROGRAM = [sys.executable, "-c", "from entrypoints.cli.main import main; main()", "upload"]
+
+
+def as_a_program(
+    shop: LiveShop, *arguments: object, stdin: bytes = b"", key: str = ""
+) -> "subprocess.CompletedProcess[bytes]":
+    command = [*PROGRAM, *map(str, arguments), "--to", shop.url]
+    environment = os.environ | {"API_KEY": key or shop.key}
+    return subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=120, check=False)
+
+
+def on_a_terminal(shop: LiveShop, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output, and what a person sees beside it."""
+    environment = os.environ | {"API_KEY": shop.key, "TERM": "xterm-256color", "COLUMNS": "100"}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*PROGRAM, *map(str, arguments), "--to", shop.url], stdout=subprocess.PIPE, stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # EIO: nobody writes any more
+            while told := os.read(ours, 4096):
+                seen += told
+        answer, _ = process.communicate(timeout=60)
+    os.close(ours)
+    return process.returncode, answer.decode(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+
+
+def test_a_terminal_sees_total_and_rate_and_the_summary(shop: LiveShop, album: Path) -> None:
+    code, answer, seen = on_a_terminal(shop, album, "--csv")
+    assert code == 0
+    assert [row["error"] for row in csv.DictReader(io.StringIO(answer))] == [""] * 3
+    assert re.search(r"Uploading .* 3/3 \d+\.\d/s", seen)
+    assert "3 uploaded." in seen
+    assert re.search(r"Warnings: .*LOW_RESOLUTION 3", seen)
+
+
+def test_what_was_interrupted_goes_on_and_stores_nothing_twice(shop: LiveShop, album: Path) -> None:
+    def ids(*photos: Path) -> dict[str, str]:
+        done = as_a_program(shop, *photos, "--json")
+        assert done.returncode == 0, done.stderr
+        reports = [json.loads(line) for line in done.stdout.splitlines()]
+        return {Path(report["file"]).name: report["imageId"] for report in reports}
+
+    first = ids(album / "1.jpg")
+    every = ids(album)
+    assert every["1.jpg"] == first["1.jpg"]
+    assert len(set(every.values())) == 3
+    (album / "a copy.jpg").write_bytes((album / "2.jpg").read_bytes())
+    assert ids(album)["a copy.jpg"] == every["2.jpg"]
+
+
+def test_a_photo_comes_from_a_pipe_and_a_wrong_key_is_told(shop: LiveShop, album: Path) -> None:
+    photo = (album / "3.jpg").read_bytes()
+    piped = as_a_program(shop, "-", "--json", stdin=photo)
+    assert (piped.returncode, json.loads(piped.stdout)["width"]) == (0, 400)
+    refused = as_a_program(shop, "-", "--json", stdin=photo, key="gk_wrong")
+    assert (refused.returncode, json.loads(refused.stdout)["error"]) == (1, "INVALID_API_KEY")
