@@ -27,6 +27,7 @@ COPY domain domain
 COPY application application
 COPY adapters adapters
 COPY entrypoints entrypoints
+COPY examples examples
 # The models are checked byte by byte against the digests in adapters/vision/models.py.
 RUN pip install --no-deps --no-build-isolation . \
     && TRYON_MODEL_DIR=/opt/models tryon-images models install

@@ -1,6 +1,10 @@
 """The files that package the service speak of settings and commands that exist."""
 
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,46 @@ def test_the_settings_of_every_container_are_accepted(service: str) -> None:
     settings = load_settings(IMAGE_SETTINGS | COMPOSE["services"][service]["environment"])
     assert settings.host == "0.0.0.0"
     assert not settings.keeps_files
+
+
+def test_the_image_can_be_built_of_what_is_copied_into_it(tmp_path: Path) -> None:
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)).split()
+    assert set(copied) <= sent
+    for name in copied:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        tmp_path,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        files = set(wheel.namelist())
+    assert {"entrypoints/http/playground/examples/portrait.jpg", "entrypoints/http/openapi.yaml"} <= files
+
+
+def test_linters_find_nothing_in_the_files_of_containers() -> None:
+    for command in (
+        ["hadolint", "Dockerfile"],
+        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"],
+    ):
+        done = subprocess.run(
+            [Path(sys.executable).with_name(command[0]), *command[1:]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_containers_write_nowhere_and_are_not_root() -> None:

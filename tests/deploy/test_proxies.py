@@ -1,4 +1,4 @@
-"""Proxies and systemd: the files for nginx and Caddy, with addresses of this machine, are run in front of a service."""
+"""Proxies and systemd: the proxies' files, with addresses of this machine, are run in front of a service."""
 
 import io
 import os
@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,16 +33,20 @@ pytestmark = pytest.mark.xdist_group("proxies")
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "deploy" / "proxies"
 UNIT = ROOT / "deploy" / "systemd" / "tryon-images.service"
+ODD_PATH = "/a%2Fb//c%3Fd%23e%25f%5Cg%3Bh%20i/../j"
+"""As it may look after `/customers`: every character that a proxy likes to decode, merge or refuse."""
 CUSTOMER = "gid://shopify/Customer/4711"
 MB = 1024 * 1024
-NGINX, CADDY, BUFFERING = "nginx", "caddy", "buffering"
-PROXIES = (NGINX, CADDY)
+NGINX, CADDY, TRAEFIK, BUFFERING = "nginx", "caddy", "traefik", "buffering"
+PROXIES = (NGINX, CADDY, TRAEFIK)
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # Traefik comes from PyPI
 
 
 @dataclass(frozen=True)
 class Proxy:
     """A proxy in front of a service, in front of nothing, and in front of a listener that tells what it is sent."""
 
+    name: str
     client: httpx.Client
     cut_off: httpx.Client
     overheard: httpx.Client
@@ -63,7 +68,7 @@ class Proxy:
 @pytest.fixture(scope="module", params=PROXIES)
 def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     name = request.param
-    if shutil.which(name) is None:
+    if shutil.which(name, path=PATH) is None:
         assert not IS_CI, f"{name} is not installed"
         pytest.skip(f"{name} is not installed here; `.ci/run` does")
     folder, tls = tmp_path_factory.mktemp(name), tmp_path_factory.mktemp("tls")
@@ -83,7 +88,16 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             way: stack.enter_context(running(name, folder / way, upstream, tls / "localhost", trusted))
             for way, upstream in urls.items()
         }
-        yield Proxy(**clients, listener=listener, trusted=trusted, pair=tls / "localhost", shop=shop, folder=folder)
+
+        yield Proxy(
+            name=name,
+            **clients,
+            listener=listener,
+            trusted=trusted,
+            pair=tls / "localhost",
+            shop=shop,
+            folder=folder,
+        )
 
 
 @contextmanager
@@ -91,7 +105,12 @@ def running(name: str, folder: Path, upstream: str, pair: Path, trusted: ssl.SSL
     folder.mkdir()
     port = free_port()
     command = COMMANDS[name](folder, port, upstream, pair)
-    environment = os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    environment = os.environ | {
+        "PATH": PATH,
+        "HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+    }
     with (
         (folder / "output.log").open("w") as log,
         subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process,
@@ -135,6 +154,24 @@ def caddy(folder: Path, port: int, upstream: str, pair: Path) -> list[str]:
     return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
 
 
+def traefik(folder: Path, port: int, upstream: str, pair: Path) -> list[str]:
+    route = {
+        "photos.example.com": "localhost",
+        "http://127.0.0.1:8000": f"http://{upstream}",
+        "\n        certResolver: letsencrypt": " {}",
+    }
+    certificate = f"\ntls: {{certificates: [{{certFile: {pair}.crt, keyFile: {pair}.key}}]}}\n"
+    (folder / "traefik-dynamic.yaml").write_text(replaced("traefik-dynamic.yaml", route) + certificate)
+    static = {
+        '":80"': f'"127.0.0.1:{free_port()}"',
+        '":443"': f'"127.0.0.1:{port}"',
+        "/etc/traefik/traefik-dynamic.yaml": f"{folder}/traefik-dynamic.yaml",
+        "/var/lib/traefik": str(folder),
+    }
+    (folder / "traefik.yaml").write_text(replaced("traefik.yaml", static))
+    return ["traefik", f"--configFile={folder}/traefik.yaml"]
+
+
 def replaced(file: str, here: dict[str, str]) -> str:
     text = (FILES / file).read_text()
     for theirs, ours in here.items():
@@ -162,7 +199,7 @@ def wait_until_it_listens(port: int, process: "subprocess.Popen[bytes]") -> None
     pytest.fail("it does not listen")
 
 
-COMMANDS = {NGINX: nginx, CADDY: caddy, BUFFERING: buffering_nginx}
+COMMANDS = {NGINX: nginx, CADDY: caddy, TRAEFIK: traefik, BUFFERING: buffering_nginx}
 
 
 def a_photo_of_nine_megabytes() -> bytes:
@@ -206,14 +243,18 @@ def test_the_service_hears_of_an_upload_before_its_body_is_there(proxy: Proxy) -
         proxy.trusted.wrap_socket(plain, server_hostname=url.host) as client,
     ):
         client.sendall(
-            f"POST /a%2Fb//c HTTP/1.1\r\nhost: {url.host}\r\nx-request-start: t=1\r\nx-forwarded-for: 192.0.2.1\r\n"
+            f"POST {ODD_PATH} HTTP/1.1\r\nhost: {url.host}\r\nx-request-start: t=1\r\nx-forwarded-for: 192.0.2.1\r\n"
             f"content-length: {4 * MB}\r\n\r\nfirst bytes".encode()
         )
         heard = what_is_sent_to(proxy.listener)
-    assert heard.startswith("POST /a%2Fb//c HTTP/1.1\r\n")
+    assert heard.startswith(f"POST {ODD_PATH} HTTP/1.1\r\n")
     forwarded = dict(re.findall(r"^x-forwarded-(\w+): (.*?)\r$", heard.lower(), re.MULTILINE))
     assert (forwarded["for"], forwarded["proto"]) == ("127.0.0.1", "https")
-    (started,) = re.findall(r"(?im)^x-request-start: t=([\d.]+)\r$", heard)
+    said = re.findall(r"(?im)^x-request-start: t=([\d.]+)\r$", heard)
+    if proxy.name == TRAEFIK:
+        assert said == [], "it cannot say when, and the client may not"
+        return
+    (started,) = said
     seconds = float(started) if "." in started else int(started) / 1000
     assert began - 1 < seconds < time.time() + 1
 
@@ -235,7 +276,7 @@ def test_an_erasure_reaches_who_is_meant(proxy: Proxy) -> None:
 
 
 def test_an_upload_on_its_way_in_the_proxy_does_not_survive_an_erasure(proxy: Proxy) -> None:
-    if proxy.folder.name.startswith(CADDY):
+    if proxy.name != NGINX:
         pytest.skip("only nginx collects bodies by itself")
     photo, boundary = a_photo_of_nine_megabytes(), "limit"
     named = f'--{boundary}\r\ncontent-disposition: form-data; name="externalUserId"\r\n\r\n{CUSTOMER}\r\n'
