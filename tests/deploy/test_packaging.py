@@ -49,8 +49,8 @@ def test_the_image_can_be_built_of_what_is_copied_into_it(tmp_path: Path) -> Non
         "--no-deps",
         "--no-build-isolation",
         "-w",
-        tmp_path,
-        tmp_path,
+        str(tmp_path),
+        str(tmp_path),
     ]
     subprocess.run(command, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
