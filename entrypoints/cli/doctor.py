@@ -1,7 +1,6 @@
 """Look for what is missing, with a fix for each finding."""
 
 import asyncio
-import importlib.util
 import os
 import shutil
 import sys
@@ -25,6 +24,7 @@ from entrypoints.wiring.photo_processing import (
     attack_sandbox,
     missing_models,
     missing_system_libraries,
+    optional_libraries,
     sandbox_facts,
     sandbox_problem,
 )
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES: Final = 1024**3
 MAX_CLOCK_DIFFERENCE: Final = timedelta(seconds=1)
 """Expiry is compared with this clock; nobody keeps a promise to better than a second."""
-OPTIONAL: Final = {"opentelemetry.sdk": "traces"}
 PROBE_SECONDS: Final = 60
 
 
@@ -62,8 +61,8 @@ class Unwell(Exception):
 def doctor(sandbox: bool, json_output: bool) -> None:
     """Check all that the service needs, and decode a photo of each format in the sandbox; exit code 1 when one is off.
 
-    Settings, libraries, models, sandbox, folders, disk, port, database, storage, clock, engine, formats. An engine
-    is sent no picture. The data folder is made if it is missing.
+    Settings, libraries, models, sandbox, folders, disk, port, page, database, storage, clock, engine, formats. An
+    engine is sent no picture. The data folder is made if it is missing.
     """
     try:
         settings = load_settings(os.environ)
@@ -83,9 +82,8 @@ def doctor(sandbox: bool, json_output: bool) -> None:
 
 def _local(settings: Settings) -> Iterator[Finding]:
     yield _looked_at("tracing", lambda: check_tracing(os.environ))
-    for module, purpose in OPTIONAL.items():
-        there = importlib.util.find_spec(module.partition(".")[0]) is not None
-        yield Finding(f"optional: {module}", ok=True, found="there" if there else f"not there: no {purpose}")
+    for name, version, without in optional_libraries():
+        yield Finding(f"optional: {name}", ok=True, found=f"{version or 'not there'}; without it {without}")
     yield _looked_at("system libraries", lambda: _expect_nothing(missing_system_libraries()))
     yield _looked_at("models", lambda: _expect_models(settings))
     yield _looked_at("sandbox", _expect_sandbox)

@@ -1,8 +1,9 @@
 """The sandboxed processing of photos as the settings want it, and what the machine has to bring along for it."""
 
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from adapters.sandbox import system
 from adapters.sandbox.children import StartFailed
@@ -36,6 +37,29 @@ _WORKER_BYTES: Final = 250_000_000
 """What the server with both parents takes, and one detector with a decoder at a photo of 12 megapixels."""
 
 _MODULE: Final = "entrypoints.wiring.photo_worker"
+
+
+class OptionalLibrary(NamedTuple):
+    """`version` is None where it is not installed; `without` says what is done then."""
+
+    name: str
+    version: str | None
+    without: str
+
+
+def optional_libraries() -> tuple[OptionalLibrary, ...]:
+    """All that the service can do without."""
+    from adapters.imaging.native import libheif, libwebp  # noqa: PLC0415 - codecs, which no server process loads
+
+    try:
+        traces = metadata.version("opentelemetry-sdk")
+    except metadata.PackageNotFoundError:
+        traces = None
+    return (
+        OptionalLibrary("libwebp", libwebp.version(), "a WebP takes a fifth more time"),
+        OptionalLibrary("libheif", libheif.version(), "a large HEIC takes up to twice the time"),
+        OptionalLibrary("opentelemetry-sdk", traces, "there are no traces"),
+    )
 
 
 def build_processor(settings: Settings) -> SandboxedPhotoProcessor:

@@ -38,6 +38,8 @@ API = "/tryon/v1"
 KEY = "gk_" + "k" * 40
 LOOK_EVERY = 0.5
 READY_SECONDS = 180
+OTHERS = {"STORAGE_EMULATOR_HOST"}
+"""Not ours to know."""
 BEFORE_TAGS = "433f4cd"
 RUN = "from entrypoints.cli.main import main; main()"
 
@@ -121,8 +123,9 @@ class Cluster:
 
     def _environment(self, version: "Version", name: str) -> dict[str, str]:
         """An earlier version does not know every setting, and refuses what it does not know."""
-        known = (version.tree / "docs" / "settings.md").read_text()
-        settings = {name: value for name, value in self._settings.items() if name in known or "TRYON_" not in name}
+        sources = "".join(file.read_text() for file in (version.tree / "entrypoints").rglob("*.py"))
+        fields = {name: name.removeprefix("TRYON_").lower() for name in self._settings}
+        settings = {name: value for name, value in self._settings.items() if fields[name] in sources or name in OTHERS}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRYON_")}
         data = {"TRYON_DATA_DIR": str(self._folder / name), "PYTHONPATH": str(version.tree)}
         return inherited | settings | data

@@ -119,6 +119,12 @@ def _made(thing: Any, release: Any) -> Iterator[Any]:
         release(thing)
 
 
+def version() -> str | None:
+    """None without the library."""
+    library = _library()
+    return library.heif_get_version().decode() if library else None
+
+
 def _check(error: _Error) -> None:
     if error.code:
         raise HeifError((error.message or b"").decode(errors="replace"))
@@ -132,6 +138,7 @@ def _library() -> ctypes.CDLL | None:
     library = ctypes.CDLL(str(bundled[0]))  # the one that pillow-heif has loaded
     address, number, out = ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p)
     for name, result, *arguments in (
+        ("heif_get_version", ctypes.c_char_p),
         ("heif_context_alloc", address),
         ("heif_context_free", None, address),
         ("heif_context_set_max_decoding_threads", None, address, number),

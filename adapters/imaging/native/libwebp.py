@@ -31,6 +31,12 @@ def decode_420(stream: bytes, size: Size) -> tuple[npt.NDArray[np.uint8], ...] |
     return planes
 
 
+def version() -> str | None:
+    """None without the library."""
+    library = _library()
+    return ".".join(map(str, library.WebPGetDecoderVersion().to_bytes(3, "big"))) if library else None
+
+
 @cache
 def _library() -> ctypes.CDLL | None:
     """In Pillow's wheel, or the system's. Source: libwebp's webp/decode.h; this function is the same since 2010."""
