@@ -98,19 +98,19 @@ class StartTryOn:
         try:
             if command.account.credits == 0:  # told at once; the transaction says so with certainty
                 raise InsufficientCredits
-            await self.upload_photo.keep_picture.disk_reserve.expect()
-            async with self.work.read() as repositories:
-                await self._expect_room(repositories, command.account)
+            await self._expect_room(command.account)
             with self.sources.for_one_request(command.account.account_id) as fetch:
                 return await self._start(command, request, Made(fetch))
         except BaseException:
             await self.once.give_up(request)
             raise
 
-    async def _expect_room(self, repositories: Repositories, account: Account) -> None:
+    async def _expect_room(self, account: Account) -> None:
+        await self.upload_photo.keep_picture.disk_reserve.expect()
         since = self.clock.now() - Generation.DEADLINE
-        if await repositories.generations.count_open(account.account_id, since) >= self.max_waiting:
-            raise TooManyWaiting(self.max_waiting)
+        async with self.work.read() as repositories:
+            if await repositories.generations.count_open(account.account_id, since) >= self.max_waiting:
+                raise TooManyWaiting(self.max_waiting)
 
     async def _start(self, command: TryOnCommand, request: KeptRequest | None, made: Made) -> StartedTryOn:
         # What is there already comes first: nothing is fetched for a request that is refused anyway.
@@ -166,10 +166,7 @@ class StartTryOn:
         request: KeptRequest | None,
         generation_id: GenerationId,
     ) -> StartedTryOn:
-        """All in one transaction.
-
-        Raises: ProductMoved, CustomerErased, InsufficientCredits, TooManyWaiting, Overloaded.
-        """
+        """All in one transaction. Raises: ProductMoved, CustomerErased, InsufficientCredits, Overloaded."""
         customer, now = person.customer or command.customer, self.clock.now()
         product = prepared.product.used(now)
         started = StartedTryOn(generation_id, product.external_id)
@@ -182,7 +179,6 @@ class StartTryOn:
         async with self.work.begin() as repositories:
             await _expect_not_erased(repositories, customer, command.account)
             await _give_to(repositories, person, customer)
-            await self._expect_room(repositories, command.account)  # others may have come in since the first look
             has_credit = await repositories.accounts.take_credit(command.account.account_id)
             await self.keep_product.settle(repositories, prepared, product)
             await repositories.generations.add(

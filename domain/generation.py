@@ -72,9 +72,9 @@ class Generation:
     """Nobody waits for a try-on any longer: after an outage of hours, old ones fail instead of delaying new ones."""
     FIRST_PAUSE: ClassVar = timedelta(seconds=4)
     LONGEST_PAUSE: ClassVar = timedelta(minutes=1)
-    LEASE: ClassVar = timedelta(seconds=25)
-    """Renewed by a heartbeat as long as its worker lives; the work of one that died is taken over within 30 s."""
-    HEARTBEAT: ClassVar = timedelta(seconds=8)
+    LEASE: ClassVar = timedelta(seconds=30)
+    """Renewed by a heartbeat as long as its worker lives; the work of one that died is taken over after it."""
+    HEARTBEAT: ClassVar = timedelta(seconds=10)
     SERVED_LATELY: ClassVar = timedelta(minutes=10)
     """Among accounts with equally many running, the next turn is that of the one not served for longest."""
     KEPT_FOR: ClassVar = timedelta(days=30)

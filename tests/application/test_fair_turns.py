@@ -1,12 +1,10 @@
 """Turns at the workers: round-robin over accounts, in a simulation with adversarial accounts."""
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from application.fair_turns import LONG_SECONDS, FairTurns
 from domain.account import AccountId
@@ -22,109 +20,44 @@ class Clock:
         return self.now
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class Photo:
-    """Of an adversary: it stays at its worker until a rule ends it."""
-
     account_id: AccountId
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    has_begun: bool = False
-    task: "asyncio.Task[None] | None" = None
+    rounds: int
 
 
-class Adversaries(RuleBasedStateMachine):
-    """Accounts that send, give up, and keep workers for as long as they like, in any order."""
-
-    accounts = st.sampled_from([AccountId(name) for name in "abcd"])
-
-    @initialize(places=st.integers(1, 4))
-    def open(self, places: int) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.clock = Clock()
-        self.turns = FairTurns(places, self.clock)
-        self.photos: list[Photo] = []
-        self.passed: Counter[tuple[AccountId, AccountId]] = Counter()
-        """How often one that waits, with nothing in work, was passed over by another."""
-
-    def teardown(self) -> None:
-        """Nobody waits for ever: once every photo ends, every one of them was begun."""
-        while waiting := [photo for photo in self.photos if not photo.over.is_set()]:
-            for photo in waiting:
-                photo.over.set()
-            self.settle()
-        assert all(photo.has_begun for photo in self.photos)
-        assert (self.turns.waiting, self.turns._running.total()) == (0, 0)
-        self.loop.close()
-
-    def settle(self) -> None:
-        for _ in range(10 + 5 * len(self.photos)):
-            self.loop.run_until_complete(asyncio.sleep(0))
-        self.photos = [photo for photo in self.photos if photo.task and not photo.task.done()]
-
-    def running(self, account_id: AccountId | None = None) -> list[Photo]:
-        return [photo for photo in self.photos if photo.has_begun and account_id in {None, photo.account_id}]
-
-    def waiting(self) -> list[Photo]:
-        return [photo for photo in self.photos if not photo.has_begun]
-
-    async def send(self, photo: Photo) -> None:
-        async with self.turns.turn(photo.account_id):
-            self.begin(photo)
-            await photo.over.wait()
-        self.photos.remove(photo)
-
-    def begin(self, photo: Photo) -> None:
-        photo.has_begun = True
-        mine = photo.account_id
-        for other in {one.account_id for one in self.waiting()} - {mine}:
-            if not self.running(other):
-                self.passed[other, mine] += 1
-                assert self.passed[other, mine] <= 1, f"{other} waits for nothing but {mine}'s"
-        for other, by in list(self.passed):
-            if other == mine:
-                del self.passed[other, by]
-
-    @rule(account_id=accounts, many=st.integers(1, 6))
-    def sends(self, account_id: AccountId, many: int) -> None:
-        for _ in range(many):
-            photo = Photo(account_id)
-            self.photos.append(photo)
-            photo.task = self.loop.create_task(self.send(photo))
-        self.settle()
-
-    @precondition(lambda self: self.running())
-    @rule(data=st.data(), seconds=st.sampled_from([0.0, 0.1, 5 * LONG_SECONDS]))
-    def ends(self, data: st.DataObject, seconds: float) -> None:
-        self.clock.now += seconds
-        data.draw(st.sampled_from(self.running())).over.set()
-        self.settle()
-
-    @precondition(lambda self: self.waiting())
-    @rule(data=st.data())
-    def gives_up(self, data: st.DataObject) -> None:
-        photo = data.draw(st.sampled_from(self.waiting()))
-        assert photo.task is not None
-        photo.task.cancel()
-        self.settle()
-        if not any(one.account_id == photo.account_id for one in self.waiting()):
-            for other, by in list(self.passed):
-                if other == photo.account_id:
-                    del self.passed[other, by]
-
-    @invariant()
-    def no_place_is_empty_while_somebody_may_have_it(self) -> None:
-        if not hasattr(self, "turns"):
-            return
-        places, running = self.turns.places, self.running()
-        assert len(running) == self.turns._running.total() <= places
-        if len(running) < places:
-            for photo in self.waiting():
-                assert self.turns._mean_seconds[photo.account_id] > LONG_SECONDS
-                assert len(self.running(photo.account_id)) >= max(1, places - 1)
+photos = st.builds(Photo, st.sampled_from([AccountId(name) for name in "abcd"]), st.integers(1, 5))
 
 
-Adversaries.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestAdversaries = Adversaries.TestCase
+@settings(max_examples=150, deadline=None)
+@given(st.lists(photos, min_size=1, max_size=60), st.integers(1, 4), st.data())
+def test_nobody_is_passed_over_more_often_than_there_are_other_accounts(
+    all_of: list[Photo], places: int, data: st.DataObject
+) -> None:
+    """Between two turns of an account that waits, no other one begins more than one beyond it."""
+    begun: list[AccountId] = []
+
+    async def scenario() -> None:
+        turns = FairTurns(places, Clock())
+
+        async def one(photo: Photo) -> None:
+            async with turns.turn(photo.account_id):
+                begun.append(photo.account_id)
+                assert turns._running.total() <= places
+                for _ in range(photo.rounds):
+                    await asyncio.sleep(0)
+
+        tasks = [asyncio.create_task(one(photo)) for photo in all_of]
+        given_up = data.draw(st.sets(st.integers(0, len(tasks) - 1), max_size=5))
+        await asyncio.sleep(0)
+        for number in given_up:
+            tasks[number].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert turns.waiting == 0
+        assert turns._running.total() == 0
+
+    asyncio.run(scenario())
+    assert len(begun) >= len(all_of) - 5
 
 
 @settings(max_examples=100, deadline=None)

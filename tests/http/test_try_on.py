@@ -15,11 +15,9 @@ from adapters.memory.photos import InMemoryPhotoFetcher, InProcessPhotoProcessor
 from adapters.memory.try_on_engine import InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
-from application.photo_sources import FileSource, StoredSource
 from application.ports.photos import PreparedPhoto
-from application.start_try_on import StartedTryOn, TryOnCommand
 from domain.cropping import Fit
-from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable, TooManyWaiting
+from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable
 from domain.generation import LeaseId
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
@@ -639,41 +637,6 @@ def test_the_link_to_a_result_never_outlives_it(shop: Shop) -> None:
     shop.clock.advance(hours=12)
     assert "resultImageUrl" not in shop.generation(started)
     assert shop.client.get(done["resultImageUrl"]).status_code == 404
-
-
-def test_as_many_try_ons_wait_as_may_and_one_more_is_refused_until_one_is_over(shop: Shop) -> None:
-    limit = shop.container.settings().max_waiting_try_ons
-    body = request({"id": shop.upload(ANN).json()["imageId"]})
-    for _ in range(limit):
-        assert shop.try_on(body).status_code == 202
-    refused = shop.try_on(body)
-    assert (refused.status_code, refused.json()["code"]) == (429, "RATE_LIMITED")
-    assert int(refused.headers["retry-after"]) > 0
-    assert str(limit) in refused.json()["message"]
-    assert shop.try_on(request(), shop.new_account("other")).status_code == 202  # it is nobody else's limit
-    shop.work_off()
-    assert shop.try_on(body).status_code == 202
-    assert shop.try_on(body).status_code == 429
-
-
-def test_the_limit_holds_for_try_ons_that_come_at_the_same_moment(shop: Shop) -> None:
-    limit = shop.container.settings().max_waiting_try_ons
-    image_id = shop.upload(ANN).json()["imageId"]
-    account_of = shop.container.authenticate().execute
-
-    async def started_at_once() -> list[object]:
-        account = (await account_of(shop.key)).account
-        garment = FileSource(SHIRT, "file")
-        commands = [
-            TryOnCommand(account=account, person=StoredSource(image_id), garments=(garment,), product_id=f"shirt-{n}")
-            for n in range(limit + 10)
-        ]
-        start = shop.container.start_try_on().execute
-        return await asyncio.gather(*(start(command) for command in commands), return_exceptions=True)
-
-    outcomes = shop.run(started_at_once())
-    assert sum(isinstance(outcome, StartedTryOn) for outcome in outcomes) == limit
-    assert sum(isinstance(outcome, TooManyWaiting) for outcome in outcomes) == 10
 
 
 async def a_worker_claims_and_dies(shop: Shop) -> None:

@@ -89,40 +89,26 @@ class CheckMutator(_Ours):
 
 
 class RemovalMutator(_Ours):
-    """Statements, calls and keyword arguments that are left out."""
+    """Statements that are left out, calls without one of their keywords. Constructors need theirs, mostly."""
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant | ast.Yield):
             self.put(node, "pass")
-        self._visit_within(node.value.value if isinstance(node.value, ast.Await) else node.value)
+        self.generic_visit(node)
 
-    def visit_Raise(self, node: ast.Raise) -> None:
-        self.put(node, "pass")
-        if node.exc is not None:
-            self._visit_within(node.exc)
-
-    def visit_Delete(self, node: ast.Delete | ast.AugAssign) -> None:
+    def visit_Raise(self, node: ast.Raise | ast.Delete | ast.AugAssign) -> None:
         self.put(node, "pass")
         self.generic_visit(node)
 
-    visit_AugAssign = visit_Delete  # noqa: N815
+    visit_Delete = visit_AugAssign = visit_Raise  # noqa: N815
 
     def visit_Assign(self, node: ast.Assign) -> None:
         if any(isinstance(target, ast.Attribute | ast.Subscript) for target in node.targets):
             self.put(node, "pass")
         self.generic_visit(node)
 
-    def visit_Await(self, node: ast.Await) -> None:
-        self.put(node, "None")
-        self._visit_within(node.value)
-
     def visit_Call(self, node: ast.Call) -> None:
-        self.put(node, "None")
-        self._visit_within(node)
-
-    def _visit_within(self, node: ast.expr) -> None:
-        """The call itself was left out already, with what is around it."""
-        if isinstance(node, ast.Call):
+        if not ast.unparse(node.func).rpartition(".")[2][0].isupper():
             for dropped in node.keywords:
                 kept = [keyword for keyword in node.keywords if keyword is not dropped]
                 self.put(node, ast.unparse(ast.Call(node.func, node.args, kept)))

@@ -30,16 +30,26 @@ KILLERS: Final = (
     "tests/durability/test_credits.py",
     "tests/contracts/test_adapters.py",
     "tests/contracts/test_try_on_adapters.py",
+    "tests/http/test_checks.py",
+    "tests/http/test_erasure.py",
+    "tests/http/test_images.py",
+    "tests/http/test_keys.py",
+    "tests/http/test_limits.py",
+    "tests/http/test_products.py",
+    "tests/http/test_try_on.py",
+    "tests/http/test_upload_tickets.py",
 )
+"""Where the quick tests are."""
 SLOW: Final = ("sql", "postgres", "gcs", "folder")
 """Words in the names of tests that need more than memory."""
 OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
-CPU_SECONDS: Final = 20
 PATIENCE: Final = 20
-"""A mutant that waits for ever is caught after so many times what its tests take otherwise."""
+"""A mutant that never ends is caught after so many times what its tests take otherwise."""
+FAVOURITES: Final = 5
 SURVIVED, CAUGHT, UNFIT = 0, 1, 2
 
 Told = Callable[[Mutant, int], None]
+Tried = Callable[[Mutant, list[str], int], int]
 
 
 @dataclass
@@ -102,8 +112,9 @@ class Recorder(Quick):
 class UntilOneFails:
     """A pytest plugin that runs the given tests, in their order; the process ends with the first that fails."""
 
-    def __init__(self, tests: list[str]) -> None:
+    def __init__(self, tests: list[str], caught_by: int) -> None:
         self._order = {test: number for number, test in enumerate(tests)}
+        self._caught_by = caught_by
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         chosen = {self._order[item.nodeid]: item for item in items if item.nodeid in self._order}
@@ -111,6 +122,7 @@ class UntilOneFails:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
+            os.write(self._caught_by, report.nodeid.encode())
             os._exit(CAUGHT)
 
 
@@ -123,22 +135,17 @@ class Forks(Quick):
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
 
-        def tried(mutant: Mutant, tests: list[str]) -> int:
-            return self._try(mutant, [items[test] for test in tests])
+        def tried(mutant: Mutant, tests: list[str], caught_by: int) -> int:
+            if not put_in_place(mutant):
+                return UNFIT
+            session.config.pluginmanager.register(UntilOneFails([], caught_by))
+            chosen = [items[test] for test in tests]
+            for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+                item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            return SURVIVED
 
         in_forks(self._trials, tried, self._reached, self._told)
         return True
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            os._exit(CAUGHT)
-
-    def _try(self, mutant: Mutant, items: list[pytest.Item]) -> int:
-        if not put_in_place(mutant):
-            return UNFIT
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
-        return SURVIVED
 
 
 def survivors(mutants: list[Mutant], told: Told) -> list[Mutant]:
@@ -184,26 +191,32 @@ def run_pytest(plugin: object, paths: Iterable[str]) -> int:
     return pytest.main([*options, *paths], plugins=[plugin])
 
 
-def in_forks(
-    trials: dict[Mutant, list[str]], tried: Callable[[Mutant, list[str]], int], reached: Reached, told: Told
-) -> None:
-    """One fork for each, as many at once as there are cores."""
-    waiting, running = deque(trials.items()), dict[int, Mutant]()
+def in_forks(trials: dict[Mutant, list[str]], tried: Tried, reached: Reached, told: Told) -> None:
+    """One fork for each, as many at once as there are cores. What caught others of a function is tried first."""
+    waiting, running = deque(trials.items()), dict[int, tuple[Mutant, int]]()
+    favourites: dict[str, list[str]] = {}
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             mutant, tests = waiting.popleft()
+            first = favourites.setdefault(mutant.where, [])
+            order = sorted(tests, key=lambda test: first.index(test) if test in first else FAVOURITES)
+            answer, caught_by = os.pipe()
             if not (pid := os.fork()):
-                _end_with(functools.partial(tried, mutant, tests), reached.patience(tests))
-            running[pid] = mutant
+                _end_with(functools.partial(tried, mutant, order, caught_by), reached.patience(tests))
+            os.close(caught_by)
+            running[pid] = mutant, answer
         pid, status = os.wait()
-        told(running.pop(pid), os.waitstatus_to_exitcode(status))
+        mutant, answer = running.pop(pid)
+        with os.fdopen(answer) as told_by:
+            favourites[mutant.where] = [*dict.fromkeys([told_by.read(), *favourites[mutant.where]])][:FAVOURITES]
+        told(mutant, os.waitstatus_to_exitcode(status))
 
 
 def _end_with(trial: Callable[[], int], seconds: int) -> None:
     result = CAUGHT
     try:
         signal.alarm(seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         result = trial()
     finally:
@@ -245,11 +258,11 @@ class MutantFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self._mutant.source
 
 
-def imported_anew(mutant: Mutant, tests: list[str]) -> int:
+def imported_anew(mutant: Mutant, tests: list[str], caught_by: int) -> int:
     """For what runs when modules are imported: everything of ours is imported again."""
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         if not name.startswith("tests.mutants"):
             del sys.modules[name]
     sys.meta_path.insert(0, MutantFinder(mutant))
     files = dict.fromkeys(test.partition("::")[0] for test in tests)
-    return SURVIVED if run_pytest(UntilOneFails(tests), files) == pytest.ExitCode.OK else CAUGHT
+    return SURVIVED if run_pytest(UntilOneFails(tests, caught_by), files) == pytest.ExitCode.OK else CAUGHT
