@@ -1,51 +1,90 @@
 """Records of erasures: prove them, list them, and apply them again after a database was restored."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import ClassVar
+from urllib.parse import quote
 
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
-from application.ports.objects import ObjectStore
+from application.ports.objects import ObjectStore, RawFiles, RawSearch
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.erasure import ErasureRecord
 from domain.errors import ErasureNotFound
-from domain.image import ErasureId, ImageId, is_image_id
+from domain.image import ErasureId, ImageId, image_id_in, is_image_id
+from domain.pseudonyms import Pseudonyms
 
 PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is left of a customer. `marked_until`: a salted digest of the id stops uploads in flight until then."""
+    """What is left of a customer. `marked_until`: a salted digest of the pseudonym stops uploads in flight until then.
+
+    `unreachable` counts the account's images of whoever it may be, under a pseudonym key that is not at hand.
+    """
 
     images: int
     idempotency_records: int
     objects: int
+    unreachable: int
+    raw: RawSearch
     marked_until: datetime | None
 
     @property
     def is_nothing(self) -> bool:
         """The mark does not count: it names nobody, and it passes."""
-        return self.images == self.idempotency_records == self.objects == 0
+        return self.images == self.idempotency_records == self.objects == self.unreachable == len(self.raw.hits) == 0
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyErasure:
-    """Looks into the database for the customer, and into the bucket for what an erasure took."""
+    """Looks for a customer in the database, for what an erasure took in storage, and for both in raw files."""
+
+    MIN_NEEDLE_BYTES: ClassVar = 8
+    """Shorter ids stand in any file by chance."""
+    SLICE_BYTES: ClassVar = 64
+    MAX_IMAGES: ClassVar = 20
+    """So many of the photos, and of the idempotency keys, are looked for."""
 
     work: UnitOfWork
     objects: ObjectStore
+    files: RawFiles
+    pseudonyms: Pseudonyms
 
-    async def execute(self, customer: Customer, erased: Sequence[ImageToDelete]) -> Remains:
-        """Raises: Overloaded: nothing can be proved just now."""
+    async def needles(self, customer: Customer, external_id: str) -> tuple[bytes, ...]:
+        """What an erasure must leave in no file; to be asked before it: the id as it may be written, its pseudonyms,
+        keyed digests of idempotency keys, and a slice out of the middle of each picture. Raises: Overloaded.
+        """
+        async with self.work.read() as repositories:
+            images = await repositories.images.stored_of(customer, "", self.MAX_IMAGES)
+        pictures = [await self.objects.get(image.object_name) or b"" for image in images]
+        digests = [image.idempotency.key_digest for image in images if image.idempotency]
+        written = {external_id, quote(external_id, safe=""), json.dumps(external_id)[1:-1], *customer.pseudonyms}
+        slices = [picture[len(picture) // 2 :][: self.SLICE_BYTES] for picture in pictures]
+        needles = [*(text.encode() for text in sorted(written)), *digests, *slices]
+        return tuple(needle for needle in needles if len(needle) >= self.MIN_NEEDLE_BYTES)
+
+    async def execute(self, customer: Customer, erased: Sequence[ImageToDelete], needles: Sequence[bytes]) -> Remains:
+        """Raises: Overloaded: nothing can be proved just now; PermissionError."""
         async with self.work.read() as repositories:
             traces = await repositories.images.traces_of(customer)
+            unreachable = await repositories.images.under_other_keys(self.pseudonyms.prefixes, customer.account_id)
             marked_until = await repositories.erasures.marked_until(customer)
         objects = [await self.objects.get(image.object_name) is not None for image in erased]
-        return Remains(traces.images, traces.idempotency_records, sum(objects), marked_until)
+        raw = await self._without_living(await self.files.search(needles))
+        return Remains(traces.images, traces.idempotency_records, sum(objects), unreachable.images, raw, marked_until)
+
+    async def _without_living(self, raw: RawSearch) -> RawSearch:
+        """The very same photo may have been uploaded for somebody else, too: its object has a row."""
+        named = {hit: image_id_in("/".join(hit.split("/")[-2:])) for hit in raw.hits}
+        async with self.work.read() as repositories:
+            living = await repositories.images.objects_of([image_id for image_id in named.values() if image_id])
+        return replace(raw, hits=tuple(hit for hit in raw.hits if not hit.endswith(tuple(living))))
 
 
 @dataclass(frozen=True, slots=True)

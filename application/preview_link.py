@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from application.ports.links import LinkSigner, LinkVerifier
+from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
 from application.read_image import OpenImage, ResolveImage
 from domain.account import AccountId
@@ -36,15 +37,20 @@ class PreviewLinks:
 
 @dataclass(frozen=True, slots=True)
 class OpenPreview:
-    """What a preview link shows; dead as soon as its image is, whatever the link says."""
+    """What a preview link shows; dead as soon as its image is, or its account not active, whatever the link says."""
 
     verifier: LinkVerifier
     open_image: OpenImage
+    work: UnitOfWork
     clock: Clock
 
     async def execute(self, image_id: ImageId, account_id: AccountId, expires: int, signature: str) -> bytes:
         """Raises: ImageNotFound, also for a link that is over or that we did not sign; Overloaded."""
         if not self.verifier.is_valid(image_id, account_id, expires, signature, self.clock.now()):
+            raise ImageNotFound
+        async with self.work.read() as repositories:
+            account = await repositories.accounts.find(account_id)
+        if account is None or not account.is_active:
             raise ImageNotFound
         return await self.open_image.execute(image_id, account_id)
 

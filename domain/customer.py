@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from domain.account import AccountId
 
@@ -21,6 +22,10 @@ class Customer:
     `pseudonym` is what rows carry; `others` may stand in rows that are there already (`domain.pseudonyms` makes both).
     """
 
+    PREFIX_CHARS: ClassVar = 9
+    PSEUDONYM_CHARS: ClassVar = PREFIX_CHARS + 43
+    """Eight that name the key, a dot, and a digest of 32 bytes in base64."""
+
     account_id: AccountId
     pseudonym: str
     others: tuple[str, ...] = field(default=(), compare=False)
@@ -31,6 +36,11 @@ class Customer:
 
     def is_same(self, other: "Customer") -> bool:
         return self.account_id == other.account_id and not set(self.pseudonyms).isdisjoint(other.pseudonyms)
+
+    def is_under_other_keys(self, prefixes: Sequence[str]) -> bool:
+        """Whether the pseudonym was made with none of the keys that make these prefixes."""
+        is_one = len(self.pseudonym) == self.PSEUDONYM_CHARS and self.pseudonym[self.PREFIX_CHARS - 1] == "."
+        return is_one and not self.pseudonym.startswith(tuple(prefixes))
 
     def __repr__(self) -> str:
         """What stands for a person is personal data: it must not reach a log or a traceback by way of a repr."""

@@ -9,10 +9,6 @@ from domain.account import AccountId
 from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id
 from domain.image import IdempotencyRecord
 
-PREFIX_CHARS = 9
-PSEUDONYM_CHARS = PREFIX_CHARS + 43
-"""Eight that name the key, a dot, and the digest in base64."""
-
 
 @dataclass(frozen=True, slots=True)
 class Pseudonyms:
@@ -48,7 +44,7 @@ class Pseudonyms:
 
 
 def _prefix(key: bytes) -> str:
-    return hmac.digest(key, b"key id", "sha256").hex()[: PREFIX_CHARS - 1] + "."
+    return hmac.digest(key, b"key id", "sha256").hex()[: Customer.PREFIX_CHARS - 1] + "."
 
 
 def _pseudonym(key: bytes, account_id: AccountId, external_id: str) -> str:

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
+from application.ports.rows import (
+    CustomerTraces,
+    DueBatch,
+    ImageToDelete,
+    KnownImage,
+    OutOfReach,
+    Overdue,
+    PublishOutcome,
+)
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse
@@ -132,6 +140,11 @@ class InMemoryImageRepository:
         theirs = [row.image for row in self._rows.values() if row.is_of(customer) and row.image.image_id > after]
         stored = [image for image in theirs if image.state is ImageState.STORED]
         return tuple(sorted(stored, key=lambda image: image.image_id)[:limit])
+
+    async def under_other_keys(self, prefixes: Sequence[str], account_id: AccountId | None = None) -> OutOfReach:
+        images = [row.image for row in self._rows.values() if account_id in {None, row.image.account_id}]
+        ends = [it.expires_at for it in images if it.customer and it.customer.is_under_other_keys(prefixes)]
+        return OutOfReach(len(ends), max(ends, default=None))
 
     async def count(self) -> int:
         return len(self._rows)

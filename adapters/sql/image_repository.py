@@ -4,13 +4,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql import photo_json
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, images
-from application.ports.rows import CustomerTraces, DueBatch, ImageToDelete, KnownImage, Overdue, PublishOutcome
+from application.ports.rows import (
+    CustomerTraces,
+    DueBatch,
+    ImageToDelete,
+    KnownImage,
+    OutOfReach,
+    Overdue,
+    PublishOutcome,
+)
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse
@@ -198,6 +206,19 @@ class SqlImageRepository:
             images.c.id > after,
         )
         return tuple(_image(row) for row in await self._connection.execute(stored.order_by(images.c.id).limit(limit)))
+
+    async def under_other_keys(self, prefixes: Sequence[str], account_id: AccountId | None = None) -> OutOfReach:
+        customer, of_account = images.c.customer_id, images.c.account_id == account_id
+        days = images.c.keep_for_days
+        query = select(days, func.count(), func.max(images.c.created_at)).where(
+            func.length(customer) == Customer.PSEUDONYM_CHARS,  # what the version before wrote is found as it is
+            func.substr(customer, Customer.PREFIX_CHARS, 1) == ".",
+            func.substr(customer, 1, Customer.PREFIX_CHARS).not_in(prefixes),
+            true() if account_id is None else of_account,
+        )
+        found = [tuple(row) for row in await self._connection.execute(query.group_by(days))]
+        ends = [newest + timedelta(days=kept) for kept, _, newest in found]
+        return OutOfReach(sum(count for _, count, _ in found), max(ends, default=None))
 
     async def count(self) -> int:
         return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)

@@ -1,6 +1,6 @@
 """Ports to object storage: the objects, and the rules of the store itself."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -46,6 +46,23 @@ class DiskReserve(Protocol):
 
     async def expect(self) -> None:
         """Raises: Overloaded when there is less of it than there should be: nothing new may be kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawSearch:
+    """What a search of raw files went through, and the paths of those that hold something of what was searched for."""
+
+    files: int
+    size_bytes: int
+    hits: tuple[str, ...]
+
+
+class RawFiles(Protocol):
+    """All files of this machine in which the service keeps anything: database, log, objects, what is on its way."""
+
+    async def search(self, needles: Sequence[bytes]) -> RawSearch:
+        """Byte by byte, whatever the files mean. Raises: PermissionError."""
         ...
 
 

@@ -50,6 +50,14 @@ class CustomerTraces:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """Images that no erasure by a customer's id finds any more, and when the last of them expires."""
+
+    images: int = 0
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DueBatch:
     """What one look for overdue images took on."""
 
@@ -147,6 +155,10 @@ class ImageRepository(Protocol):
 
     async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
         """Those of one customer that are stored, by their ids, from the first greater than `after`."""
+        ...
+
+    async def under_other_keys(self, prefixes: Sequence[str], account_id: AccountId | None = None) -> OutOfReach:
+        """Images whose customer's pseudonym was made with none of these keys (`Pseudonyms.prefixes`)."""
         ...
 
     async def count(self) -> int:

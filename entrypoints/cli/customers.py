@@ -76,8 +76,10 @@ def erase_customer(  # noqa: PLR0917 - click calls it by keyword
 
     async def erase(container: "Container") -> tuple[ErasureOutcome, Remains | None]:
         customer = await _customer(container, account, external_id)
+        proof = container.verify_erasure()
+        needles = await proof.needles(customer, external_id) if verify or receipt else ()
         outcome = await container.erase_customer().execute(customer)
-        remains = await container.verify_erasure().execute(customer, outcome.marked) if verify or receipt else None
+        remains = await proof.execute(customer, outcome.marked, needles) if verify or receipt else None
         if receipt and remains:
             file.write(write_receipt(container, customer.account_id, outcome, _proof(remains)))
         return outcome, remains
@@ -113,6 +115,10 @@ def _tell(outcome: ErasureOutcome, remains: Remains | None, json_output: bool) -
         click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)
     if remains is not None and not remains.is_nothing:
+        if remains.unreachable:
+            click.echo("Some images of this account are under a key that is not at hand: run doctor.", err=True)
+        for path in remains.raw.hits:
+            click.echo(f"Something of the customer is in {path}.", err=True)
         click.echo("Something is left: an upload in flight ends within minutes. Verify again then.", err=True)
         raise SystemExit(EXIT_FAILED)
 
@@ -212,6 +218,10 @@ def _proof(remains: Remains) -> dict[str, Any]:
         "rowsLeft": remains.images,
         "idempotencyRecordsLeft": remains.idempotency_records,
         "objectsLeft": remains.objects,
+        "imagesUnderOtherKeys": remains.unreachable,
+        "rawFilesSearched": remains.raw.files,
+        "rawBytesSearched": remains.raw.size_bytes,
+        "rawFilesWithTraces": len(remains.raw.hits),
         "markedUntil": remains.marked_until,
     }
 

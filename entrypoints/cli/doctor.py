@@ -137,6 +137,7 @@ async def _remote(settings: Settings) -> list[Finding]:
         "storage": lambda: container.objects().check(),
         "clock": lambda: _compare_clocks(container.clock().now, container.database_clock().now),
         "engine": lambda: probe_engine(settings),
+        "pseudonym keys": lambda: _expect_keys(container),
     }
     try:
         findings = [await _probed(name, check) for name, check in checks.items()]
@@ -144,6 +145,18 @@ async def _remote(settings: Settings) -> list[Finding]:
         return [*findings, *await _photos(container)]
     finally:
         await container.engine().dispose()
+
+
+async def _expect_keys(container: "Container") -> str:
+    prefixes = container.pseudonyms().prefixes
+    async with container.work().read() as repositories:
+        lost = await repositories.images.under_other_keys(prefixes)
+    if lost.until:
+        raise Unwell(
+            f"{lost.images} images are kept under a key that is not at hand: no erasure by a customer's id finds them."
+            f" Put it back behind the first key of TRYON_PSEUDONYM_KEY; without it the last is gone on {lost.until:%F}."
+        )
+    return f"{len(prefixes)}, and every image is under one of them"
 
 
 async def _rules(container: "Container") -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.object_storage.disk_reserve import LocalDiskReserve
 from adapters.rate_limit.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
+from adapters.raw_files import LocalFiles
 from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
@@ -67,6 +69,7 @@ from entrypoints.wiring.key_rings import pseudonyms, receipt_keys, signing_ring
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.storage import Storage
+from entrypoints.wiring.surroundings import raw_places
 from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
 
@@ -166,7 +169,7 @@ class Container(DeclarativeContainer):
     )
     resolve_image = providers.Factory(ResolveImage, work=work, clock=clock)
     open_image = providers.Factory(OpenImage, resolve=resolve_image, objects=objects)
-    open_preview = providers.Factory(OpenPreview, verifier=hmac_links, open_image=open_image, clock=clock)
+    open_preview = providers.Factory(OpenPreview, verifier=hmac_links, open_image=open_image, work=work, clock=clock)
     read_holdings = providers.Factory(ReadHoldings, work=work, open_image=open_image, clock=clock)
     read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
     finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
@@ -181,7 +184,10 @@ class Container(DeclarativeContainer):
         backup_retention=backup_retention,
         longest_upload=settings.provided.longest_upload,
     )
-    verify_erasure = providers.Factory(VerifyErasure, work=work, objects=objects)
+    raw_files = providers.Singleton(LocalFiles, providers.Callable(partial, raw_places, settings))
+    verify_erasure = providers.Factory(
+        VerifyErasure, work=work, objects=objects, files=raw_files, pseudonyms=pseudonyms
+    )
     receipt_keys = providers.Singleton(receipt_keys, settings)
     read_erasure = providers.Factory(ReadErasure, work=work)
     list_erasures = providers.Factory(ListErasures, work=work)

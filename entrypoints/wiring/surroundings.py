@@ -8,10 +8,13 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from adapters.sandbox import system
+from entrypoints.server.metrics_folder import PLACES
+from entrypoints.server.metrics_folder import PREFIX as METRICS
 from entrypoints.wiring.environment import ConfigurationError, Problem
 from entrypoints.wiring.settings import Settings
 
@@ -33,6 +36,23 @@ def folders_of(settings: Settings) -> dict[str, Path]:
     if settings.keeps_files:
         folders.setdefault("TRYON_STORAGE_URL" if settings.storage_url else "TRYON_DATA_DIR", settings.storage_folder)
     return {variable: folder.absolute() for variable, folder in folders.items()}
+
+
+def raw_places(settings: Settings) -> Iterator[Path]:
+    """Where this machine keeps anything for the service: folders, and a database outside them with its log."""
+    yield settings.data_dir
+    if settings.keeps_files:
+        yield settings.storage_folder
+    if database := database_file(settings):
+        yield from database.parent.glob(f"{database.name}*")
+    for place in PLACES:
+        yield from place.glob(f"{METRICS}*")
+
+
+def database_file(settings: Settings) -> Path | None:
+    """Of SQLite; PostgreSQL's files are its server's."""
+    url = settings.resolved_database_url
+    return Path(url.removeprefix(SQLITE).partition("?")[0]).absolute() if url.startswith(SQLITE) else None
 
 
 def prepare_folders(settings: Settings) -> None:
@@ -60,9 +80,9 @@ def hold_data_folder(settings: Settings) -> None:
 
     Raises: ConfigurationError: another service has it; the text says which.
     """
-    if not settings.resolved_database_url.startswith(SQLITE):
+    database = database_file(settings)
+    if database is None:
         return
-    database = Path(settings.resolved_database_url.removeprefix(SQLITE).partition("?")[0]).absolute()
     descriptor = os.open(database.parent / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
     if not _is_locked(descriptor):
         holder = os.read(descriptor, 100).decode("ascii", "replace")

@@ -40,11 +40,11 @@ class Shop:
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
-    def upload(self, *photos: bytes) -> list[str]:
-        return asyncio.run(self._upload(photos))
+    def upload(self, *photos: bytes, customer: str = PERSON) -> list[str]:
+        return asyncio.run(self._upload(photos, customer))
 
-    async def _upload(self, photos: tuple[bytes, ...]) -> list[str]:
-        async with self._open() as (world, account, customer):
+    async def _upload(self, photos: tuple[bytes, ...], external_id: str) -> list[str]:
+        async with self._open(external_id) as (world, account, customer):
             images = [await world.upload(photo, account=account, customer=customer) for photo in photos]
         return [linked.image.object_name for linked in images]
 
@@ -58,13 +58,13 @@ class Shop:
             await world.work_off()
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[tuple[World, Account, Customer]]:
+    async def _open(self, external_id: str = PERSON) -> AsyncIterator[tuple[World, Account, Customer]]:
         container = Container(settings=Settings(data_dir=self.folder))
         world = World(container.work(), container.objects(), MovableClock(datetime.now(UTC)), container.random())
         async with world.work.read() as repositories:
             account = await repositories.accounts.find_by_name(DEFAULT_ACCOUNT)
         assert account is not None
-        yield world, account, container.pseudonyms().customer(account.account_id, PERSON)
+        yield world, account, container.pseudonyms().customer(account.account_id, external_id)
         await container.engine().dispose()
 
 

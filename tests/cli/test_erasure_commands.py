@@ -19,6 +19,45 @@ def test_an_erasure_is_proved_and_the_mark_that_stays_is_admitted(shop: Shop) ->
     assert list((shop.folder / "objects" / "ttl-7d").iterdir()) == []
 
 
+def test_nothing_of_the_person_is_left_in_any_file_and_how_much_was_searched_is_told(shop: Shop) -> None:
+    shop.upload(b"a photo that is kept as it is, long enough to be searched for", b"another")
+    person = "somebody@example.com"
+    proof = shop.json("customers", "erase", PERSON, "--yes", "--verify")
+    whole = sum(path.stat().st_size for path in shop.folder.rglob("*") if path.is_file())
+    assert proof["rawFilesWithTraces"] == 0
+    assert proof["rawFilesSearched"] >= 4, "the database, its log, two keys"
+    assert proof["rawBytesSearched"] >= whole > 50_000
+    (shop.folder / "forgotten.log").write_text(f"a line about {person}")
+    found = shop.run("customers", "erase", person, "--yes", "--verify")
+    assert found.exit_code == 1
+    assert f"Something of the customer is in {shop.folder / 'forgotten.log'}." in found.stderr
+    assert person not in found.stderr
+
+
+def test_the_same_photo_of_somebody_else_is_no_trace(shop: Shop) -> None:
+    photo = b"a photo that two people upload " * 9
+    (name,) = shop.upload(photo)
+    mine = shop.folder / "objects" / name
+    shop.upload(photo, customer="somebody else")
+    proof = shop.json("customers", "erase", PERSON, "--yes", "--verify")
+    assert (proof["rawFilesWithTraces"], mine.exists()) == (0, False)
+
+
+def test_under_a_lost_key_nobody_is_proved_to_be_gone(shop: Shop) -> None:
+    shop.upload(b"one")
+    key = (shop.folder / "pseudonym.key").read_text()
+    (shop.folder / "pseudonym.key").unlink()
+    lost = shop.run("customers", "erase", PERSON, "--yes", "--verify", "--json")
+    proof = json.loads(lost.stdout)
+    assert (lost.exit_code, proof["imagesErased"], proof["imagesUnderOtherKeys"]) == (1, 0, 1)
+    findings = {finding["check"]: finding for finding in json.loads(shop.run("doctor", "--json").stdout)}
+    assert "no erasure by a customer's id finds them" in findings["pseudonym keys"]["fix"]
+    new = (shop.folder / "pseudonym.key").read_text()
+    (shop.folder / "pseudonym.key").write_text(f"{new},{key}")
+    proof = shop.json("customers", "erase", PERSON, "--yes", "--verify")
+    assert (proof["imagesErased"], proof["imagesUnderOtherKeys"]) == (1, 0)
+
+
 def test_an_id_that_comes_through_a_pipe_is_the_one_that_was_sent(shop: Shop) -> None:
     shop.upload(b"one")
     erase = ("customers", "erase", "--yes", "--verify", "--json")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.ports.rows import CustomerTraces, ImageToDelete, Overdue, PublishOutcome, UnitOfWork
+from application.ports.rows import CustomerTraces, ImageToDelete, OutOfReach, Overdue, PublishOutcome, UnitOfWork
 from domain.account import AccountId, ApiKey, Beginning, KeyId, KeyScope
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -241,6 +241,19 @@ class UnitOfWorkContract:
             assert await repositories.images.traces_of(now.customer(ACME, "ann")) == CustomerTraces(2, 1)
             marked = await repositories.images.mark_customer_deleting(now.customer(ACME, "ann"), ERA, NOON, SOON)
         assert ids(marked) == ["img_1", "img_2"]
+
+    async def test_images_under_a_key_that_is_not_at_hand_are_counted(self, work: UnitOfWork) -> None:
+        lost, now = Pseudonyms((b"o" * 32,)), Pseudonyms((b"n" * 32,))
+        await given_stored(work, an_image("img_1", customer=lost.customer(ACME, "ann"), keep_for_days=1))
+        await given_stored(work, an_image("img_2", customer=lost.customer(ACME, "bob"), keep_for_days=3))
+        await given_stored(work, an_image("img_3", customer=now.customer(ACME, "ann"), keep_for_days=7))
+        await given_stored(work, an_image("img_4", customer=Customer(ACME, "as the version before wrote it")))
+        await given_stored(work, an_image("img_5"))
+        async with work.read() as repositories:
+            count = repositories.images.under_other_keys
+            assert await count(now.prefixes) == OutOfReach(2, NOON + timedelta(days=3))
+            assert await count((*now.prefixes, *lost.prefixes), ACME) == OutOfReach()
+            assert await count(now.prefixes, OTHER) == OutOfReach()
 
     async def test_the_traces_of_a_customer_include_idempotency_records(self, work: UnitOfWork) -> None:
         await given_stored(work, an_image("img_1", customer=a_customer(), idempotency=RECORD))

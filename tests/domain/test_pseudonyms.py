@@ -2,9 +2,10 @@
 
 import pytest
 
+from domain.customer import Customer
 from domain.erasure import Tombstone
 from domain.image import ErasureId
-from domain.pseudonyms import PSEUDONYM_CHARS, Pseudonyms
+from domain.pseudonyms import Pseudonyms
 from tests.builders import ACME, NOON, OTHER
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -14,7 +15,7 @@ ID = "gid://shopify/Customer/1"
 
 def test_what_stands_for_a_person_says_nothing_of_the_id() -> None:
     customer = BEFORE.customer(ACME, ID)
-    assert len(customer.pseudonym) == PSEUDONYM_CHARS
+    assert len(customer.pseudonym) == Customer.PSEUDONYM_CHARS
     assert ID not in customer.pseudonym
     assert ID not in repr(customer)
     assert OLD.decode() not in repr(BEFORE)

@@ -1,6 +1,7 @@
 """Erasing a customer, as a client sees it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -88,6 +89,47 @@ def test_links_of_an_erased_customer_are_dead(service: Service) -> None:
     url = service.upload(externalUserId="ann").json()["imageUrl"]
     service.delete("/customers/ann")
     assert service.client.get(url).status_code == 404
+
+
+def test_a_photo_without_a_customer_goes_with_the_customer_of_its_first_try_on(service: Service) -> None:
+    image = service.upload().json()
+    started = service.client.post(
+        f"{API}/try-on",
+        headers={"x-api-key": service.key},
+        json={
+            "products": [{"title": "mock", "images": [{"source": {"id": service.upload().json()["imageId"]}}]}],
+            "person": {"image": {"source": {"id": image["imageId"]}}},
+            "externalUserId": "ann",
+        },
+    )
+    assert started.status_code == 202
+    assert service.delete("/customers/ann").headers["x-images-erased"] == "1"
+    assert not is_there(service, image["imageId"])
+    assert service.client.get(image["imageUrl"]).status_code == 404
+
+
+@pytest.mark.parametrize("customer", ["/", "//", "///"])
+def test_an_id_of_slashes_alone_is_refused_where_it_would_be_kept(service: Service, customer: str) -> None:
+    refused = service.upload(externalUserId=customer)
+    assert (refused.status_code, refused.json()["details"][0]["path"]) == (400, "externalUserId")
+
+
+def test_a_record_of_somebody_unknown_is_forgotten_after_30_days_and_another_is_not(service: Service) -> None:
+    service.upload(externalUserId="ann")
+    ids = [service.delete(f"/customers/{customer}").headers["x-erasure-id"] for customer in ("ann", "nobody")]
+    service.clock.advance(days=30, seconds=1)
+    service.run(service.container.purge_overdue().execute())
+    assert [service.get(f"/erasures/{erasure_id}").status_code for erasure_id in ids] == [200, 404]
+
+
+def test_links_end_with_their_account(service: Service) -> None:
+    link = service.upload().json()["imageUrl"]
+    assert service.client.get(link).status_code == 200
+    change = service.container.change_account().execute
+    service.run(change("default", lambda account: replace(account, is_active=False)))
+    assert (service.client.get(link).status_code, service.client.head(link).status_code) == (404, 404)
+    service.run(change("default", lambda account: replace(account, is_active=True)))
+    assert service.client.get(link).status_code == 200
 
 
 def test_another_accounts_customer_of_the_same_id_is_somebody_else(service: Service) -> None:
