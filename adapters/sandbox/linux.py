@@ -24,7 +24,7 @@ LEAST_LANDLOCK: Final = 1
 
 _MEGABYTE: Final = 1024 * 1024
 _MALLOC: Final = {
-    "MALLOC_ARENA_MAX": "2",  # a process computes in few threads; glibc's default of 8 per core scatters memory
+    "MALLOC_ARENA_MAX": "1",  # a process computes in few threads: what one of them frees the next one takes
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # new pages of 4 kB cost more than most of what is done with them
     "MALLOC_MMAP_THRESHOLD_": str(64 * _MEGABYTE),
 }

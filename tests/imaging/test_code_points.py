@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from adapters.imaging.heif.sequence_parameters import CodePoints, code_points_of
 from domain.photo import WarningCode
 from tests import photos
 from tests.imaging.encoding import Picture, difference, encoded, in_planes, looked_at, shown
@@ -145,6 +147,19 @@ def as_heic(case: tuple[int, int, Callable[[Floats], Floats]], *, matrix: int = 
     return photo.replace(said, b"nclx" + struct.pack(">HH", *case[:2]))
 
 
+def as_heic_by_its_stream(
+    case: tuple[int, int, Callable[[Floats], Floats]], *, matrix: int = 6, full_range: int = 1, boxed: bytes = b"none"
+) -> bytes:
+    """Only the HEVC stream names the colors; `boxed`: what the container's nclx says instead of the truth."""
+    photo = photos.deep_heic(
+        stored(case), 10, color_primaries=case[0], transfer_characteristics=case[1],
+        matrix_coefficients=matrix, full_range_flag=full_range,
+    )  # fmt: skip
+    said = b"nclx" + struct.pack(">HHH", *case[:2], matrix)
+    assert said in photo
+    return photo.replace(said, boxed + said[len(boxed) :])
+
+
 @pytest.mark.parametrize("name", SDR)
 @pytest.mark.parametrize("family", [as_png, as_heic])
 def test_an_ordinary_picture_looks_like_the_scene(name: str, family: Callable[[Any], bytes]) -> None:
@@ -154,7 +169,7 @@ def test_an_ordinary_picture_looks_like_the_scene(name: str, family: Callable[[A
 
 
 @pytest.mark.parametrize("name", HDR)
-@pytest.mark.parametrize("family", [as_png, as_heic])
+@pytest.mark.parametrize("family", [as_png, as_heic, as_heic_by_its_stream])
 def test_skin_and_white_of_an_hdr_picture_look_like_the_scene(name: str, family: Callable[[Any], bytes]) -> None:
     photo = family(HDR[name])
     kept = shown(photo)
@@ -189,6 +204,48 @@ def test_8_bits_are_enough_for_an_hdr_picture_to_be_recognized() -> None:
 def test_matrix_and_range_of_a_heic_are_honoured(matrix: int, full_range: int) -> None:
     photo = as_heic(SDR["P3 with the transfer of BT.709"], matrix=matrix, full_range=full_range)
     assert difference(shown(photo), SCENE).mean() < 2
+
+
+@pytest.mark.parametrize("name", [name for name, case in SDR.items() if case[0] < 22])  # all that x265 writes
+def test_colors_that_only_the_stream_names_are_honoured(name: str) -> None:
+    photo = as_heic_by_its_stream(SDR[name])
+    assert difference(shown(photo), SCENE).mean() < 2
+    assert encoded(photo).warnings == ()
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("full_range", [0, 1])
+def test_matrix_and_range_that_only_the_stream_names_are_honoured(matrix: int, full_range: int) -> None:
+    photo = as_heic_by_its_stream(SDR["P3 with the transfer of BT.709"], matrix=matrix, full_range=full_range)
+    assert difference(shown(photo), SCENE).mean() < 2
+
+
+def test_the_stream_names_what_the_container_leaves_unspecified() -> None:
+    photo = as_heic_by_its_stream(SDR["P3 with the transfer of BT.709"], boxed=b"nclx" + struct.pack(">HHH", 2, 2, 2))
+    assert difference(shown(photo), SCENE).mean() < 2
+
+
+def test_the_container_counts_more_than_the_stream() -> None:
+    photo = as_heic(SDR["P3 with the transfer of BT.709"])  # its stream says sRGB
+    assert difference(shown(photo), SCENE).mean() < 2
+
+
+def test_the_first_tile_names_the_colors_of_a_grid() -> None:
+    case = SDR["P3 with the transfer of BT.709"]
+    tile = Image.fromarray((stored(case) // 257).astype(np.uint8))
+    grid = photos.tiled_heic(tile, 64, quality=-1, color_primaries=12, transfer_characteristics=13)
+    assert difference(shown(grid), SCENE).mean() < 2
+
+
+def test_parameters_that_are_cut_or_make_no_sense_name_no_colors() -> None:
+    item = photos.coded_item(SCENE, quality=-1, color_primaries=12, transfer_characteristics=13)
+    configuration = item.properties[0][8:]
+    whole = CodePoints(12, 13, 6, is_full_range=True)
+    assert code_points_of(configuration) == whole
+    assert {code_points_of(configuration[:length]) for length in range(len(configuration))} == {None, whole}
+    for unit in (b"", b"\x42\x01\x01" + bytes(3000), b"\x42\x01" + b"\xff" * 5000, b"\x42\x01\x0e" + bytes(7)):
+        head = bytes(22) + b"\x01\x21\x00\x01" + struct.pack(">H", len(unit))
+        assert code_points_of(head + unit) is None
 
 
 def test_gray_and_transparent_hdr_pictures_are_tone_mapped_too() -> None:

@@ -8,8 +8,9 @@ from math import floor
 from typing import Final
 
 from adapters.imaging.color.code_points import ColorTag, tag_of_code_points
-from adapters.imaging.heif.boxes import Fields, box, full_box
+from adapters.imaging.heif.boxes import Box, Fields, box, full_box
 from adapters.imaging.heif.meta import Meta, read_meta
+from adapters.imaging.heif.sequence_parameters import code_points_of
 from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size
@@ -19,6 +20,8 @@ _HEVC: Final = b"hvc1"
 _DERIVED: Final = frozenset({b"grid", b"iden"})
 # Properties that decide pixels; the rest is dropped, or refused when the file calls it essential.
 _KEPT_PROPERTIES: Final = frozenset({b"hvcC", b"ispe", b"pixi", b"irot", b"imir", b"clap", b"auxC", b"colr"})
+_NCLX_BYTES: Final = 11
+_UNSPECIFIED: Final = 2  # H.273
 _META_HEADER_BYTES: Final = 12  # a full box: size, kind, version and flags
 
 
@@ -44,6 +47,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
     items = _needed_items(meta)
     sizes = [_declared_size(meta, item) for item in items]
     profile, broken = _profile(meta)
+    _take_over_colors_of_the_stream(meta)
     tag = _color_tag(meta)
     return ScannedHeif(
         source_format=SourceFormat.HEIC,
@@ -164,6 +168,34 @@ def _color_tag(meta: Meta) -> ColorTag | None:
         if kind == b"nclx" and len(content) >= 4:
             return tag_of_code_points(int.from_bytes(content[:2], "big"), int.from_bytes(content[2:4], "big"))
     return None
+
+
+def _take_over_colors_of_the_stream(meta: Meta) -> None:
+    """Let nclx say what otherwise the HEVC stream alone says: libheif looks into it for some colors only."""
+    said = code_points_of(_first_configuration(meta))
+    if said is None:
+        return
+    numbers = said.primaries, said.transfer, said.matrix
+    for item in (meta.primary, *meta.inputs_of(meta.primary)[:1]):
+        for _, index, prop in meta.properties_of(item):
+            if prop.kind == b"colr" and prop.body[:4] == b"nclx" and len(prop.body) >= _NCLX_BYTES:
+                own = struct.unpack_from(">HHH", prop.body, 4)
+                both = [new if old == _UNSPECIFIED else old for old, new in zip(own, numbers, strict=True)]
+                meta.properties[index - 1] = Box(b"colr", b"nclx" + struct.pack(">HHH", *both) + prop.body[10:])
+                return
+    meta.properties.append(Box(b"colr", b"nclx" + struct.pack(">HHHB", *numbers, said.is_full_range << 7)))
+    meta.associations[meta.primary] = ((False, len(meta.properties)), *meta.associations.get(meta.primary, ()))
+
+
+def _first_configuration(meta: Meta) -> bytes:
+    """The hvcC box of the first coded picture that the primary one is made of; empty without any."""
+    item = meta.primary
+    for _ in meta.kinds:
+        for _, _, prop in meta.properties_of(item):
+            if prop.kind == b"hvcC":
+                return prop.body
+        item = next(iter(meta.inputs_of(item)), item)
+    return b""
 
 
 def _rebuild(meta: Meta, items: list[int], payloads: list[bytes]) -> bytes:

@@ -6,6 +6,7 @@ ordinary (transparency, another matrix than BT.601's, odd sizes that are turned 
 """
 
 import ctypes
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pillow_heif
-from numpy import ctypeslib  # here: numpy loads it late, and a decoder of strangers' photos cannot open any file
 
 # Source: libheif's heif_image.h, heif_color.h and heif_decoding.h, unchanged since version 1.0 (2018).
 _YCBCR, _RGB, _MONOCHROME, _ANY = 0, 1, 2, 99  # heif_colorspace and heif_chroma
@@ -69,18 +69,40 @@ def decode(stream: bytes, threads: int) -> HeifPlanes | None:
                 return None
             image = ctypes.c_void_p()
             _check(library.heif_decode_image(handle, ctypes.byref(image), _ANY, _ANY, None))
-            with _made(image, library.heif_image_release):
-                return _planes(library, image)
+            return _planes(library, _Image(library, image))
 
 
-def _planes(library: ctypes.CDLL, image: ctypes.c_void_p) -> HeifPlanes | None:
-    step = _CHROMA_STEPS.get(library.heif_image_get_chroma_format(image))
-    matrix, is_full_range = _matrix(library, image)
-    space = library.heif_image_get_colorspace(image)
+class _Image:
+    """A decoded picture. Its planes keep it alive: they are views into the library's memory."""
+
+    def __init__(self, library: ctypes.CDLL, image: ctypes.c_void_p) -> None:
+        self.address = image
+        weakref.finalize(self, library.heif_image_release, image)
+
+
+class _Plane:
+    """One plane of a picture, as numpy takes it without a copy."""
+
+    def __init__(self, image: _Image, address: int, shape: tuple[int, int], stride: int, depth: int) -> None:
+        self._image = image
+        kind = np.dtype(np.uint8 if depth == 8 else np.uint16)
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address, False),
+            "shape": shape,
+            "strides": (stride, kind.itemsize),
+            "typestr": kind.str,
+        }
+
+
+def _planes(library: ctypes.CDLL, image: _Image) -> HeifPlanes | None:
+    step = _CHROMA_STEPS.get(library.heif_image_get_chroma_format(image.address))
+    matrix, is_full_range = _matrix(library, image.address)
+    space = library.heif_image_get_colorspace(image.address)
     if step is None or space not in {_YCBCR, _MONOCHROME} or matrix not in _BT_601:
         return None
     channels = range(3 if space == _YCBCR else 1)
-    depths = {library.heif_image_get_bits_per_pixel_range(image, channel) for channel in channels}
+    depths = {library.heif_image_get_bits_per_pixel_range(image.address, channel) for channel in channels}
     if len(depths) != 1:
         return None
     planes = tuple(_plane(library, image, channel, *depths) for channel in channels)
@@ -88,15 +110,14 @@ def _planes(library: ctypes.CDLL, image: ctypes.c_void_p) -> HeifPlanes | None:
     return HeifPlanes(planes, step, depths.pop(), is_full_range or space == _MONOCHROME)
 
 
-def _plane(library: ctypes.CDLL, image: ctypes.c_void_p, channel: int, depth: int) -> npt.NDArray[Any]:
-    """A copy: the library's own memory goes with the image."""
-    width, height = library.heif_image_get_width(image, channel), library.heif_image_get_height(image, channel)
+def _plane(library: ctypes.CDLL, image: _Image, channel: int, depth: int) -> npt.NDArray[Any]:
+    width = library.heif_image_get_width(image.address, channel)
+    height = library.heif_image_get_height(image.address, channel)
     stride = ctypes.c_int()
-    address = library.heif_image_get_plane_readonly(image, channel, ctypes.byref(stride))
+    address = library.heif_image_get_plane_readonly(image.address, channel, ctypes.byref(stride))
     if not address or width < 1 or height < 1:
         raise HeifError("a plane is missing")
-    rows = ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8)), (height, stride.value))
-    return rows.view(np.uint8 if depth == 8 else np.uint16)[:, :width].copy()
+    return np.asarray(_Plane(image, address, (height, width), stride.value, depth))
 
 
 def _matrix(library: ctypes.CDLL, image: ctypes.c_void_p) -> tuple[int, bool]:

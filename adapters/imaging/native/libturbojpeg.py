@@ -93,8 +93,9 @@ def encode_420(luma: _Plane, blue: _Plane, red: _Plane, *, quality: int) -> byte
     if {blue.shape, red.shape} != {(-(-height // 2), -(-width // 2))}:
         raise ValueError("the library would read beyond chroma that is not half as wide and high as luma")
     library = _library()
-    even = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)  # the library reads as much
-    planes = [np.ascontiguousarray(plane, np.uint8) for plane in (even, blue, red)]
+    if height % 2 or width % 2:  # the library reads as much
+        luma = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    planes = [np.ascontiguousarray(plane, np.uint8) for plane in (luma, blue, red)]
     strides = (ctypes.c_int * 3)(*(plane.strides[0] for plane in planes))
     jpeg = np.empty(library.tjBufSize(width, height, _420), np.uint8)
     target, written = ctypes.c_void_p(jpeg.ctypes.data), ctypes.c_ulong(jpeg.size)
