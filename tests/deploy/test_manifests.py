@@ -177,6 +177,10 @@ def test_the_autoscaler_goes_by_cpu_and_by_photos_that_wait() -> None:
     assert by_kind["Pods"]["pods"]["metric"]["name"] == "tryon_photos_queued"
 
 
+def test_the_ingress_keeps_no_paths() -> None:
+    assert named("Ingress")["metadata"]["annotations"]["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
+
+
 def test_an_upload_as_large_as_is_allowed_passes_the_ingress() -> None:
     allowed = named("Ingress")["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
     assert int(allowed.removesuffix("m")) * 1024**2 > 3 * load_settings({}).max_file_bytes
