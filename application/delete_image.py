@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.audit import audited, is_by_operator
 from application.ports.objects import ObjectStore
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
+from domain.audit import Action
 from domain.errors import Overloaded
 from domain.image import ImageId, is_image_id
 
@@ -55,6 +57,9 @@ class DeleteImage:
         if not is_image_id(image_id):
             return
         async with self.work.begin() as repositories:
-            marked = await repositories.images.mark_deleting(image_id, account_id, self.clock.now() + TAKE_OVER_AFTER)
+            now = self.clock.now()
+            marked = await repositories.images.mark_deleting(image_id, account_id, now + TAKE_OVER_AFTER)
+            if marked is not None and is_by_operator():
+                await repositories.audit.add(audited(now, Action.IMAGE_DELETED, account_id, image_id))
         if marked is not None and (await self.finish.execute((marked,))).left:
             raise Overloaded("Storage is not reachable. The image is unreachable and its bytes go when it is back.")

@@ -4,9 +4,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from application.audit import audited, is_by_operator
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
+from domain.audit import Action
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import ImageNotFound, Overloaded
@@ -68,6 +70,9 @@ class EraseCustomer:
             )
             ids = [image.image_id for image in marked]
             await repositories.erasures.open_record(record, ids, now + self.backup_retention)
+            if marked or is_by_operator():  # clients may ask for anybody as often as they like
+                entry = audited(now, Action.CUSTOMER_ERASED, customer.account_id, erasure_id, images=len(marked))
+                await repositories.audit.add(entry)
             erased_at = self.clock.now()  # the commit is next: it may have waited for locks and for a million rows
             await repositories.erasures.add_tombstone(
                 Tombstone.of(

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from urllib.parse import quote
 
+from application.audit import audited
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.objects import ObjectStore, RawFiles, RawSearch
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
+from domain.audit import Action
 from domain.customer import Customer
 from domain.erasure import ErasureRecord
 from domain.errors import ErasureNotFound
@@ -161,5 +163,9 @@ class ReplayErasure:
                 record = replace(record, completed_at=None) if marked else record
                 forget_at = record.requested_at + self.backup_retention
                 await repositories.erasures.open_record(record, entry.image_ids, forget_at)
+            if marked:
+                images, now = len(marked), self.clock.now()
+                noted = audited(now, Action.ERASURE_REPLAYED, record.account_id, record.erasure_id, images=images)
+                await repositories.audit.add(noted)
         await self.finish.execute(marked)
         return len(marked)

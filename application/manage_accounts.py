@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from application.audit import audited
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey
+from domain.audit import Action, AuditEntry
 from domain.errors import AccountExists, AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
 
@@ -40,6 +42,8 @@ class CreateAccount:
             if await repositories.accounts.find_by_name(name) is not None:
                 raise AccountExists(name)
             await repositories.accounts.add(account)
+            entry = audited(account.created_at, Action.ACCOUNT_CREATED, account.account_id, name=name)
+            await repositories.audit.add(entry)
         return account
 
 
@@ -48,6 +52,7 @@ class ChangeAccount:
     """Its retention, its limits, whether it is active. Holds from the next request on; images keep their own expiry."""
 
     work: UnitOfWork
+    clock: Clock
 
     async def execute(self, name: str, change: Callable[[Account], Account]) -> Account:
         """Raises: AccountNotFound, Overloaded."""
@@ -57,6 +62,16 @@ class ChangeAccount:
                 raise AccountNotFound(name)
             changed = change(account)
             await repositories.accounts.save(changed)
+            entry = audited(
+                self.clock.now(),
+                Action.ACCOUNT_CHANGED,
+                account.account_id,
+                is_active=changed.is_active,
+                keep_for_days=changed.default_retention.keep_for_days,
+                requests_per_minute=changed.requests_per_minute,
+                max_live_images=changed.max_live_images,
+            )
+            await repositories.audit.add(entry)
         return changed
 
 
@@ -97,6 +112,7 @@ class DeleteAccount:
             live = [key for key in await repositories.accounts.list_keys(account.account_id) if key.revoked_at is None]
             for key in live:
                 await repositories.accounts.save_key(key.revoked(now))
+            await repositories.audit.add(audited(now, Action.ACCOUNT_DELETED, account.account_id, keys=len(live)))
         images = bytes_left = 0
         while marked := await self._mark(account.account_id):
             images += len(marked)
@@ -123,6 +139,7 @@ class SetCredits:
     """How many try-ons an account has left from now on: the cap on what a model may cost for it."""
 
     work: UnitOfWork
+    clock: Clock
 
     async def execute(self, name: str, credits_left: int | None) -> Account:
         """None: no limit. Raises: AccountNotFound, Overloaded."""
@@ -131,6 +148,8 @@ class SetCredits:
             if account is None:
                 raise AccountNotFound(name)
             await repositories.accounts.set_credits(account.account_id, credits_left)
+            entry = audited(self.clock.now(), Action.CREDITS_SET, account.account_id, credits=credits_left)
+            await repositories.audit.add(entry)
         return replace(account, credits=credits_left)
 
 
@@ -162,6 +181,7 @@ class CreateKey:
                 raise AccountNotFound(account_name)
             made = self.new(account.account_id, label, grant)
             await repositories.accounts.add_key(made.key)
+            await repositories.audit.add(_key_entry(Action.KEY_CREATED, made.key.created_at, made.key))
         return made
 
     def new(self, account_id: AccountId, label: str, grant: KeyGrant) -> NewKey:
@@ -203,6 +223,8 @@ class RotateKey:
             )
             await repositories.accounts.add_key(made.key)
             await repositories.accounts.save_key(old.ending(self.create.clock.now() + overlap))
+            entry = _key_entry(Action.KEY_ROTATED, made.key.created_at, made.key, replaces=old.key_id)
+            await repositories.audit.add(entry)
         return made
 
 
@@ -219,9 +241,18 @@ class RevokeKey:
             found = await repositories.accounts.find_key(key_id)
             if found is None:
                 raise KeyNotFound(key_id)
-            revoked = found[0].revoked(self.clock.now())
+            now = self.clock.now()
+            revoked = found[0].revoked(now)
             await repositories.accounts.save_key(revoked)
+            await repositories.audit.add(audited(now, Action.KEY_REVOKED, revoked.account_id, key_id))
         return revoked
+
+
+def _key_entry(action: Action, at: datetime, key: ApiKey, **facts: str) -> AuditEntry:
+    """Says what the key may do. The label is the operator's and not repeated: it may name a person."""
+    ends = key.expires_at.isoformat(timespec="seconds") if key.expires_at else None
+    scopes = " ".join(sorted(key.scopes))
+    return audited(at, action, key.account_id, key.key_id, scopes=scopes, expires_at=ends, **facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from adapters.memory.try_on_repositories import (
 from application.ports.rows import Credits
 from application.ports.try_on_rows import KeptRequest
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
+from domain.audit import AuditEntry
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import AccountExists, InsufficientCredits
@@ -38,6 +39,7 @@ class Tables:
     products: dict[tuple[AccountId, str], ProductRow] = field(default_factory=dict)
     requests: dict[tuple[AccountId, bytes], KeptRequest] = field(default_factory=dict)
     generations: dict[GenerationId, GenerationRow] = field(default_factory=dict)
+    audit: list[AuditEntry] = field(default_factory=list)
 
     def snapshot(self) -> "Tables":
         return Tables(*(copy.copy(getattr(self, name)) for name in self.__slots__))
@@ -81,6 +83,35 @@ class InMemoryRepositories:
         self.products = InMemoryProductRepository(tables.products)
         self.generations = InMemoryGenerationRepository(tables.generations, tables.accounts)
         self.requests = InMemoryRequestRepository(tables.requests)
+        self.audit = InMemoryAuditRepository(tables.audit)
+
+
+class InMemoryAuditRepository:
+    """Entries in the order in which they were added."""
+
+    def __init__(self, rows: list[AuditEntry]) -> None:
+        self._rows = rows
+        self.added: list[AuditEntry] = []
+
+    async def add(self, entry: AuditEntry) -> None:
+        self._rows.append(replace(entry, entry_id=f"aud_{len(self._rows):06}"))
+        self.added.append(entry)
+
+    async def entries(
+        self, since: datetime | None, account_id: AccountId | None, after: AuditEntry | None, limit: int
+    ) -> tuple[AuditEntry, ...]:
+        found = [
+            entry
+            for entry in sorted(self._rows, key=_entry_age)
+            if (since is None or entry.at >= since)
+            and account_id in {None, entry.account_id}
+            and (after is None or _entry_age(entry) > _entry_age(after))
+        ]
+        return tuple(found[:limit])
+
+
+def _entry_age(entry: AuditEntry) -> tuple[datetime, str]:
+    return entry.at, entry.entry_id
 
 
 class InMemoryAccountRepository:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.sqlite_engine import truncate_log
-from adapters.sql.tables import metadata
+from adapters.sql.tables import audit_log, metadata
 from domain.pseudonyms import Pseudonyms
 
 MIGRATION_LOCK = 7_306_100_001
@@ -81,11 +81,13 @@ class Migrator:
         """SQL, a statement each, by which `role` may serve on PostgreSQL and do no more. Raises: ValueError."""
         if not ROLE_NAME.fullmatch(role):
             raise ValueError("a role's name has letters, digits, '_', '-' and '.', 63 at most")
-        tables = ", ".join(table.name for table in metadata.sorted_tables)
+        tables = ", ".join(table.name for table in metadata.sorted_tables if table is not audit_log)
         rights = "SELECT, INSERT, UPDATE, DELETE ON"
         return (
             f'GRANT USAGE ON SCHEMA public TO "{role}";',
             f'GRANT {rights} {tables} TO "{role}";',
+            f'REVOKE ALL ON audit_log FROM "{role}";',  # what the default of an earlier version gave
+            f'GRANT SELECT, INSERT ON audit_log TO "{role}";',
             f'GRANT SELECT ON alembic_version TO "{role}";',
             # For the tables of later versions, which the same owner makes:
             f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TABLES TO "{role}";',

@@ -220,6 +220,21 @@ idempotency_keys = Table(
 
 probes = Table("probes", metadata, Column("id", String(40), primary_key=True))
 
+# Only ever inserted into and read. No foreign key: entries outlive what they tell of.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("account_id", String(40)),
+    Column("subject", String(64)),
+    Column("facts", Text, nullable=False),
+    Index("ix_audit_log_at", "at", "id"),
+    Index("ix_audit_log_account", "account_id", "at", "id"),
+)
+
 # Unlogged on PostgreSQL (see the migration): what is lost in a crash is how often somebody asked in the last minute.
 rate_buckets = Table(
     "rate_buckets",

@@ -11,6 +11,7 @@ from sqlalchemy import delete, event, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.account_repository import SqlAccountRepository
+from adapters.sql.audit_repository import SqlAuditRepository
 from adapters.sql.diagnosis import SCHEMA
 from adapters.sql.erasure_repository import SqlErasureRepository
 from adapters.sql.generation_repository import SqlGenerationRepository
@@ -46,10 +47,11 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
 class SqlRepositories:
     """What one transaction sees; most of them need one repository."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "audit")
 
     def __init__(self, connection: SqlConnection) -> None:
         self._connection = connection
+        self.audit = SqlAuditRepository(connection)
 
     @property
     def images(self) -> SqlImageRepository:

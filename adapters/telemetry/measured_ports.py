@@ -6,13 +6,18 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol
 
+import structlog
+
 from adapters.telemetry import metrics
 from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories, UnitOfWork
 from application.request_trace import Stage, note
+from domain.audit import AuditEntry
 from domain.cropping import Fit
 from domain.errors import Overloaded
+
+log = structlog.get_logger()
 
 
 class _StorageErrors:
@@ -78,9 +83,11 @@ class MeasuredReserve:
 
 
 class MeasuredTransaction:
-    """The stage `database`: from the wait for a connection to the end of the commit."""
+    """The stage `database`: from the wait for a connection to the end of the commit. Then a line for each entry that it
+    added to the audit log.
+    """
 
-    __slots__ = ("_stage", "_transaction")
+    __slots__ = ("_repositories", "_stage", "_transaction")
 
     def __init__(self, transaction: AbstractAsyncContextManager[Repositories]) -> None:
         self._stage = Stage("database")
@@ -89,7 +96,8 @@ class MeasuredTransaction:
     async def __aenter__(self) -> Repositories:
         self._stage.__enter__()
         try:
-            return await self._transaction.__aenter__()
+            self._repositories = await self._transaction.__aenter__()
+            return self._repositories
         except BaseException as error:
             self._stage.__exit__()
             _count_database_error(error)
@@ -99,12 +107,21 @@ class MeasuredTransaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         try:
-            return await self._transaction.__aexit__(kind, error, trace)
+            outcome = await self._transaction.__aexit__(kind, error, trace)
         except Overloaded as outage:
             _count_database_error(outage)
             raise
         finally:
             self._stage.__exit__()
+        if error is None:
+            for entry in self._repositories.audit.added:
+                _write_line(entry)
+        return outcome
+
+
+def _write_line(entry: AuditEntry) -> None:
+    ids = {"account_id": entry.account_id, "subject": entry.subject}
+    log.info("audit", actor=entry.actor, action=entry.action.value, **ids, **entry.facts)
 
 
 def _count_database_error(error: BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from application.ports.try_on_rows import GenerationRepository, ProductRepository, RequestRepository
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
+from domain.audit import AuditEntry
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
@@ -302,8 +303,28 @@ class ErasureRepository(Protocol):
         ...
 
 
+class AuditRepository(Protocol):
+    """The audit log. Nothing changes or removes an entry."""
+
+    @property
+    def added(self) -> Sequence[AuditEntry]:
+        """In this transaction."""
+        ...
+
+    async def add(self, entry: AuditEntry) -> None: ...
+
+    async def entries(
+        self, since: datetime | None, account_id: AccountId | None, after: AuditEntry | None, limit: int
+    ) -> tuple[AuditEntry, ...]:
+        """Oldest first, from `since` on and after an entry that was read before."""
+        ...
+
+
 class Repositories(Protocol):
     """What one transaction sees."""
+
+    @property
+    def audit(self) -> AuditRepository: ...
 
     @property
     def images(self) -> ImageRepository: ...

@@ -1,95 +1,88 @@
-"""The audit trail of erasures, for the operator."""
+"""The audit log, for the operator: what was done to accounts, keys and persons, by whom and when."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+import csv
+import io
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from application.erasure_audit import AuditEntry
 from domain.account import AccountId
-from domain.erasure import ErasureRecord
+from domain.audit import AuditEntry
 from domain.errors import AccountNotFound
-from domain.image import ErasureId, ImageId
-from entrypoints.cli.console import as_json, run, show
+from entrypoints.cli.console import NEW_FILE, as_json, private_file, run, show, show_one
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
 
-
-class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """An erasure as `audit --json` writes and `customers replay-erasures --from` reads it."""
-
-    erasure_id: str
-    account_id: str
-    requested_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    completed_at: Annotated[datetime, msgspec.Meta(tz=True)] | None
-    images: int
-    image_ids: list[str]
-
-    @classmethod
-    def of(cls, entry: AuditEntry) -> "ExportedErasure":
-        record = entry.record
-        return cls(
-            erasure_id=record.erasure_id,
-            account_id=record.account_id,
-            requested_at=record.requested_at,
-            completed_at=record.completed_at,
-            images=record.image_count,
-            image_ids=list(entry.image_ids),
-        )
-
-    def to_entry(self) -> AuditEntry:
-        record = ErasureRecord(
-            erasure_id=ErasureId(self.erasure_id),
-            account_id=AccountId(self.account_id),
-            requested_at=self.requested_at,
-            image_count=self.images,
-            completed_at=self.completed_at,
-        )
-        return AuditEntry(record, tuple(ImageId(image_id) for image_id in self.image_ids))
-
-
-def read_export(text: bytes) -> list[AuditEntry]:
-    """Raises: msgspec.DecodeError."""
-    return [exported.to_entry() for exported in msgspec.json.decode(text, type=list[ExportedErasure])]
+COLUMNS: Final = ("at", "actor", "action", "account", "subject", "facts")
 
 
 @click.command()
-@click.option("--account", help="Only this account's erasures.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="From this time on, UTC.")
+@click.option("--account", help="Name of an account: only what was done to it.")
+@click.option("-o", "--output", type=NEW_FILE, help="Export into FILE: CSV if it ends with .csv, else JSON lines.")
 @as_json
-def audit(account: str | None, json_output: bool) -> None:
-    """List all erasures, newest first: what was asked for when, when it was done, and how many images it took.
+def audit(since: datetime | None, account: str | None, output: Path | None, json_output: bool) -> None:
+    """Show the audit log, oldest first: what was done by command line, and to accounts, keys and persons.
 
-    With --json also the ids of these images, as long as a backup may hold them. Keep that output where a restore of
-    the database does not reach it: `tryon-images customers replay-erasures --from FILE` reads it.
+    It names the user or the key that did it, and no customer.
 
     \b
-    Example, in cron: tryon-images audit --json > /somewhere/else/erasures.json
+    Examples:
+      tryon-images audit --since 2026-11-01
+      tryon-images audit --account acme -o november.csv
     """
+    is_csv = output is not None and output.suffix == ".csv"
+    as_text = is_csv or (output is None and not json_output)
+    begin = since.replace(tzinfo=UTC) if since else None
 
-    async def find(container: "Container") -> list[AuditEntry]:
-        account_id = None
-        if account is not None:
-            async with container.work().read() as repositories:
-                found = await repositories.accounts.find_by_name(account)
-            if found is None:
-                raise AccountNotFound(account)
-            account_id = found.account_id
-        return [entry async for entry in container.list_erasures().execute(account_id)]
+    async def read(container: "Container") -> list[dict[str, Any]]:
+        account_id = await _account_id(container, account)
+        return [_row(entry, as_text) async for entry in container.read_audit().execute(begin, account_id)]
 
-    entries = run(find)
-    if json_output:
-        click.echo(msgspec.json.format(msgspec.json.encode([ExportedErasure.of(entry) for entry in entries])))
+    if output is None:
+        show(run(read), json_output=json_output, empty="Nothing was entered yet.")
         return
-    rows = [
-        {
-            "erasure": record.erasure_id,
-            "account": record.account_id,
-            "requestedAt": record.requested_at,
-            "completedAt": record.completed_at,
-            "images": record.image_count,
-        }
-        for record in (entry.record for entry in entries)
-    ]
-    show(rows, json_output=False, empty="Nobody was erased yet.")
+    with private_file(output) as file:
+        rows = run(read)
+        file.write(_as_csv(rows) if is_csv else _as_lines(rows))
+    show_one({"file": str(output), "entries": len(rows)}, json_output=json_output)
+
+
+async def _account_id(container: "Container", name: str | None) -> AccountId | None:
+    if name is None:
+        return None
+    async with container.work().read() as repositories:
+        found = await repositories.accounts.find_by_name(name)
+    if found is None:
+        raise AccountNotFound(name)
+    return AccountId(found.account_id)
+
+
+def _row(entry: AuditEntry, as_text: bool) -> dict[str, Any]:
+    facts = {name: value for name, value in entry.facts.items() if value is not None}
+    shown = " ".join(f"{name}={value}" for name, value in facts.items()) if as_text else facts
+    values = (entry.at.replace(microsecond=0), entry.actor, str(entry.action), entry.account_id, entry.subject, shown)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _as_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+def _as_csv(rows: Iterable[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows({name: _harmless(value) for name, value in msgspec.to_builtins(row).items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def _harmless(value: str | None) -> str:
+    """No spreadsheet takes it for a formula: an account may have any name."""
+    text = value or ""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pwd
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from application.audit import USER, act_as
 from domain.errors import DomainError, Overloaded
 from entrypoints.server.logging import configure_logging
 from entrypoints.wiring.environment import ConfigurationError, load_settings
@@ -49,6 +51,7 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     or_fail(lambda: prepare_folders(settings))
 
     async def main() -> T:
+        act_as(f"{USER}{_user()}")
         container = Container(settings=settings)
         try:
             return await work(container)
@@ -61,6 +64,13 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
         fail(error.advice, EXIT_UNAVAILABLE)
     except DomainError as error:
         fail(str(error))
+
+
+def _user() -> str:
+    try:
+        return f"{pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"
+    except KeyError:  # as in a container
+        return str(os.getuid())
 
 
 def settings_or_fail() -> Settings:

@@ -12,9 +12,9 @@ import msgspec
 from application.customer_holdings import Holdings
 from application.erase_customer import ErasureOutcome
 from application.erasure_audit import Remains
+from domain.audit import Action
 from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id, is_text
 from domain.errors import AccountNotFound
-from entrypoints.cli.audit import read_export
 from entrypoints.cli.console import (
     EXIT_FAILED,
     EXIT_UNAVAILABLE,
@@ -29,6 +29,7 @@ from entrypoints.cli.console import (
     show_one,
 )
 from entrypoints.cli.customer_export import write_export
+from entrypoints.cli.erasures import list_erasures, read_export
 from entrypoints.cli.receipts import write_receipt
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def show_customer(customer_id: str | None, account: str, json_output: bool) -> N
     external_id = _external_id(customer_id)
 
     async def read(container: "Container") -> Holdings:
-        return await _holdings(container, account, external_id)
+        return await _holdings(container, account, external_id, Action.CUSTOMER_SHOWN)
 
     held = run(read)
     expiries = [image.expires_at for image in held.images]
@@ -171,7 +172,7 @@ def export_customer(customer_id: str | None, account: str, output: Path, json_ou
     external_id = _external_id(customer_id)
 
     async def write(container: "Container") -> int:
-        holdings = await _holdings(container, account, external_id)
+        holdings = await _holdings(container, account, external_id, Action.CUSTOMER_EXPORTED)
         picture, now = container.read_holdings().picture, container.clock().now()
         return await write_export(file, external_id, holdings, picture, now)
 
@@ -180,15 +181,20 @@ def export_customer(customer_id: str | None, account: str, output: Path, json_ou
     show_one({"file": str(output), "pictures": pictures}, json_output=json_output)
 
 
+customers.add_command(list_erasures)
+
+
 @customers.command("replay-erasures")
-@click.option("--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="audit --json")
+@click.option(
+    "--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="customers erasures --json"
+)
 @click.option("--dry-run", is_flag=True, help="Only count the images that have come back.")
 @as_json
 def replay_erasures(file: Path | None, dry_run: bool, json_output: bool) -> None:
     """Apply past erasures again, after the database was restored from a backup that is older than they are.
 
-    Reads what `tryon-images audit --json` wrote before the restore, or else the audit trail that is in the database.
-    Idempotent. Run it before the service is started again, and `tryon-images reconcile` after it.
+    Reads what `tryon-images customers erasures --json` wrote before the restore, or else the records that are in the
+    database. Idempotent. Run it before the service is started again, and `tryon-images reconcile` after it.
 
     \b
     Example: tryon-images customers replay-erasures --from /somewhere/else/erasures.json
@@ -196,7 +202,7 @@ def replay_erasures(file: Path | None, dry_run: bool, json_output: bool) -> None
     try:
         exported = read_export(file.read_bytes()) if file else None
     except msgspec.DecodeError as error:
-        fail(f"{file} is not what `tryon-images audit --json` writes: {error}")
+        fail(f"{file} is not what `tryon-images customers erasures --json` writes: {error}")
 
     async def replay(container: "Container") -> dict[str, int]:
         entries = exported
@@ -226,9 +232,10 @@ def _proof(remains: Remains) -> dict[str, Any]:
     }
 
 
-async def _holdings(container: "Container", account: str, external_id: str) -> Holdings:
+async def _holdings(container: "Container", account: str, external_id: str, action: Action) -> Holdings:
     customer = await _customer(container, account, external_id)
     holdings: Holdings = await container.read_holdings().execute(customer)
+    await container.note_in_audit().execute(action, customer.account_id, images=len(holdings.images))
     return holdings
 
 

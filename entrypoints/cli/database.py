@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from application.purge import PurgeReport
+from domain.audit import Action
 from entrypoints.cli.console import as_json, run, show_one
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def upgrade(role: str | None) -> None:
     Example: tryon-images db upgrade && tryon-images db upgrade --print-grants=tryon_app | psql tryon
     """
     if role is None:
-        click.echo(f"The schema is at revision {run(lambda container: container.migrator().upgrade())}.")
+        click.echo(f"The schema is at revision {run(_upgrade)}.")
         return
 
     async def grants(container: "Container") -> tuple[str, ...]:
@@ -42,6 +43,12 @@ def upgrade(role: str | None) -> None:
         click.echo("\n".join(run(grants)))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--print-grants") from error
+
+
+async def _upgrade(container: "Container") -> str:
+    revision: str = await container.migrator().upgrade()
+    await container.note_in_audit().execute(Action.SCHEMA_UPGRADED, revision=revision)
+    return revision
 
 
 @click.command()
@@ -57,6 +64,7 @@ def purge(trust_clock: bool, json_output: bool) -> None:
     async def execute(container: "Container") -> PurgeReport:
         purge_overdue = container.purge_overdue()
         if trust_clock:
+            await container.note_in_audit().execute(Action.CLOCK_TRUSTED)
             purge_overdue.time.jumps.trust()
         report: PurgeReport = await purge_overdue.execute()
         return report

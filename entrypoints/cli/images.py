@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.account import AccountId
+from domain.audit import Action
 from domain.errors import AccountNotFound, ImageNotFound
 from domain.image import ImageId, UploadedImage
 from entrypoints.cli.console import as_json, confirm, confirmed, limit_rows, run, show, show_one
@@ -55,6 +56,7 @@ def show_image(image_id: str, account: str, json_output: bool) -> None:
     async def find(container: "Container") -> dict[str, Any]:
         account_id = await _account_id(container, account)
         linked = await container.read_image().execute(ImageId(image_id), account_id)
+        await container.note_in_audit().execute(Action.IMAGE_SHOWN, account_id, image_id)
         return {**_facts(linked.image), "imageUrl": linked.url, "imageUrlExpiresAt": linked.url_expires_at}
 
     show_one(run(find), json_output=json_output)

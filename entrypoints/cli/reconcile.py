@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from application.reconcile import Comparison
+from domain.audit import Action
 from domain.errors import Overloaded
 from entrypoints.cli.console import EXIT_FAILED, as_json, progress, run, show_one
 
@@ -35,6 +36,8 @@ def reconcile(repair: bool, dry_run: bool, after: str, json_output: bool) -> Non
 
     async def compare(container: "Container") -> Comparison:
         use_case = container.reconcile()
+        if repair:
+            await container.note_in_audit().execute(Action.STORAGE_REPAIRED)
         done = Comparison(last=after)
         with progress("Comparing", await use_case.total()) as advance:
             try:

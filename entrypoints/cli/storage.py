@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from application.ports.objects import StorageFinding
+from domain.audit import Action
 from entrypoints.cli.console import as_json, run, settings_or_fail, show, show_one
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def setup(dry_run: bool, json_output: bool) -> None:
 
     async def execute(container: "Container") -> tuple[str, ...]:
         rules = container.storage_rules()
+        if rules and not dry_run:
+            await container.note_in_audit().execute(Action.STORAGE_SET_UP)
         changes: tuple[str, ...] = await rules.setup(dry_run=dry_run) if rules else ()
         return changes
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from application.audit import act_as
 from application.authenticate import Access, Authenticate
 from application.limit_rate import LimitRate
 from application.ports.system import RateBucket
@@ -89,6 +90,7 @@ def key_check(
 
     async def admit(scope: Scope) -> None:
         access, handler = await access_of(scope), scope["route_handler"]
+        act_as(f"key {access.key.key_id}" if access.key else "key of the settings, page or ticket")
         began_at = request_start.of(scope)
         scope["user"] = replace(access.account, request_began_at=began_at) if began_at else access.account
         note(account_id=access.account.account_id)

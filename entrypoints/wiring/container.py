@@ -27,6 +27,7 @@ from adapters.telemetry.measured_ports import (
 from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
+from application.audit import NoteInAudit, ReadAudit
 from application.authenticate import Authenticate
 from application.body_memory import BodyMemory
 from application.check_photo import CheckPhoto
@@ -302,12 +303,14 @@ class Container(DeclarativeContainer):
         LimitRate, limiter=rate_limiter, requests_per_minute=settings.provided.rate_limit_per_minute
     )
     create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
-    change_account = providers.Factory(ChangeAccount, work=work)
+    change_account = providers.Factory(ChangeAccount, work=work, clock=clock)
     delete_account = providers.Factory(DeleteAccount, work=work, finish=finish_deletion, clock=clock)
-    set_credits = providers.Factory(SetCredits, work=work)
+    set_credits = providers.Factory(SetCredits, work=work, clock=clock)
     create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
     rotate_key = providers.Factory(RotateKey, create=create_key)
     revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
+    note_in_audit = providers.Factory(NoteInAudit, work=work, clock=clock)
+    read_audit = providers.Factory(ReadAudit, work=work)
     list_accounts = providers.Factory(ListAccounts, work=work)
     check_readiness = providers.Singleton(
         CheckReadiness,

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from application.audit import audited
 from application.ports.rows import CustomerTraces, ImageToDelete, OutOfReach, Overdue, PublishOutcome, UnitOfWork
 from domain.account import AccountId, ApiKey, Beginning, KeyId, KeyScope
+from domain.audit import Action, AuditEntry
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import AccountExists, IdempotencyKeyInUse
@@ -326,6 +328,45 @@ class UnitOfWorkContract:
             await repositories.erasures.add_tombstone(a_tombstone(a_customer(), epoch=1))
             assert await repositories.erasures.is_erased_since(a_customer(), began) is is_erased
             assert not await repositories.erasures.is_erased_since(a_customer("somebody else"), began)
+
+    async def test_entries_of_the_audit_log_are_read_by_pages_oldest_first(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            for number in (3, 1, 2):
+                at = NOON + timedelta(minutes=number)
+                await repositories.audit.add(audited(at, Action.KEY_CREATED, ACME, f"key {number}", ends=None, rate=7))
+            await repositories.audit.add(audited(NOON, Action.CLOCK_TRUSTED))
+            assert [entry.subject for entry in repositories.audit.added] == ["key 3", "key 1", "key 2", None]
+        async with work.read() as repositories:
+            first = await repositories.audit.entries(None, None, None, 2)
+            rest = await repositories.audit.entries(None, None, first[-1], 9)
+            of_account = await repositories.audit.entries(NOON + timedelta(minutes=2), ACME, None, 9)
+        assert [entry.subject for entry in (*first, *rest)] == [None, "key 1", "key 2", "key 3"]
+        assert [entry.subject for entry in of_account] == ["key 2", "key 3"]
+        assert first[0] == replace(audited(NOON, Action.CLOCK_TRUSTED), entry_id=first[0].entry_id)
+        assert first[1].facts == {"ends": None, "rate": 7}
+
+    async def test_entries_of_one_instant_are_all_read(self, work: UnitOfWork) -> None:
+        async with work.begin() as repositories:
+            for number in range(7):
+                await repositories.audit.add(audited(NOON, Action.KEY_CREATED, ACME, f"key {number}"))
+        read: list[AuditEntry] = []
+        last = None
+        for _ in range(4):
+            async with work.read() as repositories:
+                page = await repositories.audit.entries(None, None, last, 2)
+            read, last = [*read, *page], page[-1]
+        assert sorted(str(entry.subject) for entry in read) == [f"key {number}" for number in range(7)]
+
+    async def test_an_entry_of_what_was_rolled_back_is_not_kept(self, work: UnitOfWork) -> None:
+        async def add_and_raise() -> None:
+            async with work.begin() as repositories:
+                await repositories.audit.add(audited(NOON, Action.CLOCK_TRUSTED))
+                raise RuntimeError("on purpose")
+
+        with pytest.raises(RuntimeError, match="on purpose"):
+            await add_and_raise()
+        async with work.read() as repositories:
+            assert await repositories.audit.entries(None, None, None, 9) == ()
 
     async def test_tombstones_pass(self, work: UnitOfWork) -> None:
         async with work.begin() as repositories:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from domain.audit import Action, AuditEntry
 from tests.http.conftest import API, Service
 
 ODD_IDS = [
@@ -190,3 +191,20 @@ def test_an_erasure_is_found_by_its_id_and_by_its_own_account_only(service: Serv
     assert service.get(f"/erasures/{erased['erasureId']}").json() == {**erased, "status": "ERASED", "imagesErased": 1}
     unknown = service.get("/erasures/era_unknown")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "ERASURE_NOT_FOUND")
+
+
+def test_an_erasure_that_found_something_is_entered_in_the_audit_log_with_its_key(
+    service: Service,
+) -> None:
+    service.upload(externalUserId="ann")
+    erased = erased_by_post(service, {"customerId": "ann"}).json()
+    erased_by_post(service, {"customerId": "ann"})
+    entries = [entry for entry in service.run(entries_of(service)) if entry.action is Action.CUSTOMER_ERASED]
+    assert [(entry.actor, entry.subject, entry.facts) for entry in entries] == [
+        (f"key {service.key.split('_')[1]}", erased["erasureId"], {"images": 1})
+    ]
+
+
+async def entries_of(service: Service) -> tuple[AuditEntry, ...]:
+    async with service.work.read() as repositories:
+        return await repositories.audit.entries(None, None, None, 99)

@@ -17,7 +17,7 @@ from application.photo_sources import StoredSource
 from domain.account import KeyId
 from domain.errors import Overloaded
 from domain.generation import GenerationStatus
-from tests.builders import ACME, a_customer, an_account, an_image
+from tests.builders import ACME, MovableClock, a_customer, an_account, an_image
 from tests.durability.world import World
 from tests.postgres import APP_ROLE, PostgresServer
 
@@ -199,7 +199,7 @@ async def test_one_connection_is_enough_for_every_use_case(postgres_url: str) ->
 @pytest.mark.usefixtures("engine")
 async def test_two_changes_of_an_account_at_once_are_both_kept(postgres_url: str) -> None:
     async with work_on(postgres_url, statement_seconds=5) as work:
-        change = ChangeAccount(work)
+        change = ChangeAccount(work, MovableClock())
         await asyncio.gather(
             *(change.execute(ACME, lambda account: replace(account, is_active=False)) for _ in range(4)),
             *(change.execute(ACME, lambda account: replace(account, max_live_images=7)) for _ in range(4)),
