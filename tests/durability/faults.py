@@ -147,6 +147,7 @@ class FaultyRepositories:
         self.products = FaultyPort(repositories.products, plan, holds_locks=True)
         self.requests = FaultyPort(repositories.requests, plan, holds_locks=True)
         self.generations = FaultyPort(repositories.generations, plan, holds_locks=True)
+        self.audit = FaultyPort(repositories.audit, plan, holds_locks=True)
 
 
 class FaultyUnitOfWork:
