@@ -187,7 +187,17 @@ def record() -> Reached:
 
 
 def run_pytest(plugin: object, paths: Iterable[str]) -> int:
-    options = ["--override-ini", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    options = [
+        "--override-ini",
+        "addopts=",
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--tb=native",
+    ]
     return pytest.main([*options, *paths], plugins=[plugin])
 
 
