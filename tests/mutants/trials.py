@@ -109,6 +109,13 @@ class Recorder(Quick):
         self.reached.failed += [report.nodeid] if report.failed else []
 
 
+class ShortTracebacks:
+    """A pytest plugin: nobody reads them, and long ones take longer than the tests."""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "native"
+
+
 class UntilOneFails:
     """A pytest plugin that runs the given tests, in their order; the process ends with the first that fails."""
 
@@ -198,7 +205,7 @@ def run_pytest(plugin: object, paths: Iterable[str]) -> int:
         "no:xdist",
         "--tb=native",
     ]
-    return pytest.main([*options, *paths], plugins=[plugin])
+    return pytest.main([*options, *paths], plugins=[plugin, ShortTracebacks()])
 
 
 def in_forks(trials: dict[Mutant, list[str]], tried: Tried, reached: Reached, told: Told) -> None:

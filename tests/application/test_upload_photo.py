@@ -1,0 +1,96 @@
+"""Uploading: quota, and requests that come again with their key."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from domain.account import Account
+from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, QuotaExceeded
+from domain.image import ImageState
+from tests.builders import ACME, a_customer
+from tests.durability.conftest import world_in_memory
+from tests.durability.faults import Fault, Plan, ProcessDied
+from tests.durability.world import World
+
+
+async def limited(world: World, live_images: int) -> Account:
+    return replace(await world.account(), max_live_images=live_images)
+
+
+async def test_an_account_keeps_as_many_images_as_its_quota_allows() -> None:
+    async with world_in_memory() as world:
+        account = await limited(world, 2)
+        first = await world.upload(b"1", account=account)
+        await world.upload(b"2", account=account)
+        with pytest.raises(QuotaExceeded):
+            await world.upload(b"3", account=account)
+        await world.delete(first.image.image_id)
+        await world.upload(b"3", account=account)
+
+
+async def test_pictures_of_products_do_not_count() -> None:
+    async with world_in_memory() as world:
+        account = await limited(world, 1)
+        for number in range(3):
+            await world.upload(bytes([number]), account=account, keep_for_days=30)
+        await world.upload(b"person", account=account)
+
+
+async def test_the_same_upload_with_the_same_key_is_the_same_image_even_over_the_quota() -> None:
+    async with world_in_memory() as world:
+        account = await limited(world, 1)
+        first = await world.upload(b"photo", account=account, key="k")
+        again = await world.upload(b"photo", account=account, key="k")
+        assert again.image == replace(first.image, state=ImageState.STORED)
+        assert await world.assert_nothing_is_left_behind() == {first.image.image_id}
+
+
+async def test_another_upload_may_not_have_the_same_key() -> None:
+    async with world_in_memory() as world:
+        await world.upload(b"photo", key="k")
+        with pytest.raises(IdempotencyKeyReused):
+            await world.upload(b"another", key="k")
+
+
+async def test_a_key_is_free_again_after_a_day_or_with_the_end_of_its_image() -> None:
+    async with world_in_memory() as world:
+        first = (await world.upload(b"photo", key="k")).image
+        world.clock.advance(hours=24, seconds=-1)
+        assert (await world.upload(b"photo", key="k")).image.image_id == first.image_id
+        world.clock.advance(seconds=1)
+        second = (await world.upload(b"another", key="k", keep_for_days=1)).image
+        assert second.image_id != first.image_id
+        await world.delete(second.image_id)
+        assert (await world.upload(b"third", key="k")).image.image_id != second.image_id
+
+
+async def test_an_upload_that_is_under_way_holds_its_key_and_one_that_died_lets_it_go_after_five_minutes() -> None:
+    async with world_in_memory() as world:
+        with pytest.raises(ProcessDied):
+            await world.upload(b"photo", Plan(Fault.CRASHES_BEFORE, call=".put"), key="k")
+        world.clock.advance(minutes=5, seconds=-1)
+        with pytest.raises(IdempotencyKeyInUse):
+            await world.upload(b"photo", key="k")
+        world.clock.advance(seconds=1)
+        kept = (await world.upload(b"photo", key="k")).image
+        await world.recover()
+        assert await world.assert_nothing_is_left_behind() == {kept.image_id}
+
+
+async def test_an_upload_that_began_before_its_customer_was_erased_is_refused() -> None:
+    async with world_in_memory() as world:
+        began = await world.account()
+        await world.erase(a_customer())
+        with pytest.raises(CustomerErased):
+            await world.upload(b"photo", account=began, customer=a_customer())
+        await world.upload(b"of somebody else", account=began, customer=a_customer("another"))
+        await world.upload(b"of nobody", account=began)
+
+
+async def test_an_image_begins_on_a_whole_second_and_lives_as_long_as_was_asked_for() -> None:
+    async with world_in_memory() as world:
+        world.clock.advance(milliseconds=700)
+        image = (await world.upload(b"photo", keep_for_days=3)).image
+        assert image.created_at == world.clock.now() - timedelta(milliseconds=700)
+        assert (image.retention.keep_for_days, image.account_id, image.customer) == (3, ACME, None)
