@@ -7,7 +7,7 @@ import pwd
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeVar
@@ -34,6 +34,8 @@ EXIT_USAGE: Final = 2  # the command line is not complete
 EXIT_UNAVAILABLE: Final = 3  # database or storage is down: trying again may help
 EXIT_CONFIGURATION: Final = 4  # a TRYON_ variable is wrong
 
+GOODBYE_SECONDS: Final = 2.0
+
 NOBODY_ELSE: Final = 0o077  # the umask of whoever touches databases, photos and keys
 
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
@@ -56,7 +58,9 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
         try:
             return await work(container)
         finally:
-            await container.engine().dispose()
+            with suppress(TimeoutError):  # a database that fell silent never says goodbye
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await container.engine().dispose()
 
     try:
         return asyncio.run(main())

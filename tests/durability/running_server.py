@@ -63,7 +63,7 @@ class Nursery:
 
 
 @asynccontextmanager
-async def a_nursery(folder: Path) -> AsyncIterator[Nursery]:
+async def a_nursery(folder: Path, **settings: str) -> AsyncIterator[Nursery]:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -73,6 +73,7 @@ async def a_nursery(folder: Path) -> AsyncIterator[Nursery]:
         "TRYON_PORT": str(port),
         "TRYON_DEV_API_KEY": API_KEY,
         "TRYON_RATE_LIMIT_PER_MINUTE": "1000000",
+        **settings,
     }
     with (folder / "server.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(

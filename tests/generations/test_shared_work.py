@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.try_on.fake_model import Answer, a_prediction, running
 
 JOBS = 100
 AT_ONCE = 4
+MOST_SECONDS_AFTER_A_KILL = timedelta(seconds=30)
 
 
 def a_worker(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -44,7 +46,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def given_jobs(container: Container) -> None:
+async def given_jobs(container: Container, jobs: int = JOBS) -> None:
     person, garment = an_image("img_person"), an_image("img_garment")
     now = container.clock().now()
     async with container.work().begin() as repositories:
@@ -54,7 +56,7 @@ async def given_jobs(container: Container) -> None:
             await repositories.images.reserve(image)
             await container.objects().put(image.object_name, a_jpeg(40, 50))
             await repositories.images.publish(image, a_stored_photo())
-        for number in range(JOBS):
+        for number in range(jobs):
             await repositories.generations.add(
                 Generation(
                     generation_id=GenerationId(f"gen_{number:03}"),
@@ -103,6 +105,12 @@ async def test_two_workers_lose_nothing_and_do_nothing_twice_while_one_is_killed
             crew[0].send_signal(signal.SIGKILL)
             crew[0].wait()
             in_hand = await held(engine)
+            over_at = [
+                row.due_at
+                for row in await rows(engine, generations.c.due_at, generations.c.status)
+                if row.status == "PROCESSING"
+            ]
+            assert max(over_at) <= datetime.now(UTC) + MOST_SECONDS_AFTER_A_KILL
 
             # The other one does all the rest; what the dead one had is left lying about, under its leases.
             def is_only_the_dead_ones(found: dict[str, str]) -> bool:
