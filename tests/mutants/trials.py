@@ -194,17 +194,7 @@ def record() -> Reached:
 
 
 def run_pytest(plugin: object, paths: Iterable[str]) -> int:
-    options = [
-        "--override-ini",
-        "addopts=",
-        "-p",
-        "no:terminal",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "--tb=native",
-    ]
+    options = ["--override-ini", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
     return pytest.main([*options, *paths], plugins=[plugin, ShortTracebacks()])
 
 
