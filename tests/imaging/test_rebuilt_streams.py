@@ -133,6 +133,38 @@ class TestProgressivePhotos:
         assert (looked_at(self.photo(*self.WHOLE, (2, 1, 9))) == looked_at(self.photo(*self.WHOLE))).all()
 
 
+class TestWarningsOfLibjpeg:
+    """One about headers must not hide one about pixel data that comes later."""
+
+    @staticmethod
+    def photo(*, is_consistent: bool) -> bytes:
+        """Progressive; if not consistent, the last bits of DC come twice."""
+        photo = photos.encoded(photos.astronaut(160, 200), "JPEG", quality=90, progressive=True)
+        start = photo.index(b"\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00\x00\x00\x10")
+        end = photo.index(b"\xff\xc4", start)
+        return photo[:end] + (b"" if is_consistent else photo[start:end]) + photo[end:]
+
+    def test_a_progression_that_is_out_of_order_is_overlooked(self) -> None:
+        assert (looked_at(self.photo(is_consistent=False)) == looked_at(self.photo(is_consistent=True))).all()
+
+    @pytest.mark.parametrize("is_consistent", [True, False])
+    @pytest.mark.parametrize(("component", "table"), [(1, 0), (2, 1), (3, 1)])
+    def test_a_later_scan_that_is_cut_is_found_all_the_same(
+        self, component: int, table: int, is_consistent: bool
+    ) -> None:
+        photo = self.photo(is_consistent=is_consistent)
+        header = b"\xff\xda\x00\x08" + bytes([1, component, table, 1, 63, 0x10])
+        start = photo.index(header) + len(header)
+        end = photo.index(b"\xff\xd9" if component == 1 else b"\xff\xc4", start)
+        with pytest.raises(InvalidImage):
+            looked_at(photo[: (start + end) // 2] + photo[end:])
+
+    @pytest.mark.parametrize("is_consistent", [True, False])
+    def test_stray_bytes_before_the_end_are_overlooked(self, is_consistent: bool) -> None:
+        photo = self.photo(is_consistent=is_consistent)
+        assert (looked_at(photo[:-2] + bytes(40) + photo[-2:]) == looked_at(photo)).all()
+
+
 @pytest.mark.parametrize("off_by", [8, 1, 2])
 @pytest.mark.parametrize("lossless", [True, False])
 def test_a_webp_may_count_its_header_in_as_long_as_its_chunks_are_whole(off_by: int, lossless: bool) -> None:

@@ -8,6 +8,7 @@ from entrypoints.wiring.settings import Settings
 from tests import photos
 from tests.imaging import test_code_points, test_color
 from tests.imaging.test_pixels import flat_jpeg
+from tests.imaging.test_rebuilt_streams import TestWarningsOfLibjpeg
 
 PICTURE = photos.astronaut(160, 200)
 TRANSPARENT = PICTURE.convert("RGBA")
@@ -17,9 +18,11 @@ LAB = np.random.default_rng(0).uniform(0, 50, (8, 3))
 KINDS = {
     "inks": photos.jpeg(PICTURE.convert("CMYK")),
     "a JPEG of odd sampling factors": flat_jpeg(64, 64, [0x24, 0x11, 0x11], 10),
+    "a JPEG that libjpeg warns of": TestWarningsOfLibjpeg.photo(is_consistent=False),
     "a PNG of 16 bits with transparency": photos.png_16(np.zeros((20, 20, 4), np.uint16), 6),
     "an HDR PNG": test_code_points.as_png(test_code_points.HDR["HLG"]),
     "an HDR HEIC": test_code_points.as_heic(test_code_points.HDR["PQ"]),
+    "a HEIC whose stream alone names its colors": test_code_points.as_heic_by_its_stream(test_code_points.HDR["HLG"]),
     "tiles": photos.tiled_heic(photos.astronaut(256, 384)),
     "a HEIC of odd size": photos.heic(photos.astronaut(161, 201)),
     "a transparent HEIC": photos.heic(TRANSPARENT),

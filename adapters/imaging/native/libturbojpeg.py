@@ -25,14 +25,14 @@ _CHROMA_STEPS: Final = {0: (1, 1), 1: (2, 1), 2: (2, 2), 3: (1, 1), 4: (1, 2), 5
 _420: Final = 2
 # TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING, TJFLAG_NOREALLOC
 _ACCURATE, _STOP_ON_WARNING, _INTO_OUR_BUFFER = 4096, 8192, 1024
-_IS_WARNING: Final = 0  # TJERR_WARNING
 _UNNAMED_SUBSAMPLING: Final = "Could not determine subsampling"
 _ABOUT_HEADERS: Final = ("Inconsistent progression sequence", "extraneous bytes before marker 0xd9")
 """The texts of libjpeg's warnings JWRN_BOGUS_PROGRESSION and, before the end marker, JWRN_EXTRANEOUS_DATA (jerror.h).
 
 No pixel is in doubt then. Other warnings about headers cannot come, because the stream's headers are our own; all that
-are left are about pixel data. The library only tells its first complaint.
+are left are about pixel data.
 """
+_MESSAGE_BYTES: Final = 200  # JMSG_LENGTH_MAX
 
 _Plane = npt.NDArray[np.uint8]
 
@@ -122,11 +122,57 @@ def _without_doubt(decompress: Callable[..., int], handle: int, *arguments: Any)
     """Decompress, and accept no complaint but those about headers. Raises: JpegError."""
     if not decompress(handle, *arguments, _ACCURATE | _STOP_ON_WARNING):
         return
-    complaint = _complaint(handle)
-    if not any(text in complaint for text in _ABOUT_HEADERS):
+    if not _is_about_headers(complaint := _complaint(handle)):
         raise JpegError(complaint)
-    if decompress(handle, *arguments, _ACCURATE) and _library().tjGetErrorCode(handle) != _IS_WARNING:
-        raise JpegError(_complaint(handle))
+    _doubts.clear()  # the library tells its first warning only
+    with _handle(_library().tjInitTransform()) as listened_to:
+        _error_manager(listened_to).emit_message = _LISTENER
+        if decompress(listened_to, *arguments, _ACCURATE):
+            raise JpegError(_complaint(listened_to))
+    if _doubts:
+        raise JpegError(_doubts[0])
+
+
+_EMIT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
+
+
+class _ErrorManager(ctypes.Structure):
+    """The beginning of struct jpeg_error_mgr, the same in every libjpeg."""
+
+    _fields_ = (
+        ("error_exit", ctypes.c_void_p),
+        ("emit_message", _EMIT),
+        ("output_message", ctypes.c_void_p),
+        ("format_message", ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p)),
+    )
+
+
+_doubts: list[str] = []  # about pixel data, in the picture being decompressed; one thread does that at a time
+
+
+def _note_doubt(codec: int, level: int) -> None:
+    """Take libjpeg's message; warnings are below 0."""
+    if level >= 0 or _doubts:
+        return
+    text = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    _error_manager(codec).format_message(codec, text)
+    complaint = text.value.decode(errors="replace")
+    if not _is_about_headers(complaint):
+        _doubts.append(complaint)
+
+
+# Now: it takes memory with code in it, which a decoder of strangers' photos cannot have.
+_LISTENER: Final = _EMIT(_note_doubt)
+
+
+def _error_manager(codec: int) -> _ErrorManager:
+    """The first field of a libjpeg structure; a transformer's handle begins with one."""
+    manager: _ErrorManager = ctypes.cast(codec, ctypes.POINTER(ctypes.POINTER(_ErrorManager))).contents.contents
+    return manager
+
+
+def _is_about_headers(complaint: str) -> bool:
+    return any(text in complaint for text in _ABOUT_HEADERS)
 
 
 def _complaint(handle: int) -> str:
@@ -158,6 +204,7 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     out, address, addresses = ctypes.POINTER(ctypes.c_int), ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
     for name, result, *arguments in (
         ("tjInitDecompress", handle),
+        ("tjInitTransform", handle),
         ("tjDecompressHeader3", number, handle, stream, size, out, out, out, out),
         ("tjPlaneWidth", number, number, number, number),
         ("tjPlaneHeight", number, number, number, number),
@@ -168,7 +215,6 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         ("tjCompressFromYUVPlanes", number, handle, addresses, number, out, number, number,
          addresses, ctypes.POINTER(size), number, number),
         ("tjGetErrorStr2", stream, handle),
-        ("tjGetErrorCode", number, handle),
         ("tjDestroy", number, handle),
     ):  # fmt: skip
         function = getattr(library, name)
