@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from application.ports.rows import Repositories, UnitOfWork
@@ -43,6 +43,7 @@ class AnswerOnce:
         )
         try:
             async with self.work.begin() as repositories:
+                await self._expect_no_upload(repositories, request, now)
                 earlier = await repositories.requests.add(request, now)
         except (Overloaded, asyncio.CancelledError):  # the commit may have gone through
             await self.give_up(request)
@@ -54,6 +55,12 @@ class AnswerOnce:
         if earlier.result is None:
             raise IdempotencyKeyInUse
         return earlier
+
+    async def _expect_no_upload(self, repositories: Repositories, request: KeptRequest, now: datetime) -> None:
+        """The keys of an account are one set: an upload with this one was another request."""
+        image = await repositories.images.find_by_idempotency_key(request.account_id, request.record)
+        if image and now < image.created_at + IdempotencyRecord.LIFETIME and not image.is_over(now):
+            raise IdempotencyKeyReused
 
     async def finish(self, repositories: Repositories, request: KeptRequest | None, result: str) -> None:
         """Inside the transaction that makes the result."""

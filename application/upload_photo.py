@@ -85,6 +85,8 @@ class UploadPhoto:
         record, now = image.idempotency, self.clock.now()
         if record is None:
             return None
+        if await repositories.requests.is_kept(image.account_id, record, now):
+            raise IdempotencyKeyReused  # for a try-on, a product or a ticket
         earlier = await repositories.images.find_by_idempotency_key(image.account_id, record)
         if earlier is None or earlier.idempotency is None:
             return None

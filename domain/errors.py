@@ -79,8 +79,10 @@ class FileTooLarge(DomainError):
 
     code = "FILE_TOO_LARGE"
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"The file has more than {limit_bytes:,} bytes. Send a smaller version.")
+    def __init__(self, limit_bytes: int, request_bytes: int | None = None) -> None:
+        """`request_bytes`: what a request was announced with, when that alone says that a file in it is too large."""
+        found = f"The request has {request_bytes:,} bytes; a file may have {limit_bytes:,}" if request_bytes else None
+        super().__init__(f"{found or f'The file has more than {limit_bytes:,} bytes'}. Send a smaller version.")
 
 
 class UnsupportedContentEncoding(DomainError):

@@ -96,6 +96,10 @@ class InMemoryRequestRepository:
         self._rows[request.account_id, request.record.key_digest] = request
         return None
 
+    async def is_kept(self, account_id: AccountId, record: IdempotencyRecord, now: datetime) -> bool:
+        kept = (self._rows.get((account_id, digest)) for digest in record.key_digests)
+        return any(request is not None and request.due_at > now for request in kept)
+
     async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
         key = (request.account_id, request.record.key_digest)
         if key in self._rows and self._rows[key].due_at == request.due_at:

@@ -46,6 +46,11 @@ class SqlRequestRepository:
         row = (await self._connection.execute(query)).first()
         return _request(row) if row else None
 
+    async def is_kept(self, account_id: AccountId, record: IdempotencyRecord, now: datetime) -> bool:
+        query = select(kept.c.due_at).where(kept.c.account_id == account_id, kept.c.due_at > now)
+        rows = await self._connection.execute(query.where(kept.c.key_digest.in_(record.key_digests)))
+        return rows.first() is not None
+
     async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
         await self._connection.execute(
             update(kept).where(*_of(request), kept.c.due_at == request.due_at).values(result=result, due_at=due_at)

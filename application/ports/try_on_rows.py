@@ -144,6 +144,10 @@ class RequestRepository(Protocol):
         """Keep it, unless there is one with its key that is not due yet, which is returned."""
         ...
 
+    async def is_kept(self, account_id: AccountId, record: IdempotencyRecord, now: datetime) -> bool:
+        """Is there one with this key that is not due yet?"""
+        ...
+
     async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
         """Keep what came of it, if it is still there and nobody took it for dead."""
         ...

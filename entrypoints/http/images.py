@@ -28,7 +28,7 @@ IdInPath = Annotated[str, PathParameter(name="imageId")]
 async def upload_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
     ticket = request.state.get(TICKET)
-    async with receiving(request, service) as body:
+    async with receiving(request, service, FILE) as body:
         form = await _read_form(request, body, service.settings, ticket)
         key = ticket.upload_key if ticket else request.headers.get("idempotency-key")
         command = form.to_command(request.user, key, service.pseudonyms)
@@ -49,7 +49,7 @@ async def check_image(request: RequestWithKey, service: NamedDependency[Service]
     ticket = request.state.get(TICKET)
     if ticket is not None:
         await service.upload_tickets.count_check(request.user, ticket)
-    async with receiving(request, service) as body:
+    async with receiving(request, service, FILE) as body:
         form = await _read_form(request, body, service.settings, ticket)
         command = form.to_command(request.user, None, service.pseudonyms)
         with about(FILE):

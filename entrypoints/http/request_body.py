@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from application.body_memory import BodyClaim
-from domain.errors import RequestTimeout, UnsupportedContentEncoding
+from domain.errors import FileTooLarge, RequestTimeout, UnsupportedContentEncoding
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import CLIENT_LEFT, AnyRequest
 from entrypoints.http.form_parts import malformed_body
@@ -23,15 +24,21 @@ COMPRESSED: Final = frozenset({"gzip", "x-gzip", "br", "deflate", "zstd", "compr
 
 
 @asynccontextmanager
-async def receiving(request: RequestWithKey, service: Service) -> AsyncIterator[AsyncIterator[bytes]]:
+async def receiving(
+    request: RequestWithKey, service: Service, path: str = "body"
+) -> AsyncIterator[AsyncIterator[bytes]]:
     """The pieces of a body, none of them empty; the memory for it is held until the end of the block.
 
-    Raises: UnsupportedContentEncoding. Reading raises RequestTimeout: less than the lowest rate in the mean of 15 s;
-    Overloaded: the memory is taken for too long.
+    Raises: UnsupportedContentEncoding. Reading raises FileTooLarge (at `path`): more than any body may have;
+    RequestTimeout: less than the lowest rate in the mean of 15 s; Overloaded: the memory is taken for too long.
     """
     _expect_uncompressed(request)
     client = _Client(request)
-    with service.body_memory.claim(request.user.account_id, request.content_length) as claim, client.watched():
+    with (
+        service.body_memory.claim(request.user.account_id, request.content_length) as claim,
+        client.watched(),
+        _about_sizes(request, service.settings.max_file_bytes, path),
+    ):
         yield _pieces(request, claim, client, service.settings.upload_min_bytes_per_second)
 
 
@@ -80,6 +87,17 @@ async def _pieces(
         yield chunk
     claim.settle(received_bytes)
     client.has_sent_all()
+
+
+@contextmanager
+def _about_sizes(request: AnyRequest, max_file_bytes: int, path: str) -> Iterator[None]:
+    """Raises: FileTooLarge, in place of what the framework raises for a body that is larger than any may be."""
+    try:
+        yield
+    except RequestEntityTooLarge:
+        error = FileTooLarge(max_file_bytes, request.content_length)
+        error.path = path
+        raise error from None
 
 
 async def json_object_of(request: RequestWithKey, service: Service) -> dict[str, Any]:

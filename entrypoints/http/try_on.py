@@ -132,7 +132,9 @@ async def _read_form(
     def limit_of(name: str) -> PartLimit:
         if name == DATA:
             return PartLimit(MAX_DATA_BYTES, _too_much_json())
-        return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes))
+        too_large = FileTooLarge(max_file_bytes)
+        too_large.path = name
+        return PartLimit(max_file_bytes, too_large)
 
     parts = await read_parts(content_type, stream, limit_of, advice="or send JSON")
     files: dict[str, bytes] = {}

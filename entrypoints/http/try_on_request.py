@@ -194,7 +194,7 @@ class _Request:
         images, urls = self._list(product, "images", at), self._list(product, "imageUrls", at)
         if len(images) + len(urls) > MAX_GARMENTS:
             self._note(f"{at}images", f"must hold at most {MAX_GARMENTS} images")
-        sources = [self._garment(each, f"{at}images.{index}") for index, each in enumerate(images[:MAX_GARMENTS])]
+        sources = [self._source(each, f"{at}images.{index}") for index, each in enumerate(images[:MAX_GARMENTS])]
         sources += [self._url(each, f"{at}imageUrls.{index}") for index, each in enumerate(urls[:MAX_GARMENTS])]
         return _Product(
             external_id=self._product_id(product, at),
@@ -277,26 +277,20 @@ class _Request:
         found = self._object(products[0], "products.0")
         return None if found is None else (found, "products.0.")
 
-    def _garment(self, image: Any, path: str) -> _Source | None:
-        holder = self._object(image, path)
-        return None if holder is None else self._source(holder, path)
-
-    def _source(self, holder: Json, path: str) -> _Source | None:
-        if holder.get("source") is not None:
+    def _source(self, value: Any, path: str) -> _Source | None:
+        holder = self._object(value, path)
+        if holder and holder.get("source") is not None:
             path = f"{path}.source"
-            inner = self._object(holder["source"], path)
-            if inner is None:
-                return None
-            holder = inner
+            holder = self._object(holder["source"], path)
+        if holder is None:
+            return None
         named = [key for key in SOURCE_KEYS if holder.get(key) is not None]
         if len(named) != 1:
             self._note(path, "must hold exactly one of url, fileKey and id")
             return None
         key, value = named[0], holder[named[0]]
-        if key == "url":
-            return self._url(value, f"{path}.url")
-        if key == "id":
-            return self._stored(value, f"{path}.id")
+        if key != "fileKey":
+            return self._url(value, f"{path}.url") if key == "url" else self._stored(value, f"{path}.id")
         return _NamedFile(value, f"{path}.fileKey") if self._is_short(value, f"{path}.fileKey") else None
 
     def _stored(self, value: Any, path: str) -> StoredSource | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from application.fair_turns import LONGEST_WAIT_SECONDS
 from application.upload_tickets import Ticket
 
 DRAIN_SECONDS: Final = 5
@@ -130,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     model_dir: Annotated[Path, says("Folder of the neural networks.")] = Path("~/.cache/tryon-images/models")
     workers: Annotated[Positive | None, says("Photo worker processes. Not set: one for each usable core.")] = None
-    photo_timeout_seconds: Annotated[Seconds, says("The longest work on one photo.")] = 10
+    photo_timeout_seconds: Annotated[Seconds, says("CPU time of a photo; by the clock up to three times that.")] = 10
     upload_memory_mb: Annotated[
         Positive | None,
         says("Memory for bodies on their way (docs/limits.md). Not set: a quarter of the memory limit."),
@@ -219,11 +220,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def longest_upload(self) -> timedelta:
-        """From its ticket, or the look at its key, to its row: three files at the lowest rate, and what follows."""
+        """From its ticket, or the look at its key, to its row: as long as a tombstone stands.
+
+        Three files at the lowest rate; a person and eight garments that each wait for a turn and are tried twice; ten
+        minutes for memory, storage and the database.
+        """
         receiving = 3 * self.max_file_bytes / self.upload_min_bytes_per_second
-        return Ticket.LONGEST + timedelta(
-            minutes=10, seconds=receiving + self.fetch_timeout_seconds + self.photo_timeout_seconds
-        )
+        photos = 9 * (LONGEST_WAIT_SECONDS + 3 * self.photo_timeout_seconds)
+        return Ticket.LONGEST + timedelta(minutes=10, seconds=receiving + self.fetch_timeout_seconds + photos)
 
     @property
     def seconds_to_drain(self) -> int:

@@ -273,6 +273,10 @@ class TryOnRepositoriesContract:
         async with work.begin() as repositories:
             assert await repositories.requests.add(request, NOON) is None
             assert await repositories.requests.add(a_request(fingerprint=b"2"), NOON) == request
+            assert await repositories.requests.is_kept(ACME, a_request(key=b"key").record, NOON)
+            assert not await repositories.requests.is_kept(ACME, a_request(key=b"key").record, NOON + LEASE)
+            assert not await repositories.requests.is_kept(ACME, a_request(key=b"none").record, NOON)
+            assert not await repositories.requests.is_kept(OTHER, a_request(key=b"key").record, NOON)
             assert await repositories.requests.add(a_request(key=b"other"), NOON) is None
             await repositories.requests.remove(request)
             assert await repositories.requests.add(request, NOON) is None

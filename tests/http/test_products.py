@@ -273,6 +273,20 @@ def test_a_try_on_that_was_refused_may_come_again_with_its_key(shop: Shop) -> No
     assert once(shop, body).status_code == 202
 
 
+def test_a_key_is_good_for_one_request_of_an_account_whatever_its_kind(shop: Shop) -> None:
+    uploads = {"x-api-key": shop.key, "idempotency-key": "upload"}
+    files = {"file": ("a.jpg", ANN)}
+    assert shop.client.post(f"{API}/images/upload", files=files, headers=uploads).status_code == 201
+    for path, body in (("/try-on", request()), ("/products", shirt()), ("/upload-tickets", {})):
+        refused(once(shop, body, path, key="upload"), "IDEMPOTENCY_KEY_REUSED")
+        assert once(shop, body, path, key=path).status_code < 300
+        uploads["idempotency-key"] = path
+        refused(shop.client.post(f"{API}/images/upload", files=files, headers=uploads), "IDEMPOTENCY_KEY_REUSED")
+    shop.clock.advance(hours=24)
+    assert shop.client.post(f"{API}/images/upload", files=files, headers=uploads).status_code == 201
+    assert once(shop, request(), key="upload").status_code == 202
+
+
 def test_an_erasure_forgets_the_key(shop: Shop) -> None:
     first = once(shop, request(externalUserId="ann")).json()
     shop.delete("/customers/ann")

@@ -1,5 +1,6 @@
 """Every row of the contract's table of errors, made to happen."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,7 +133,9 @@ def test_a_file_of_exactly_10_mib_is_accepted_and_one_byte_more_is_not(service: 
 
 
 def test_a_body_that_announces_too_much_is_refused_by_its_length(service: Service) -> None:
-    refused(service.upload(padded(TEN_MIB + 1024 * 1024)), "FILE_TOO_LARGE")
+    answer = refused(service.upload(padded(TEN_MIB + 1024 * 1024)), "FILE_TOO_LARGE")
+    assert re.match(r"The request has 11,534,\d{3} bytes; a file may have 10,485,760\.", answer["message"])
+    assert answer["details"] == [{"path": "file", "message": answer["message"]}]
 
 
 def test_a_chunked_body_without_a_length_is_refused_while_it_is_read(service: Service) -> None:

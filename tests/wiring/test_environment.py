@@ -1,12 +1,20 @@
 """Settings out of the environment: what is wrong is told at once, and nothing secret is told at all."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from entrypoints.http.admission import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
 
+from adapters.sandbox.processor import PhotoLimits
+from application.fair_turns import LONGEST_WAIT_SECONDS as FAIR_TURN_SECONDS
+from application.upload_tickets import Ticket
 from entrypoints.cli.main import main
+from entrypoints.http.try_on import MAX_FILES_AT_ONCE
+from entrypoints.http.try_on_request import MAX_GARMENTS
 from entrypoints.wiring.environment import FIELDS, ConfigurationError, Problem, load_settings, meaning, takes
 from entrypoints.wiring.settings import SECRETS, SECTIONS, Settings
 
@@ -201,3 +209,16 @@ def test_headers_have_five_seconds_and_longer_where_a_proxy_keeps_connections(tm
     assert Settings(data_dir=tmp_path).head_seconds == 5
     assert Settings(data_dir=tmp_path, public_url=proxied).head_seconds == 30
     assert Settings(data_dir=tmp_path, public_url=proxied, header_timeout_seconds=620).head_seconds == 620
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [{}, {"photo_timeout_seconds": 600}, {"upload_min_bytes_per_second": 1}, {"fetch_timeout_seconds": 3600}],
+)
+def test_a_tombstone_outlives_the_longest_upload_that_the_settings_allow(slow: dict[str, Any]) -> None:
+    """Of three files of the largest size, a person and as many garments as may be, from a ticket's first second."""
+    settings = Settings(**slow)
+    photo = FAIR_TURN_SECONDS + PhotoLimits(cpu_seconds=settings.photo_timeout_seconds).answer_seconds
+    receiving = MAX_FILES_AT_ONCE * settings.max_file_bytes / settings.upload_min_bytes_per_second
+    seconds = receiving + BODY_MEMORY_SECONDS + settings.fetch_timeout_seconds + (1 + MAX_GARMENTS) * photo
+    assert settings.longest_upload > Ticket.LONGEST + timedelta(seconds=seconds)

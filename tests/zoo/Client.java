@@ -22,7 +22,8 @@ public class Client {
                 HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
                 Matcher code = Pattern.compile("\"code\":\"([A-Z_]+)\"").matcher(answer.body());
                 boolean refused = answer.statusCode() >= 400 && code.find();
-                System.out.println(step[0] + " " + answer.statusCode() + " " + (refused ? code.group(1) : "-"));
+                System.out.println(step[0] + " " + answer.statusCode() + " " + (refused ? code.group(1) : "-")
+                    + (answer.headers().firstValue("retry-after").isPresent() ? ",retry-after" : ""));
             } catch (Exception error) {
                 System.out.println(step[0] + " 0 " + error.getClass().getSimpleName());
             }

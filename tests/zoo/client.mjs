@@ -15,7 +15,7 @@ async function send({ key, part, file }) {
     const answer = await axios.post(url, form, {
       headers: { "x-api-key": key, ...form.getHeaders() }, validateStatus: () => true, maxBodyLength: Infinity,
     });
-    return [answer.status, answer.data];
+    return [answer.status, answer.data, answer.headers["retry-after"]];
   }
   const web = { fetch: [fetch, FormData, Blob], undici: [undici.fetch, undici.FormData, Blob],
     "node-fetch": [nodeFetch.default, nodeFetch.FormData, nodeFetch.Blob] };
@@ -23,13 +23,13 @@ async function send({ key, part, file }) {
   const form = new Form();
   form.append(part, new Bytes([bytes], { type: "image/jpeg" }), "photo.jpg");
   const answer = await call(url, { method: "POST", headers: { "x-api-key": key }, body: form });
-  return [answer.status, await answer.json()];
+  return [answer.status, await answer.json(), answer.headers.get("retry-after")];
 }
 
 for (const step of JSON.parse(readFileSync(plan, "utf8"))) {
   try {
-    const [status, body] = await send(step);
-    console.log(step.name, status, body.code ?? "-");
+    const [status, body, later] = await send(step);
+    console.log(step.name, status, (body.code ?? "-") + (later ? ",retry-after" : ""));
   } catch (error) {
     console.log(step.name, 0, String(error.cause?.code ?? error.code ?? error.message).replaceAll(" ", "_"));
   }

@@ -9,7 +9,7 @@ JSON.parse(File.read(plan)).each do |step|
   request.set_form([[step["part"], file, { filename: "photo.jpg" }]], "multipart/form-data")
   begin
     answer = Net::HTTP.start(uri.host, uri.port, read_timeout: 60) { |http| http.request(request) }
-    puts "#{step["name"]} #{answer.code} #{JSON.parse(answer.body)["code"] || "-"}"
+    puts "#{step["name"]} #{answer.code} #{JSON.parse(answer.body)["code"] || "-"}#{",retry-after" if answer["retry-after"]}"
   rescue StandardError => e
     puts "#{step["name"]} 0 #{e.class}"
   end

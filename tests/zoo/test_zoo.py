@@ -1,4 +1,4 @@
-"""Every client hears every answer, directly and behind nginx; an erasure reaches who is meant by any way."""
+"""An erasure reaches who is meant, directly and behind nginx."""
 
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.http.conftest import API, a_jpeg
-from tests.zoo.zoo import CLIENTS, EXPECTED, ROUTES, Zoo, is_there, open_zoo
+from tests.zoo.zoo import ROUTES, Zoo, open_zoo
 
 pytestmark = pytest.mark.xdist_group("zoo")
 
@@ -16,14 +16,6 @@ pytestmark = pytest.mark.xdist_group("zoo")
 def zoo() -> Iterator[Zoo]:
     with open_zoo() as opened:
         yield opened
-
-
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("client", CLIENTS)
-def test_every_answer_is_heard(zoo: Zoo, client: str, route: str) -> None:
-    if not is_there(client) or route not in zoo.urls:
-        pytest.skip("not installed here; `.ci/run` does")
-    assert zoo.hear(client, route) == EXPECTED
 
 
 @pytest.mark.parametrize("customer", ["gid://shopify/Customer/1", "a b", "a+b", "a%2Fb", "ünï/ço"])

@@ -1,6 +1,6 @@
 """Real clients against a real server, directly and behind nginx: who hears which refusal.
 
-`python -m tests.zoo.zoo` prints the table; `pytest tests/zoo` holds it to what every client has to hear.
+`python -m tests.zoo.zoo` prints the table, and fails where an answer was not heard.
 """
 
 import asyncio
@@ -14,19 +14,24 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import httpx
+from dependency_injector import providers
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
 from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from application.authenticate import DEFAULT_ACCOUNT
+from adapters.rate_limit.rate_limiters import InMemoryRateLimiter
+from application.authenticate import DEFAULT_ACCOUNT, Access, Authenticate
+from domain.errors import Overloaded
+from domain.rate_limit import microseconds
 from entrypoints.http.app import create_app
+from entrypoints.server.logging import configure_structlog
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
@@ -36,7 +41,7 @@ from tests.live_server import serving
 
 HERE: Final = Path(__file__).parent
 MB: Final = 1024 * 1024
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 180
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "fetch": ("node", str(HERE / "client.mjs")),
@@ -52,7 +57,8 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Java": ("java", str(HERE / "Client.java")),
 }
 CLIENTS: Final = (*COMMANDS, "Chromium")
-OF_NODE: Final = frozenset({"fetch", "undici", "axios", "node-fetch"})
+OPTIONAL: Final = frozenset({"PHP", "Ruby", "Java"})
+"""Passed over where they are not installed; CI has to have the others."""
 NGINX: Final = {
     "nginx": "",
     "nginx, unbuffered": "proxy_request_buffering off; proxy_buffering off; proxy_http_version 1.1;",
@@ -66,8 +72,11 @@ EXPECTED: Final = {
     "no-photo": (415, "UNSUPPORTED_IMAGE_FORMAT"),
     "other-part": (400, "FILE_REQUIRED"),
     "damaged": (400, "INVALID_IMAGE"),
+    "too-often": (429, "RATE_LIMITED,retry-after"),
+    "database-away": (503, "OVERLOADED,retry-after"),
     "photo": (201, "-"),
 }
+UNLUCKY: Final = "gk_unlucky_key"
 Heard = dict[str, tuple[int, str]]
 
 
@@ -85,37 +94,35 @@ class Zoo:
         if client == "Chromium":
             return self._in_chromium(route, url)
         command = [*COMMANDS[client], client, url, str(self.plan)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return {}
         lines = [line.split(" ") for line in done.stdout.splitlines() if line.count(" ") == 2]
         return {name: (int(status), code) for name, status, code in lines} or {"-": (0, done.stderr[-300:])}
 
     def _in_chromium(self, route: str, url: str) -> Heard:
-        script = """async ([url, steps]) => {
-            const heard = {};
-            for (const { name, key, part, base64 } of steps) {
-                const photo = await (await fetch("data:image/jpeg;base64," + base64)).blob();
-                const form = new FormData();
-                form.append(part, photo, "photo.jpg");
-                try {
-                    const answer = await fetch(url, { method: "POST", headers: { "x-api-key": key }, body: form });
-                    heard[name] = [answer.status, (await answer.json()).code ?? "-"];
-                } catch (error) { heard[name] = [0, String(error.message)]; }
-            }
-            return heard;
+        script = """async ([url, { name, key, part }]) => {
+            const form = new FormData();
+            form.append(part, document.querySelector("input").files[0], "photo.jpg");
+            try {
+                const answer = await fetch(url, { method: "POST", headers: { "x-api-key": key }, body: form });
+                const later = answer.headers.has("retry-after") ? ",retry-after" : "";
+                return [answer.status, ((await answer.json()).code ?? "-") + later];
+            } catch (error) { return [0, String(error.message)]; }
         }"""
-        import base64  # noqa: PLC0415
-
-        steps = [
-            step | {"base64": base64.b64encode(Path(step["file"]).read_bytes()).decode()}
-            for step in json.loads(self.plan.read_text())
-        ]
+        heard = {}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page()
             page.goto(f"{self.urls[route]}/health/live")
-            heard = page.evaluate(script, [url, steps])
+            page.evaluate("document.body.append(Object.assign(document.createElement('input'), { type: 'file' }))")
+            for step in json.loads(self.plan.read_text()):
+                page.set_input_files("input", step["file"])
+                status, code = page.evaluate(script, [url, step])
+                heard[step["name"]] = (status, code)
             browser.close()
-        return {name: (status, code) for name, (status, code) in heard.items()}
+        return heard
 
 
 def is_there(client: str) -> bool:
@@ -131,23 +138,48 @@ def open_zoo() -> Iterator[Zoo]:
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        clock = MovableClock()
         container = Container(
             settings=Settings(
                 data_dir=folder, public_url="http://photos.test", generations_at_once=0, rate_limit_per_minute=0
             ),
-            clock=MovableClock(),
+            clock=clock,
+            rate_limiter=InMemoryRateLimiter(lambda: microseconds(clock.now())),
             objects=InMemoryObjectStore(),
             work=InMemoryUnitOfWork(),
             processor=an_in_process_processor(),
         )
         key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
+        hasty = asyncio.run(_hasty_key(container))
+        container.authenticate.override(providers.Object(_AwayForSome(container.authenticate())))
         urls = {"direct": stack.enter_context(serving(create_app(container), free_port()))}
+        while httpx.get(f"{urls['direct']}{API}/images/x", headers={"x-api-key": hasty}).status_code != 429:
+            pass
         if shutil.which("nginx"):
             urls |= stack.enter_context(_nginx(folder, urls["direct"]))
-        yield Zoo(urls, key, _plan(folder, key))
+        yield Zoo(urls, key, _plan(folder, key, hasty))
 
 
-def _plan(folder: Path, key: str) -> Path:
+async def _hasty_key(container: Container) -> str:
+    """Of an account that may ask once a minute."""
+    key = await account_with_key(container, "hasty")
+    await container.change_account().execute("hasty", lambda account: replace(account, requests_per_minute=1))
+    return key
+
+
+class _AwayForSome:
+    """The database answers for all keys but one."""
+
+    def __init__(self, authenticate: Authenticate) -> None:
+        self._authenticate = authenticate
+
+    async def execute(self, key: str) -> Access:
+        if key == UNLUCKY:
+            raise Overloaded
+        return await self._authenticate.execute(key)
+
+
+def _plan(folder: Path, key: str, hasty: str) -> Path:
     jpeg = a_jpeg()
     contents = {
         "4MB": jpeg + bytes(4 * MB),
@@ -166,6 +198,8 @@ def _plan(folder: Path, key: str) -> Path:
         ("no-photo", key, "file", "text"),
         ("other-part", key, "image", "4MB"),
         ("damaged", key, "file", "damaged"),
+        ("too-often", hasty, "file", "4MB"),
+        ("database-away", UNLUCKY, "file", "4MB"),
         ("photo", key, "file", "photo"),
     ]
     lines = [(name, of, part, str(folder / file)) for name, of, part, file in steps]
@@ -212,19 +246,31 @@ def _answers(url: str) -> bool:
         return False
 
 
-def main() -> None:
-    """Print what every client hears on every way."""
+def main() -> int:
+    """Print what every client hears on every way; 1 when an answer was lost, or a client is missing in CI."""
+    configure_structlog("error")
     table = Table("client", *ROUTES, title=f"Of {len(EXPECTED)} answers each: how many were heard as they were given")
+    there = [client for client in CLIENTS if is_there(client)]
+    is_complete = os.environ.get("CI") is None or set(CLIENTS) - OPTIONAL <= set(there)
     with open_zoo() as zoo:
-        for client in filter(is_there, CLIENTS):
-            cells = []
-            for route in zoo.urls:
-                heard = zoo.hear(client, route)
-                lost = [f"{name}: {heard.get(name)}" for name, wanted in EXPECTED.items() if heard.get(name) != wanted]
-                cells.append("\n".join([f"{len(EXPECTED) - len(lost)}", *lost]))
+        for client in there:
+            cells = [_cell(zoo, client, route) for route in zoo.urls]
+            is_complete &= set(cells) == {str(len(EXPECTED))}
             table.add_row(client, *cells)
-    Console().print(table)
+        is_complete &= os.environ.get("CI") is None or set(zoo.urls) == set(ROUTES)
+    Console().print(table, f"Not installed here: {', '.join(set(CLIENTS) - set(there)) or 'none'}")
+    return 0 if is_complete else 1
+
+
+def _cell(zoo: Zoo, client: str, route: str) -> str:
+    """How many were heard, and which were not. What is lost on a machine that is overrun is asked for once more."""
+    for _ in range(2):
+        heard = zoo.hear(client, route)
+        lost = [f"{name}: {heard.get(name)}" for name, wanted in EXPECTED.items() if heard.get(name) != wanted]
+        if not lost:
+            break
+    return "\n".join([str(len(EXPECTED) - len(lost)), *lost])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
