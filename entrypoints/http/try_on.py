@@ -13,10 +13,10 @@ from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, Valida
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
-from entrypoints.http.request_body import receiving
+from entrypoints.http.request_body import MAX_JSON_BYTES, receiving
 from entrypoints.http.schemas import CreditsBody, GenerationBody, GenerationPageBody, StartedTryOnBody
 from entrypoints.http.service import Service
-from entrypoints.http.try_on_request import MAX_DATA_BYTES, to_command
+from entrypoints.http.try_on_request import to_command
 from entrypoints.http.url_parts import Cursor, Limit, page_limit
 
 DATA = "data"
@@ -121,7 +121,7 @@ async def _read_json(stream: AsyncIterator[bytes]) -> bytearray:
     data = bytearray()
     async for chunk in stream:
         data += chunk
-        if len(data) > MAX_DATA_BYTES:
+        if len(data) > MAX_JSON_BYTES:
             raise _too_much_json()
     return data
 
@@ -131,7 +131,7 @@ async def _read_form(
 ) -> tuple[bytes | bytearray, dict[str, bytes]]:
     def limit_of(name: str) -> PartLimit:
         if name == DATA:
-            return PartLimit(MAX_DATA_BYTES, _too_much_json())
+            return PartLimit(MAX_JSON_BYTES, _too_much_json())
         too_large = FileTooLarge(max_file_bytes)
         too_large.path = name
         return PartLimit(max_file_bytes, too_large)
@@ -147,4 +147,4 @@ async def _read_form(
 
 
 def _too_much_json() -> ValidationFailed:
-    return malformed_body(f"has more than {MAX_DATA_BYTES:,} bytes of JSON")
+    return malformed_body(f"has more than {MAX_JSON_BYTES:,} bytes of JSON")

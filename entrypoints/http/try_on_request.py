@@ -31,12 +31,11 @@ from domain.image import IdempotencyRecord, ImageId
 from domain.product import is_product_id
 from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
-from entrypoints.http.request_body import MAX_JSON_BYTES, decoded_object
+from entrypoints.http.request_body import decoded_object
 from entrypoints.http.upload_form import unquoted
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
-MAX_DATA_BYTES: Final = MAX_JSON_BYTES
 MAX_ID_CHARS: Final = 100
 MAX_URL_CHARS: Final = 2048
 MAX_KEY_CHARS: Final = 255
@@ -226,8 +225,7 @@ class _Request:
         given = {name: self._body.get(name) for name in ("externalUserId", "customerId")}
         sent = {name: value for name, value in given.items() if value is not None}
         for name, value in sent.items():
-            problem = external_id_problem(value) if isinstance(value, str) else "must be a string"
-            if problem:
+            if problem := external_id_problem(value) if isinstance(value, str) else "must be a string":
                 self._note(name, problem)
         if len(sent) == len(given) and given["externalUserId"] != given["customerId"]:
             self._note("customerId", 'differs from "externalUserId", of which it is a deprecated alias')
@@ -297,10 +295,10 @@ class _Request:
         return StoredSource(ImageId(value), path) if self._is_short(value, path) else None
 
     def _is_short(self, value: Any, path: str) -> bool:
-        is_short = isinstance(value, str) and 1 <= len(value) <= MAX_ID_CHARS and "\0" not in value
-        if not is_short:
-            self._note(path, f"must be a string of 1 to {MAX_ID_CHARS} characters")
-        return is_short
+        if isinstance(value, str) and 1 <= len(value) <= MAX_ID_CHARS and "\0" not in value:
+            return True
+        self._note(path, f"must be a string of 1 to {MAX_ID_CHARS} characters")
+        return False
 
     def _url(self, value: Any, path: str) -> UrlSource | None:
         if isinstance(value, str):

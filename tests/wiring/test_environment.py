@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from entrypoints.http.admission import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
 
 from adapters.sandbox.processor import PhotoLimits
+from application.body_memory import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
 from application.fair_turns import LONGEST_WAIT_SECONDS as FAIR_TURN_SECONDS
 from application.upload_tickets import Ticket
 from entrypoints.cli.main import main
