@@ -47,9 +47,13 @@ def show_config(json_output: bool) -> None:
     \b
     Example: tryon-images config show --json
     """
-    settings = settings_or_fail()
+    show(settings_in_use(settings_or_fail()), json_output=json_output, empty="")
+
+
+def settings_in_use(settings: Settings) -> list[dict[str, str]]:
+    """Variable, value without secrets, and source of each."""
     given, _ = given_texts(os.environ)
-    rows = [
+    return [
         {
             "variable": variable,
             "value": shown(variable, value) if variable in given else value,
@@ -57,7 +61,6 @@ def show_config(json_output: bool) -> None:
         }
         for variable, value in _in_use(settings)
     ]
-    show(rows, json_output=json_output, empty="")
 
 
 @config.command("reference")

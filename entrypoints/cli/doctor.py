@@ -74,7 +74,7 @@ def doctor(sandbox: bool, json_output: bool) -> None:
     else:
         configure_logging("warning")
         findings = [Finding("settings", ok=True), *_local(settings), *asyncio.run(_remote(settings))]
-        findings += _attacks() if sandbox else []
+        findings += attacks() if sandbox else []
     show([asdict(finding) for finding in findings], json_output=json_output, empty="")
     if not all(finding.ok for finding in findings):
         sys.exit(1)
@@ -212,7 +212,7 @@ def _expect_sandbox() -> str:
     return sandbox_facts()
 
 
-def _attacks() -> list[Finding]:
+def attacks() -> list[Finding]:
     """What somebody who has taken over a process would try first, tried in both kinds of processes."""
     try:
         outcomes = attack_sandbox()

@@ -11,6 +11,7 @@ from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
+from entrypoints.cli.evidence import evidence
 from entrypoints.cli.images import images
 from entrypoints.cli.keys import keys
 from entrypoints.cli.observability import observability
@@ -77,6 +78,7 @@ COMMANDS = (
     db,
     models,
     doctor,
+    evidence,
     storage,
     config,
     observability,
