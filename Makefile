@@ -71,6 +71,7 @@ bench: setup $(VENV)/.dev ## The whole server beside Fastify + sharp and libvips
 bench-scale: setup $(VENV)/.dev ## PostgreSQL as tables grow, one replica against two
 	@$(BIN)/python -m tests.benchmarks.database
 	@$(BIN)/python -m tests.benchmarks.replicas
+	@$(BIN)/python -m tests.benchmarks.replicas --pinned
 
 bench-fair: setup $(VENV)/.dev ## Bad clients beside good ones: who waits for whom: make bench-fair [QUICK=1] [ONLY=phones]
 	@$(BIN)/python -m tests.benchmarks.fair --write $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))

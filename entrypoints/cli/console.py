@@ -41,7 +41,9 @@ NOBODY_ELSE: Final = 0o077  # the umask of whoever touches databases, photos and
 as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
 confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-limit_rows = click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Lines.")
+limit_rows = click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many lines."
+)
 
 
 def run(work: Callable[["Container"], Awaitable[T]]) -> T:

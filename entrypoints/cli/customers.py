@@ -129,7 +129,7 @@ def _tell(outcome: ErasureOutcome, remains: Remains | None, json_output: bool) -
 @click.option("--account", default="default", show_default=True, help="Name of the account.")
 @as_json
 def show_customer(customer_id: str | None, account: str, json_output: bool) -> None:
-    """Count what is held of the customer whose external id is CUSTOMER_ID; from standard input without it.
+    """Count what is held of the customer whose external id is CUSTOMER_ID, or is read from standard input.
 
     \b
     Example: tryon-images customers show gid://shopify/Customer/1 --account acme

@@ -28,7 +28,7 @@ def images() -> None:
 @limit_rows
 @as_json
 def list_images(account: str, expiring: float | None, limit: int, json_output: bool) -> None:
-    """List the images of an account that are kept, those that go first first. Ids, dates and sizes; no customers.
+    """List the images of an account that are kept, the first to expire first. Ids, dates and sizes; no customers.
 
     \b
     Example: tryon-images images list --account acme --expiring 24

@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--apply", "repair", is_flag=True, help="Mend what differs. Without it, only say what does.")
+@click.option("--apply", "repair", is_flag=True, help="Repair what differs. Without it, only say what does.")
 @click.option("--dry-run", is_flag=True, help="Only say what differs; the default.")
 @click.option("--after", default="", metavar="NAME", help="Go on after this object's name, as printed when stopped.")
 @as_json
 def reconcile(repair: bool, dry_run: bool, after: str, json_output: bool) -> None:
     """Compare the bucket with the database both ways; exit code 1 when differences are left.
 
-    With --apply, objects without a row are deleted, and stored images whose object is gone are ended. Not needed in
-    normal operation, whatever crashes; for use after a restore, or when somebody has been at the bucket. Safe while
-    the service runs.
+    With --apply, objects without a row are deleted, and images whose object is gone are deleted too. Never needed after
+    a crash; use it after a restore, or after somebody changed the bucket by hand. Safe while the service runs.
 
     \b
     Examples:

@@ -41,13 +41,21 @@ Report = dict[str, Any]
 @click.command()
 @photo_arguments
 @click.option("--to", "url", metavar="URL", help="A running service. Without it: the embedded one of this machine.")
-@click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Else: $API_KEY.")
-@click.option("--account", default="default", show_default=True, help="Of the embedded service.")
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Holds the API key; else $API_KEY does.",
+)
+@click.option("--account", default="default", show_default=True, help="Account of the embedded service.")
 @click.option("--external-user-id", metavar="ID", help="The person whose photos these are.")
-@click.option("--keep-for-days", type=click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS]))
+@click.option(
+    "--keep-for-days",
+    type=click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS]),
+    help="Retention; else the account's.",
+)
 @click.option("--no-crop", is_flag=True, help="Keep the framing.")
 @click.option("--fit", type=click.Choice(["crop", "pad"]), help="What to do when no window holds the whole person.")
-@click.option("--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="Photos side by side.")
+@click.option("--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="Photos at a time.")
 @as_json
 @click.option("--csv", "csv_output", is_flag=True, help="Print CSV.")
 def upload(  # noqa: PLR0917 - click calls it by keyword

@@ -17,13 +17,13 @@ STOP_SECONDS: Final = 5.0
 
 
 @click.command()
-@click.option("--at-once", type=click.IntRange(1, 64), default=2, show_default=True, help="Generations side by side.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=2, show_default=True, help="Try-ons at a time.")
 def worker(at_once: int) -> None:
     """Run try-ons that wait in the database, until told to stop.
 
     Needs the same database, storage and engine settings as the server. Set TRYON_GENERATIONS_AT_ONCE=0 where servers
-    should leave the work to workers. What a stopped worker was at goes back into the queue; what a killed one was at is
-    taken over when its lease ends.
+    should leave the work to workers. The try-ons of a stopped worker go back into the queue; those of a killed one are
+    taken over within 30 s.
 
     \b
     Example: TRYON_ENGINE=vertex TRYON_VERTEX_PROJECT=acme tryon-images worker --at-once 8

@@ -1,11 +1,12 @@
 """What more replicas add: uploads and look-ups per second of one, two and four, in turns.
 
-`python -m tests.benchmarks.replicas [--quick]`
+`python -m tests.benchmarks.replicas [--quick] [--pinned]`
 
 Four replicas with one photo worker each, on one PostgreSQL and one bucket (the tests' own), run all the time; clients
 keep so many requests in hand at one of them, then at two, then at all. All of it shares the machine's cores. "Busy"
 says how many were at work, whoever it was for: where that is all there are, the machine is the limit and not the
-service.
+service. With `--pinned` the first replica has a core of its own, the next one the next, and PostgreSQL, bucket and
+clients share the last: the first row is then what one core of a replica does, and what PostgreSQL takes for it.
 """
 
 import argparse
@@ -16,11 +17,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import httpx
 import psutil
 
@@ -43,10 +45,11 @@ NOISE = 0.25
 
 @dataclass(frozen=True)
 class Round:
-    """Requests per second, CPU milliseconds of the replicas for each, and how many cores of the machine were busy."""
+    """Requests per second, CPU milliseconds of replicas and PostgreSQL for each, and how many cores were busy."""
 
     per_second: float
     cpu_ms: float
+    database_ms: float
     busy: float
 
 
@@ -54,6 +57,7 @@ def middle(rounds: Sequence[Round]) -> Round:
     return Round(
         statistics.median(one.per_second for one in rounds),
         statistics.median(one.cpu_ms for one in rounds),
+        statistics.median(one.database_ms for one in rounds),
         statistics.median(one.busy for one in rounds),
     )
 
@@ -63,27 +67,30 @@ def idle_seconds() -> float:
     return float(times.idle + getattr(times, "iowait", 0))
 
 
-async def measure(replicas: Sequence[Tree], request: bytes, in_hand: int, seconds: float) -> Round:
-    idle, started = idle_seconds(), time.perf_counter()
+async def measure(replicas: Sequence[Tree], database: Tree, request: bytes, in_hand: int, seconds: float) -> Round:
+    idle, started, database_cpu = idle_seconds(), time.perf_counter(), database.cpu_seconds()
     loads: list[Load] = await asyncio.gather(*(load(replica, request, in_hand, seconds) for replica in replicas))
-    idle_cores = (idle_seconds() - idle) / (time.perf_counter() - started)
+    took = time.perf_counter() - started
+    idle_cores = (idle_seconds() - idle) / took
     per_second = sum(load.per_second for load in loads)
     cpu = sum(load.per_second / load.per_cpu_second for load in loads)
-    return Round(per_second, cpu / per_second * 1000, (os.cpu_count() or 1) - idle_cores)
+    database_ms = (database.cpu_seconds() - database_cpu) / (per_second * took) * 1000
+    return Round(per_second, cpu / per_second * 1000, database_ms, (os.cpu_count() or 1) - idle_cores)
 
 
 async def one_against_more(
-    what: str, replicas: Sequence[Tree], request: bytes, in_hand: int, rounds: int, seconds: float
+    what: str, replicas: Sequence[Tree], database: Tree, request: bytes, in_hand: int, rounds: int, seconds: float
 ) -> None:
     taken: dict[int, list[Round]] = {count: [] for count in COUNTS}
     for number in range(-1, rounds):  # the first warms up
         for count, measured in taken.items():
-            one = await measure(replicas[:count], request, in_hand, seconds)
+            one = await measure(replicas[:count], database, request, in_hand, seconds)
             if number >= 0:
                 measured.append(one)
     for count, measured in taken.items():
         usual = middle(measured)
-        print(f"{what:<22} {count:>8} {usual.per_second:>8.2f} {usual.cpu_ms:>12.1f} {usual.busy:>6.2f}")
+        own = f"{usual.per_second:>8.2f} {usual.cpu_ms:>12.1f} {usual.database_ms:>14.2f} {usual.busy:>6.2f}"
+        print(f"{what:<22} {count:>8} {own}", flush=True)
     for count in COUNTS[1:]:
         ratios = [more.per_second / one.per_second for one, more in zip(taken[1], taken[count], strict=True)]
         print(
@@ -104,19 +111,47 @@ async def image_on(replica: Tree, photo: bytes) -> str:
         return str(answer.raise_for_status().json()["imageId"])
 
 
-async def compare(replicas: Sequence[Tree], rounds: int, seconds: float) -> None:
-    print(f"{'':<22} {'replicas':>8} {'per s':>8} {'CPU ms each':>12} {'busy':>6}")
+def pin(replicas: Sequence[Tree], database: Tree) -> None:
+    """Whatever a process starts later stays on its core, too."""
+    cores = sorted(os.sched_getaffinity(0))
+    for number, replica in enumerate(replicas):
+        pin_tree(replica, cores[number % len(cores)])
+    pin_tree(database, cores[-1])
+    os.sched_setaffinity(0, cores[-1:])
+
+
+def pin_tree(tree: Tree, core: int) -> None:
+    for process in tree.processes():
+        for thread in process.threads():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, {core})
+
+
+async def postmaster(url: str) -> Tree:
+    """The parent of whoever answers there."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+    tree = Tree(backend.ppid(), url)
+    await connection.close()
+    return tree
+
+
+async def compare(replicas: Sequence[Tree], database: Tree, rounds: int, seconds: float) -> None:
+    print(f"{'':<22} {'replicas':>8} {'per s':>8} {'CPU ms each':>12} {'PostgreSQL ms':>14} {'busy':>6}")
     small, large = photos.jpeg(scene(1536, 2048), quality=88, subsampling=2), phone_jpeg()
     for what, photo in (("upload, JPEG 3 MP", small), ("upload, JPEG 12 MP", large)):
-        await one_against_more(what, replicas, post_file(UPLOAD, KEY, photo), UPLOADS_IN_HAND, rounds, seconds)
+        await one_against_more(
+            what, replicas, database, post_file(UPLOAD, KEY, photo), UPLOADS_IN_HAND, rounds, seconds
+        )
     look_up = get(f"{API}/images/{await image_on(replicas[0], small)}", KEY)
-    await one_against_more("GET /images/{id}", replicas, look_up, LOOKUPS_IN_HAND, rounds, seconds / 2)
+    await one_against_more("GET /images/{id}", replicas, database, look_up, LOOKUPS_IN_HAND, rounds, seconds / 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    quick = parser.parse_args().quick
+    parser.add_argument("--pinned", action="store_true", help="a core for each replica, one for all else")
+    arguments = parser.parse_args()
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
@@ -138,7 +173,11 @@ def main() -> None:
         }
         replicas = [running.enter_context(serving(folder / name, settings)) for name in "abcd"[: max(COUNTS)]]
         trees = [Tree(replica.process.pid, replica.url) for replica in replicas]
-        asyncio.run(compare(trees, rounds=2 if quick else 9, seconds=2 if quick else 4))
+        server = asyncio.run(postmaster(database.url("replicas")))
+        if arguments.pinned:
+            pin(trees, server)
+        rounds, seconds = (2, 2) if arguments.quick else (9, 4)
+        asyncio.run(compare(trees, server, rounds, seconds))
 
 
 if __name__ == "__main__":

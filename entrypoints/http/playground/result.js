@@ -69,7 +69,8 @@ const FRAMINGS = {
 function showNotes({ person, warnings }) {
   const place = element("notes");
   const heading = document.createElement("h3");
-  heading.textContent = person ? `One person is shown ${FRAMINGS[person.framing] ?? person.framing}` : "What was noticed";
+  const who = person?.count > 1 ? `The main one of ${person.count} people` : "One person";
+  heading.textContent = person ? `${who}, ${FRAMINGS[person.framing] ?? person.framing}` : "What was noticed";
   const list = document.createElement("ul");
   list.append(...warnings.map(noteItem));
   const fine = document.createElement("p");
