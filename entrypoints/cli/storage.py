@@ -47,7 +47,7 @@ def setup(dry_run: bool, json_output: bool) -> None:
 @storage.command("check")
 @as_json
 def check(json_output: bool) -> None:
-    """Prove that an erased photo is gone: nothing keeps it, the rules are in place, the service has the rights it needs.
+    """Prove that an erased photo is gone: nothing keeps it, the rules are there, and the service has its rights.
 
     Exit code 1 when something is off; every finding comes with the command that fixes it. EMAIL is the service account
     that the service runs as.
