@@ -1,6 +1,6 @@
 """Turn an uploaded photo into the picture that is kept: find the person, choose the window, encode it, warn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, PreparedPhoto, RgbPixels
 from domain.cropping import Fit, Placement, place
@@ -36,13 +36,20 @@ class PreparePhoto:
         opened = self.decoder.open(photo)
         if not crop:
             return self._prepare(opened, SeenPhoto.unseen(opened.upright_size), None)
-        seen = self.detector.detect(opened)
+        seen = self._look(opened)
         return self._prepare(opened, seen, place(seen, fit))
+
+    def _look(self, opened: OpenPhoto) -> SeenPhoto:
+        """Who is in the photo; one that lies on its side is turned first, unless its file says that it does not."""
+        seen = self.detector.detect(opened)
+        if seen.turns and opened.turn(seen.turns):
+            return replace(self.detector.detect(opened), turns=0, was_turned=True)
+        return seen
 
     def explain(self, photo: bytes | memoryview, *, fit: Fit = Fit.CROP) -> ExplainedPhoto:
         """Prepare a photo with the crop, and tell what was seen in it. Raises: as `execute`."""
         opened = self.decoder.open(photo)
-        seen, view = self.detector.detect(opened), opened.view(None, _EXPLAINED_EDGE)
+        seen, view = self._look(opened), opened.view(None, _EXPLAINED_EDGE)
         return ExplainedPhoto(self._prepare(opened, seen, place(seen, fit)), seen, view)
 
     def _prepare(self, opened: OpenPhoto, seen: SeenPhoto, placement: Placement | None) -> PreparedPhoto:

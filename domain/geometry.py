@@ -94,6 +94,11 @@ class Box:
         width, height = min(self.right, other.right) - x, min(self.bottom, other.bottom) - y
         return type(self)(x, y, width, height) if width > 0 and height > 0 else None
 
+    def widened(self, share: float) -> Self:
+        """With this share of its width and height more on every side."""
+        across, down = round(share * self.width), round(share * self.height)
+        return type(self)(self.x - across, self.y - down, self.width + 2 * across, self.height + 2 * down)
+
     def moved(self, across: int, down: int) -> Self:
         return type(self)(self.x + across, self.y + down, self.width, self.height)
 

@@ -17,7 +17,9 @@ BELOW_A_JOINT: Final = 0.02
 
 
 COMPARABLE_SHARE: Final = 0.3
-"""Somebody else counts beside the main person from this share of their silhouette on; smaller ones are passers-by."""
+COMPARABLE_WITHOUT_A_FACE: Final = 0.45
+"""Somebody else counts beside the main person from this share of their silhouette on; smaller ones, and those who are
+farther away and show no face, are passers-by."""
 
 
 class Framing(StrEnum):
@@ -111,6 +113,11 @@ class SeenPerson:
     confidence: float = 1.0
     outline: Outline | None = None
 
+    def competes_with(self, main: Self) -> bool:
+        """Whether somebody could take this person for the one who is meant."""
+        least = COMPARABLE_SHARE if self.face else COMPARABLE_WITHOUT_A_FACE
+        return self.silhouette >= least * main.silhouette
+
     def visible_landmarks(self) -> dict[BodyPart, Landmark]:
         return {part: mark for part, mark in self.landmarks.items() if self._is_visible(part)}
 
@@ -177,15 +184,16 @@ class SeenPhoto:
     """What a detector saw of a photo: where the picture itself is, and everybody that can be told apart, in no order.
 
     `content` leaves out frames, letterbox bars, blurred story borders and the bars of a screenshot; `is_filled` when
-    borders of the blurred kind were left out, which continue the photo. `is_sideways` when people stand upright in it
-    only after a turn. All in pixels of the upright source.
+    borders of the blurred kind were left out, which continue the photo. People stand upright
+    after `turns` quarter turns counterclockwise; when `was_turned`, that was done. All in pixels of the upright source.
     """
 
     size: Size
     content: Box
     people: tuple[SeenPerson, ...]
-    is_sideways: bool = False
     is_filled: bool = False
+    turns: int = 0
+    was_turned: bool = False
 
     @classmethod
     def unseen(cls, size: Size) -> Self:
@@ -200,15 +208,15 @@ class SeenPhoto:
     def rivals(self) -> tuple[SeenPerson, ...]:
         """Everybody beside the main person whom somebody could take for the one who is meant."""
         person = self.main_person
-        least = COMPARABLE_SHARE * person.silhouette if person else 0.0
-        return tuple(other for other in self.people if other is not person and other.silhouette >= least)
+        return tuple(other for other in self.people if person and other is not person and other.competes_with(person))
 
 
 def main_person(people: Sequence[SeenPerson], source: Size) -> SeenPerson | None:
     """The person a human would name: large, near the middle, and with a head.
 
     Size counts in full; standing at a corner of the frame instead of its middle costs half; a body whose head the photo
-    does not show (an arm at the border, somebody walking out of the frame) counts half as well.
+    does not show (an arm at the border, somebody walking out of the frame) counts half as well, and one whose face was
+    not recognised a little less than another.
     """
     return max(people, key=lambda person: _prominence(person, source), default=None)
 
@@ -216,7 +224,8 @@ def main_person(people: Sequence[SeenPerson], source: Size) -> SeenPerson | None
 def _prominence(person: SeenPerson, source: Size) -> float:
     x, y = person.box.center
     off_center = hypot(x - source.width / 2, y - source.height / 2) / hypot(source.width / 2, source.height / 2)
-    return person.silhouette * (1 - 0.5 * off_center) * (1.0 if person.head else 0.5)
+    known = 1.0 if person.face else 0.85 if person.head else 0.5
+    return person.silhouette * (1 - 0.5 * off_center) * known
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ LEAST_DETAIL: Final = 0.07
 direction, or blurred with a radius of 0.5 % of it, where seams and prints are gone, nine in ten are below."""
 
 _MOSTLY_IN: Final = 0.5
-_PARTLY_IN: Final = 0.2
+_PARTLY_IN: Final = 0.08
 """A rival counts when half of the head, or so much of the body, is in the stored picture."""
 
 _FOREHEAD: Final = 0.8
@@ -87,7 +87,7 @@ def warnings_about(
     person = photo.main_person
     found = {
         WarningCode.NO_PERSON_DETECTED: looked_for_people and person is None,
-        WarningCode.PHOTO_SIDEWAYS: photo.is_sideways,
+        WarningCode.PHOTO_SIDEWAYS: photo.turns > 0,
         **(_about_person(photo, kept, person) if person else {}),
         WarningCode.LOW_RESOLUTION: stored.longest_edge < SMALLEST_STORED_EDGE,
         WarningCode.BLURRY: appearance.detail < LEAST_DETAIL,
@@ -95,6 +95,8 @@ def warnings_about(
         WarningCode.TOO_BRIGHT: person is not None and appearance.clipped > MOST_CLIPPED,
     }
     warnings = [PhotoWarning(code, _MESSAGE[code]) for code, is_so in found.items() if is_so]
+    if photo.was_turned:
+        warnings.append(PhotoWarning(WarningCode.PHOTO_SIDEWAYS, _TURNED))
     return (*warnings, *(_cut_by_crop(photo.content, kept, person) if person else ()))
 
 
@@ -184,6 +186,11 @@ def _is_lost(person: SeenPerson, part: BodyPart, kept: Box) -> bool:
         kept.x - slack <= mark.x <= kept.right + slack and kept.y - slack <= mark.y <= kept.bottom + slack
     )
 
+
+_TURNED: Final = (
+    "This photo lay on its side or upside down, so we turned it. If you stand upright now, all is well; "
+    "otherwise use another photo."
+)
 
 _MESSAGE: Final = {
     WarningCode.NO_PERSON_DETECTED: (

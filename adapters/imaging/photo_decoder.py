@@ -1,6 +1,7 @@
 """Strangers' photos: headers first, pixels when asked for, and the picture that is kept."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -17,7 +18,7 @@ from adapters.imaging.picture import Picture
 from adapters.imaging.png.headers import scan_png
 from adapters.imaging.png.pixels import decode_png
 from adapters.imaging.resampling import Area, Pixels, resampled
-from adapters.imaging.scanned_photo import ScannedPhoto
+from adapters.imaging.scanned_photo import Orientation, ScannedPhoto
 from adapters.imaging.sniffing import sniff
 from adapters.imaging.turning import stored_box
 from adapters.imaging.webp.headers import ScannedWebp, scan_webp
@@ -63,6 +64,10 @@ class ImagingPhotoDecoder(PhotoDecoder):
         return _ScannedOpenPhoto(scanned)
 
 
+_TURNED: Final = {1: Orientation.TURN_LEFT, 2: Orientation.UPSIDE_DOWN, 3: Orientation.TURN_RIGHT}
+"""What an EXIF block would say of a photo that is upright after so many quarter turns counterclockwise."""
+
+
 class _ScannedOpenPhoto(OpenPhoto):
     def __init__(self, scanned: ScannedPhoto) -> None:
         self._scanned = scanned
@@ -77,6 +82,13 @@ class _ScannedOpenPhoto(OpenPhoto):
     @property
     def upright_size(self) -> Size:
         return self._scanned.upright_size
+
+    def turn(self, turns: int) -> bool:
+        if self._scanned.tells_orientation:
+            return False
+        self._scanned = replace(self._scanned, orientation=_TURNED[turns], tells_orientation=True)
+        self._overview = None
+        return True
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         if window is None or (upright := self._part_of_overview(window, longest_edge)) is None:

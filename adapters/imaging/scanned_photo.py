@@ -35,7 +35,8 @@ class ScannedPhoto:
 
     `stream` is what the decoder gets: a file of the same family rebuilt from nothing but what the pixels need.
     `color_tag` counts when there is no profile, or when it is HDR, which no profile describes.
-    `profile_is_broken` says that an ICC profile was there but could not be put together.
+    `profile_is_broken` says that an ICC profile was there but could not be put together, `tells_orientation` that the
+    file itself says which way is up.
     """
 
     source_format: SourceFormat
@@ -45,6 +46,7 @@ class ScannedPhoto:
     icc_profile: bytes | None = None
     profile_is_broken: bool = False
     color_tag: ColorTag | None = None
+    tells_orientation: bool = False
 
     @property
     def upright_size(self) -> Size:

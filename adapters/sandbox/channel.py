@@ -59,6 +59,18 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     upright_size: Size
 
 
+class Turn(msgspec.Struct, frozen=True, tag=True):
+    """To a decoder: from now on the photo is upright after so many quarter turns counterclockwise."""
+
+    turns: Annotated[int, Meta(ge=1, le=3)]
+
+
+class Turned(msgspec.Struct, frozen=True, tag=True):
+    """Whether it is: a file that says which way is up stays as it is."""
+
+    is_turned: bool
+
+
 class View(msgspec.Struct, frozen=True, tag=True):
     """A wish to see a window of the photo; a detector asks the server, the server the decoder."""
 
@@ -159,8 +171,8 @@ class Ping(msgspec.Struct, frozen=True, tag=True):
 
 
 Refusal = Unsupported | Invalid | TooLarge | OutOfMemory | Broken
-ToDecoder = Photo | View | Encode
-FromDecoder = Opened | Viewed | Encoded | Refusal
+ToDecoder = Photo | Turn | View | Encode
+FromDecoder = Opened | Turned | Viewed | Encoded | Refusal
 ToDetector = Begin | Detect | Measure | Viewed | Gone | Ping
 FromDetector = Ready | Failed | View | Gone | Seen | Measured | OutOfMemory | Broken | Ping
 FromParent = Ready | Failed | Ended

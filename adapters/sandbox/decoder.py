@@ -23,6 +23,8 @@ from adapters.sandbox.channel import (
     Photo,
     Refusal,
     TooLarge,
+    Turn,
+    Turned,
     Unsupported,
     View,
     to_decoder,
@@ -87,6 +89,9 @@ def _serve_photo(channel: Channel, decoder: PhotoDecoder) -> None:
 def _answer(channel: Channel, opened: OpenPhoto) -> bool:
     """False after the last answer."""
     match channel.receive(to_decoder):
+        case Turn(turns):
+            channel.send(Turned(opened.turn(turns)))
+            return True
         case View(window, longest_edge):
             channel.send_view(opened.view(window, longest_edge))
             return True

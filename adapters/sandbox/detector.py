@@ -134,5 +134,8 @@ class _PhotoElsewhere(OpenPhoto):
             case other:
                 raise TypeError(type(other).__name__)
 
+    def turn(self, turns: int) -> bool:
+        raise NotImplementedError("a detector turns nothing")
+
     def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
         raise NotImplementedError("a detector encodes nothing")

@@ -242,7 +242,12 @@ def _check(answer: Seen | Measured, source: Size) -> None:
         _check_numbers(astuple(answer.appearance))
         return
     seen = answer.photo
-    if seen.size != source or not _is_within(seen.content, source) or len(seen.people) > _MAX_PEOPLE:
+    if (
+        not 0 <= seen.turns <= 3
+        or seen.size != source
+        or not _is_within(seen.content, source)
+        or len(seen.people) > _MAX_PEOPLE
+    ):
         raise Forged("another photo")
     for person in seen.people:
         _check_person(person, source)

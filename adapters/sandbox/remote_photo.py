@@ -18,6 +18,8 @@ from adapters.sandbox.channel import (
     OutOfMemory,
     Photo,
     TooLarge,
+    Turn,
+    Turned,
     Unsupported,
     View,
     Viewed,
@@ -83,6 +85,13 @@ class RemotePhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._upright_size
 
+    def turn(self, turns: int) -> bool:
+        with Stage("decode"):
+            is_turned = self._ask(Turn(turns), Turned).is_turned
+        if is_turned and turns % 2:
+            self._upright_size = self._upright_size.transposed()
+        return is_turned
+
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         with Stage("decode"):
             viewed = self._ask(View(window, longest_edge), Viewed)
@@ -108,7 +117,7 @@ class RemotePhoto(OpenPhoto):
                 raise self._verdict(error) from None
         return EncodedPhoto(jpeg, expected, encoded.warnings)
 
-    def _ask(self, question: Photo | View | Encode, kind: type[Answer], payload: Data = b"") -> Answer:
+    def _ask(self, question: Photo | Turn | View | Encode, kind: type[Answer], payload: Data = b"") -> Answer:
         channel = self._child.channel
         channel.patience(self.deadline)
         try:

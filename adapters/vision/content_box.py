@@ -7,8 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.vision.look import Look
 from adapters.vision.mediapipe_models import Pixels
 from adapters.vision.pixel_meter import percentiles
+from application.ports.photos import OpenPhoto
+from domain.geometry import Box
 
 _FLAT: Final = 8
 """A frame is drawn, not photographed: its pixels are within so many levels, of 255, of its color, JPEG included."""
@@ -34,6 +37,12 @@ _STRAY: Final = 0.03
 _RINGING: Final = 8
 """Pixels before the line in which JPEG's blocks may carry the photo's colors over."""
 
+_LOOK_SLACK: Final = 3
+"""An edge is found to within so many pixels of the look."""
+
+_STRIP: Final = 2000
+"""So much of it, in the middle, is looked at again pixel by pixel."""
+
 _MARKS: Final = 0.6
 """A bar with symbols or text still has this share of every line in its color, and the photo fills as much behind it."""
 
@@ -57,6 +66,31 @@ class ContentEdges:
     right: int
     bottom: int
     is_filled: bool = False
+
+
+def content_of(photo: OpenPhoto, look: Look) -> tuple[Box, bool]:
+    """Where the picture lies in a photo, to the pixel, by a look at all of it; and whether blurred photo is around."""
+    edges = content_edges(look.pixels)
+    slack = _LOOK_SLACK * look.scale
+    left, right = (_exact(photo, edge * look.scale, slack, across=True) for edge in (edges.left, edges.right))
+    top, bottom = (_exact(photo, edge * look.scale, slack, across=False) for edge in (edges.top, edges.bottom))
+    return Box(left, top, right - left, bottom - top), edges.is_filled
+
+
+def _exact(photo: OpenPhoto, edge: float, slack: float, *, across: bool) -> int:
+    """Where the picture changes most near a vertical (across) or horizontal edge that a smaller look has shown."""
+    size = photo.upright_size
+    length = size.width if across else size.height
+    start, end = max(0, round(edge - slack)), min(length, round(edge + slack))
+    if edge <= 0 or edge >= length - 0.5:
+        return 0 if edge <= 0 else length
+    part = min(_STRIP, size.height if across else size.width)
+    before = ((size.height if across else size.width) - part) // 2
+    strip = Box(start, before, end - start, part) if across else Box(before, start, part, end - start)
+    view = photo.view(strip, strip.size.longest_edge)
+    pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3).astype(np.int16)
+    changes = np.abs(np.diff(pixels, axis=1 if across else 0)).max(axis=2).mean(axis=0 if across else 1)
+    return start + round((int(np.argmax(changes)) + 1) * (end - start) / (len(changes) + 1))
 
 
 def content_edges(pixels: Pixels) -> ContentEdges:

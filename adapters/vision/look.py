@@ -25,7 +25,10 @@ _DARK: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A window of the photo as pixels: upright, or `turns` quarter turns counterclockwise, or mirrored."""
+    """A window of the photo as pixels, `LOOK_EDGE` long: upright, or after `turns` quarter turns counterclockwise.
+
+    A mirrored look was mirrored first and turned then.
+    """
 
     pixels: Pixels
     window: Box
@@ -35,17 +38,40 @@ class Look:
 
     @classmethod
     def at(cls, photo: OpenPhoto, window: Box | None) -> Self:
+        """A small photo is enlarged: what is seen in a photo must not depend on how many pixels it has."""
         view = photo.view(window, LOOK_EDGE)
         pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
+        if view.size.longest_edge < LOOK_EDGE:
+            scale = LOOK_EDGE / view.size.longest_edge
+            size = (max(1, round(view.size.width * scale)), max(1, round(view.size.height * scale)))
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         return cls(pixels, window or Box.covering(photo.upright_size), photo.upright_size)
+
+    def closer(self, photo: OpenPhoto, window: Box) -> Self:
+        """A look at a window of the same photo, turned and mirrored as this one is."""
+        plain = type(self).at(photo, window)
+        return (plain.mirrored() if self.is_mirrored else plain).turned(self.turns)
 
     def turned(self, turns: int) -> Self:
         """The same look after so many quarter turns counterclockwise."""
-        pixels = np.ascontiguousarray(np.rot90(self.pixels, turns))
-        return replace(self, pixels=pixels, turns=(self.turns + turns) % 4)
+        return replace(self, pixels=np.ascontiguousarray(np.rot90(self.pixels, turns)), turns=(self.turns + turns) % 4)
+
+    @property
+    def turns_of_photo(self) -> int:
+        """How many quarter turns counterclockwise bring the photo itself, not its mirror image, to how this look is."""
+        return -self.turns % 4 if self.is_mirrored else self.turns
 
     def mirrored(self) -> Self:
-        return replace(self, pixels=np.ascontiguousarray(self.pixels[:, ::-1]), is_mirrored=not self.is_mirrored)
+        """The same look from left to right, upright or turned."""
+        turns = -self.turns % 4
+        pixels = np.ascontiguousarray(self.pixels[:, ::-1])
+        return replace(self, pixels=pixels, turns=turns, is_mirrored=not self.is_mirrored)
+
+    def heavier_on_the_left(self) -> Self:
+        """The look or its mirror image, whichever has more light on its left: a photo and its mirror look the same."""
+        light = self.pixels.mean(axis=(0, 2), dtype=np.float64)
+        middle = (len(light) - 1) / 2
+        return self.mirrored() if float(light @ (np.arange(len(light)) - middle)) > 0 else self
 
     @property
     def width(self) -> int:
@@ -62,10 +88,10 @@ class Look:
 
     def _in_source(self, x: float, y: float) -> tuple[float, float]:
         width, height = self.width, self.height
-        if self.is_mirrored:
-            x = width - x
         for _ in range(self.turns):
             x, y, width, height = height - y, x, height, width
+        if self.is_mirrored:
+            x = width - x
         return x * self.scale + self.window.x, y * self.scale + self.window.y
 
     def box(self, left: float, top: float, right: float, bottom: float) -> Box | None:
@@ -83,7 +109,8 @@ class Look:
 
     def outline(self, mask: NDArray[np.float32], box: Box) -> Outline | None:
         """The part of a mask (height x width of the look) that lies in a box of the source, small."""
-        upright = np.rot90(mask[:, ::-1] if self.is_mirrored else mask, -self.turns)
+        unturned = np.rot90(mask, -self.turns)
+        upright = unturned[:, ::-1] if self.is_mirrored else unturned
         left, right = (round((x - self.window.x) / self.scale) for x in (box.x, box.right))
         top, bottom = (round((y - self.window.y) / self.scale) for y in (box.y, box.bottom))
         part = np.ascontiguousarray(upright[max(0, top) : bottom, max(0, left) : right])

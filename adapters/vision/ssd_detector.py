@@ -30,6 +30,10 @@ class PersonBox:
     confidence: float
 
     @property
+    def edges(self) -> tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
+
+    @property
     def area(self) -> float:
         return (self.right - self.left) * (self.bottom - self.top)
 

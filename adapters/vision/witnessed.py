@@ -1,6 +1,6 @@
 """Make a person out of what the models saw: a pose with its mask and face, or a face alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -12,7 +12,7 @@ from adapters.vision.mediapipe_models import Face, Pose
 from adapters.vision.silhouette import Silhouette
 from adapters.vision.ssd_detector import PersonBox
 from domain.geometry import Box
-from domain.person import LIKELY, BodyPart, SeenPerson
+from domain.person import LIKELY, BodyPart, Landmark, SeenPerson
 
 SURE_FACE: Final = 0.6
 """Faces this sure were never wrong on 181 photos; faces imagined on bodies and prints had 0.42 and 0.52."""
@@ -29,19 +29,12 @@ _HEAD_PARTS: Final = (
 
 _HAIR_ABOVE: Final = 0.55
 _HAIR_BESIDE: Final = 0.25
-_HAIR_OR_HAT: Final = 1.2
+HAIR_OR_HAT: Final = 1.2
 _JAW: Final = 0.25
 _CHIN: Final = 0.15
 """In units of the face's height and width. A head reaches 55 % above the face and 25 % beside it, unless the silhouette
 around the face, searched up to 120 % away for high hair, a hat or the back of a turned head, tells better. Beside the
 jaw (the lowest quarter) shoulders and collars begin; the face's box may end at the lower lip: the chin adds 15 %."""
-
-_BODY_BESIDE: Final = 1.3
-_BODY_BELOW: Final = 4.0
-"""Where the body of a face alone is looked for: so many face widths beside it and face heights below."""
-
-FILL: Final = 0.45
-"""A body covers about this share of its box."""
 
 Edges = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of a look."""
@@ -54,6 +47,7 @@ class Witnessed:
     person: SeenPerson
     face: Face | None
     edges: Edges
+    is_upright: bool
 
     @property
     def has_sure_face(self) -> bool:
@@ -113,86 +107,20 @@ def person_of(
         *((m.x, m.y, m.x, m.y) for m in marks),
         *([head] if head else []),
     ]
-    edges = _around(corners)
+    edges = around(corners)
     body = look.box(*edges)
     if body is None:
         return None
     person = SeenPerson(
         box=body,
         head=look.box(*head) if head else None,
-        face=look.box(face.left, face.top, face.right, face.bottom) if face else None,
+        face=look.box(*face.edges) if face else None,
         silhouette=silhouette.area * look.scale**2 / look.source.pixels,
         landmarks=look.landmarks(dict(pose.landmarks)),
         confidence=face.confidence if face else 0.0,
         outline=look.outline(pose.mask, body),
     )
-    return Witnessed(person, face, edges)
-
-
-def face_alone(look: Look, face: Face, boxes: Sequence[PersonBox], mask: NDArray[np.float32]) -> SeenPerson | None:
-    """Somebody of whom no pose was found: the head by the mask of all people, the body by the mask or a box around it.
-
-    Args: mask: how likely each pixel of the look belongs to any person.
-    """
-    wide, high = face.right - face.left, face.height
-    left, right = face.left - _BODY_BESIDE * wide, face.right + _BODY_BESIDE * wide
-    top, bottom = face.top - _HAIR_OR_HAT * high, face.bottom + _BODY_BELOW * high
-    own = np.zeros_like(mask)
-    rows, columns = slice(max(0, int(top)), int(bottom)), slice(max(0, int(left)), int(right))
-    own[rows, columns] = mask[rows, columns]
-    silhouette = Silhouette.of(own)
-    head = _head_around((face.left, face.top, face.right, face.bottom), silhouette, look)
-    holding = [box for box in boxes if box.holds(face.left, face.top, face.right, face.bottom)]
-    surest = max(holding, key=lambda box: box.confidence, default=None)
-    corners = [head]
-    if surest:
-        corners.append((surest.left, surest.top, surest.right, surest.bottom))
-    elif silhouette:
-        corners.append((silhouette.left, silhouette.top, silhouette.right, silhouette.bottom))
-    body = look.box(*_around(corners))
-    if body is None:
-        return None
-    area = silhouette.area if silhouette else wide * high
-    return SeenPerson(
-        box=body,
-        head=look.box(*head),
-        face=look.box(face.left, face.top, face.right, face.bottom),
-        silhouette=area * look.scale**2 / look.source.pixels,
-        confidence=1 - (1 - face.confidence) * (1 - (surest.confidence if surest else 0.0)),
-        outline=look.outline(mask, body),
-    )
-
-
-def box_alone(
-    look: Look, place: Box, confidence: float, mask: NDArray[np.float32], faces: Sequence[Face]
-) -> SeenPerson:
-    """Somebody whom only the general detector is sure of; a likely face inside tells where the head is."""
-    inside = [face for face in faces if (box := _face_box(look, face)) and box.shared_area(place) > 0.8 * box.area]
-    face = max(inside, key=lambda one: one.confidence, default=None)
-    silhouette = Silhouette.of(mask)
-    head = (
-        look.box(*_head_in((face.left, face.top, face.right, face.bottom), silhouette, look.height, look.width))
-        if face
-        else _upper_end(place)
-    )
-    return SeenPerson(
-        box=place.joined(head) if head else place,
-        head=head,
-        face=_face_box(look, face) if face else None,
-        silhouette=FILL * place.area / look.source.pixels,
-        confidence=confidence,
-        outline=look.outline(mask, place),
-    )
-
-
-def _upper_end(place: Box) -> Box:
-    """About where the head of somebody upright is: in the middle at the top, half as wide as the shoulders."""
-    edge = max(1, round(0.45 * min(place.width, place.height / 1.3)))
-    return Box(place.x + (place.width - edge) // 2, place.y, edge, edge)
-
-
-def _face_box(look: Look, face: Face) -> Box | None:
-    return look.box(face.left, face.top, face.right, face.bottom)
+    return Witnessed(person, face, edges, is_upright(pose.landmarks))
 
 
 def face_of(pose: Pose, faces: Iterable[Face]) -> Face | None:
@@ -206,11 +134,23 @@ def face_of(pose: Pose, faces: Iterable[Face]) -> Face | None:
     )
 
 
+def is_upright(marks: Mapping[BodyPart, Landmark]) -> bool:
+    """Whether the nose is above the shoulders, and the hips are more below them than beside them."""
+    if not marks:
+        return False
+    left, right = marks[BodyPart.LEFT_SHOULDER], marks[BodyPart.RIGHT_SHOULDER]
+    x, y = (left.x + right.x) / 2, (left.y + right.y) / 2
+    hip_x = (marks[BodyPart.LEFT_HIP].x + marks[BodyPart.RIGHT_HIP].x) / 2
+    hip_y = (marks[BodyPart.LEFT_HIP].y + marks[BodyPart.RIGHT_HIP].y) / 2
+    return marks[BodyPart.NOSE].y < y and hip_y - y > abs(hip_x - x)
+
+
 def _is_inside(look: Look, x: float, y: float) -> bool:
     return 0 <= x <= look.width and 0 <= y <= look.height
 
 
-def _around(corners: Sequence[Edges]) -> Edges:
+def around(corners: Sequence[Edges]) -> Edges:
+    """The smallest rectangle that holds all of these."""
     return (
         min(edges[0] for edges in corners),
         min(edges[1] for edges in corners),
@@ -221,20 +161,17 @@ def _around(corners: Sequence[Edges]) -> Edges:
 
 def _head(pose: Pose, face: Face | None, silhouette: Silhouette) -> Edges | None:
     """The visible head with hair and hat, its sides and top read from the silhouette around the face."""
-    edges = (face.left, face.top, face.right, face.bottom) if face else _face_by_landmarks(pose)
-    return None if edges is None else _head_in(edges, silhouette, *pose.mask.shape)
+    edges = face.edges if face else _face_by_landmarks(pose)
+    return None if edges is None else head_in(edges, silhouette, *pose.mask.shape)
 
 
-def _head_around(face: Edges, silhouette: Silhouette | None, look: Look) -> Edges:
-    return _head_in(face, silhouette, look.height, look.width)
-
-
-def _head_in(face: Edges, silhouette: Silhouette | None, height: int, width: int) -> Edges:
+def head_in(face: Edges, silhouette: Silhouette | None, height: int, width: int) -> Edges:
+    """A face's head with hair or hat by a silhouette, in a look of this height and width."""
     left, top, right, bottom = face
     wide, high = right - left, bottom - top
     around = (left - _HAIR_BESIDE * wide, top - _HAIR_ABOVE * high, right + _HAIR_BESIDE * wide, bottom)
     hair = silhouette and silhouette.head_extent(
-        (left, top, right, bottom - _JAW * high), beside=_HAIR_OR_HAT * wide, above=_HAIR_OR_HAT * high
+        (left, top, right, bottom - _JAW * high), beside=HAIR_OR_HAT * wide, above=HAIR_OR_HAT * high
     )
     if hair:
         around = (min(hair[0], left), min(hair[1], top), max(hair[2], right), bottom)

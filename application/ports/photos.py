@@ -50,6 +50,13 @@ class OpenPhoto(Protocol):
         """Size in pixels after EXIF orientation (JPEG, PNG, WebP) or irot/imir (HEIC) was applied."""
         ...
 
+    def turn(self, turns: int) -> bool:
+        """Take the photo for one that is upright after so many quarter turns counterclockwise (1-3), from now on.
+
+        Returns: False, and nothing changes, where the file itself says which way is up.
+        """
+        ...
+
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         """A look at the upright photo, or at a window of it, scaled down to `longest_edge` at most; never up.
 

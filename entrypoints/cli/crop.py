@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from domain.cropping import Fit
 from domain.errors import DomainError
 from entrypoints.cli.console import EXIT_FAILED, as_json, fail, settings_or_fail
 from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
@@ -38,8 +39,9 @@ Report = dict[str, Any]
 @photo_arguments
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to fill.")
 @click.option("--overlay", is_flag=True, help="Also draw what was seen and which window was chosen.")
+@click.option("--fit", type=click.Choice([*Fit], case_sensitive=False), default=Fit.CROP, help="As in an upload.")
 @as_json
-def crop(photos: tuple[Path, ...], output: Path, overlay: bool, json_output: bool) -> None:
+def crop(photos: tuple[Path, ...], output: Path, overlay: bool, fit: Fit, json_output: bool) -> None:
     """Crop PHOTOS (files or folders) as an upload would, into files of the same names.
 
     Works without network. Two photos of the same name become photo.jpg and photo-2.jpg. Exit code 1 when a photo was
@@ -57,7 +59,7 @@ def crop(photos: tuple[Path, ...], output: Path, overlay: bool, json_output: boo
     batch.say_what_was_passed_over()
     output.mkdir(parents=True, exist_ok=True)
     with _only_our_lines():
-        reports = list(_crop_all(batch, settings, _Results(output), overlay=overlay))
+        reports = list(_crop_all(batch, settings, _Results(output), fit=fit, overlay=overlay))
     if json_output:
         click.echo(json.dumps(reports, indent=2))
     else:
@@ -93,7 +95,7 @@ def _only_our_lines() -> Iterator[None]:
         os.close(theirs)
 
 
-def _crop_all(batch: Batch, settings: Settings, results: "_Results", *, overlay: bool) -> Iterator[Report]:
+def _crop_all(batch: Batch, settings: Settings, results: "_Results", *, fit: Fit, overlay: bool) -> Iterator[Report]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -101,7 +103,7 @@ def _crop_all(batch: Batch, settings: Settings, results: "_Results", *, overlay:
         preparer = offline_preparer(settings)
         progress.update(task, description="Cropping")
         for path in batch.photos:
-            yield _crop(preparer, path, results, settings.max_file_bytes, overlay=overlay)
+            yield _crop(preparer, path, results, settings.max_file_bytes, fit=fit, overlay=overlay)
             progress.advance(task)
 
 
@@ -119,10 +121,10 @@ class _Results:
         return self.folder / name
 
 
-def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, overlay: bool) -> Report:
+def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, fit: Fit, overlay: bool) -> Report:
     report: Report = {"file": str(path)}
     try:
-        explained: ExplainedPhoto = preparer.explain(read_photo(path, max_bytes))
+        explained: ExplainedPhoto = preparer.explain(read_photo(path, max_bytes), fit=fit)
     except DomainError as error:
         return report | {"error": error.code, "message": str(error)}
     prepared = explained.prepared
@@ -133,7 +135,9 @@ def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, overl
         "width": prepared.facts.size.width,
         "height": prepared.facts.size.height,
         "source": {"format": prepared.facts.source_format, **msgspec.to_builtins(prepared.facts.source_size)},
+        "contentBox": msgspec.to_builtins(prepared.facts.content),
         "crop": msgspec.to_builtins(prepared.facts.crop),
+        "pad": msgspec.to_builtins(prepared.facts.pad),
         "person": msgspec.to_builtins(prepared.facts.person),
         "warnings": [warning.code for warning in prepared.facts.warnings],
     }

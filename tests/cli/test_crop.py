@@ -41,6 +41,17 @@ def test_a_folder_is_cropped_reported_and_drawn(tmp_path: Path) -> None:
         assert overlay.size == (900, 900)
 
 
+def test_the_report_tells_of_frames_and_of_what_was_added(tmp_path: Path) -> None:
+    framed = Image.new("RGB", (400, 700), "black")
+    framed.paste(astronaut(600, 600).crop((100, 0, 400, 600)), (50, 50))
+    framed.save(tmp_path / "framed.png")
+    done = crop(tmp_path / "framed.png", "-o", tmp_path / "cropped", "--fit", "pad", "--json")
+    (report,) = json.loads(done.stdout)
+    assert report["contentBox"] == {"x": 50, "y": 50, "width": 300, "height": 600}
+    assert report["crop"] == report["contentBox"]
+    assert report["pad"]["left"] + report["pad"]["right"] == 180
+
+
 def test_without_json_a_line_says_what_was_done(tmp_path: Path) -> None:
     photo = tmp_path / "portrait.jpg"
     astronaut(800, 1000).save(photo)

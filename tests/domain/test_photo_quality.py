@@ -45,8 +45,9 @@ def test_somebody_nearly_as_large_in_the_picture_is_one_too_many() -> None:
 
 def test_passers_by_and_people_outside_the_window_are_no_matter() -> None:
     passer_by = a_person(Box(1300, 900, 100, 300), silhouette=0.02)
-    cut_away = a_person(Box(1520, 300, 450, 1500), silhouette=0.15)
-    assert codes([STANDING, passer_by, cut_away]) == []
+    from_behind = a_person(Box(1100, 500, 300, 900), silhouette=0.08)
+    cut_away = a_person(Box(1620, 300, 450, 1500), silhouette=0.15)
+    assert codes([STANDING, passer_by, from_behind, cut_away]) == []
 
 
 @pytest.mark.parametrize(("border", "expected"), [(200, []), (220, [WarningCode.HEAD_CUT_OFF])])
@@ -56,7 +57,7 @@ def test_a_head_is_cut_off_when_the_photo_ends_below_the_hairline(border: int, e
 
 
 def test_somebody_turned_sideways_in_the_photo_is_told_to_turn_it() -> None:
-    seen = SeenPhoto(PHOTO.size, PHOTO, (STANDING,), is_sideways=True)
+    seen = SeenPhoto(PHOTO.size, PHOTO, (STANDING,), turns=1)
     found = warnings_about(seen, kept=KEPT, stored=KEPT.size, looked_for_people=True, appearance=FINE)
     assert [warning.code for warning in found] == [WarningCode.PHOTO_SIDEWAYS]
 

@@ -37,6 +37,9 @@ class HonestPhoto(OpenPhoto):
     source_format = SourceFormat.PNG
     upright_size = SIZE
 
+    def turn(self, turns: int) -> bool:
+        return False
+
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         size = (window.size if window else SIZE).limited_to(longest_edge)
         return RgbPixels(size, bytes(size.pixels * 3))

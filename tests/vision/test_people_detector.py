@@ -112,16 +112,30 @@ def test_what_was_seen_stays_the_same_when_the_detector_goes_on(detector: People
     assert seen_in(ASTRONAUT, detector) == first
 
 
-def test_somebody_on_a_photo_that_lies_on_its_side_is_seen_where_they_are_and_told(detector: PeopleDetector) -> None:
+@pytest.mark.parametrize(
+    ("turned", "turns"),
+    [(Image.Transpose.ROTATE_90, 3), (Image.Transpose.ROTATE_180, 2), (Image.Transpose.ROTATE_270, 1)],
+    ids=["left", "upside down", "right"],
+)
+@pytest.mark.parametrize("mirrored", [False, True], ids=["plain", "mirrored"])
+def test_somebody_on_a_photo_that_lies_on_its_side_is_seen_where_they_are_and_told(
+    turned: Image.Transpose, turns: int, mirrored: bool, detector: PeopleDetector
+) -> None:
     upright = in_landscape(1500, 1200, 900, 250, 250)
-    photo = ImagingPhotoDecoder().open(as_png(upright.transpose(Image.Transpose.ROTATE_90)))
-    seen = detector.detect(photo)
+    eyes_x, eyes_y = 250 + ASTRONAUTS_EYES[0] * 900 / 512, 250 + ASTRONAUTS_EYES[1] * 900 / 512
+    if mirrored:
+        upright, eyes_x = ImageOps.mirror(upright), 1500 - eyes_x
+    seen = detector.detect(ImagingPhotoDecoder().open(as_png(upright.transpose(turned))))
     person = seen.main_person
-    assert seen.is_sideways
+    assert seen.turns == turns
     assert person is not None
     assert person.face is not None
-    eyes_x, eyes_y = 250 + ASTRONAUTS_EYES[0] * 900 / 512, 250 + ASTRONAUTS_EYES[1] * 900 / 512
-    assert person.face.holds(eyes_y, 1500 - eyes_x)
+    eyes = {1: (1200 - eyes_y, eyes_x), 2: (1500 - eyes_x, 1200 - eyes_y), 3: (eyes_y, 1500 - eyes_x)}
+    assert person.face.holds(*eyes[turns])
+
+
+def test_nobody_who_stands_upright_is_turned(detector: PeopleDetector) -> None:
+    assert detector.detect(ImagingPhotoDecoder().open(as_png(in_landscape(1500, 1200, 900, 250, 250)))).turns == 0
 
 
 def test_both_witnesses_make_somebody_surer(detector: PeopleDetector) -> None:

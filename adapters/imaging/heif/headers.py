@@ -53,6 +53,7 @@ def scan_heif(photo: bytes) -> ScannedHeif:
         source_format=SourceFormat.HEIC,
         stored_size=_upright_size(meta, sizes[0]),
         orientation=Orientation.UPRIGHT,
+        tells_orientation=any(prop.kind in {b"irot", b"imir"} for _, _, prop in meta.properties_of(meta.primary)),
         stream=_rebuild(meta, items, _payloads(meta, items, photo)),
         icc_profile=profile,
         profile_is_broken=broken,

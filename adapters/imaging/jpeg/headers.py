@@ -122,6 +122,7 @@ def scan_jpeg(photo: bytes) -> ScannedJpeg:
         source_format=SourceFormat.JPEG,
         stored_size=walk.frame.size,
         orientation=walk.orientation or Orientation.UPRIGHT,
+        tells_orientation=walk.orientation is not None,
         stream=b"".join([*head, *walk.kept, b"\xff\xd9"]),
         icc_profile=profile,
         profile_is_broken=broken,

@@ -197,6 +197,7 @@ def _scanned(walk: _Walk) -> ScannedPhoto:
         source_format=SourceFormat.PNG,
         stored_size=layout.size,
         orientation=walk.orientation or Orientation.UPRIGHT,
+        tells_orientation=walk.orientation is not None,
         stream=b"\x89PNG\r\n\x1a\n" + b"".join(chunks),
         icc_profile=walk.icc_profile if walk.cicp is None else None,
         profile_is_broken=walk.profile_is_broken and walk.icc_profile is None and walk.cicp is None,

@@ -139,6 +139,7 @@ def _scanned(walk: _Walk) -> ScannedWebp:
         source_format=SourceFormat.WEBP,
         stored_size=canvas,
         orientation=walk.orientation or Orientation.UPRIGHT,
+        tells_orientation=walk.orientation is not None,
         stream=_still(frame, size),
         icc_profile=None if broken else walk.icc_profile,
         profile_is_broken=broken,
