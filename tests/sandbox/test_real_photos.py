@@ -11,7 +11,7 @@ from skimage import data
 
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size
-from domain.photo import SourceFormat
+from domain.photo import SourceFormat, WarningCode
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
 from tests.sandbox.pools import decoders, until
@@ -39,6 +39,22 @@ async def test_photos_of_a_person_are_prepared_and_damaged_ones_cost_nobody_else
             assert prepared.facts.person.count == 1
             assert Image.open(io.BytesIO(prepared.jpeg)).size == (prepared.facts.size.width, prepared.facts.size.height)
         assert pool.restarts == 0
+    finally:
+        await pool.close()
+
+
+async def test_a_photo_that_lies_on_its_side_is_turned_by_its_decoder() -> None:
+    photo = io.BytesIO()
+    portrait = Image.fromarray(data.astronaut()).resize((700, 700)).crop((50, 0, 600, 700))
+    portrait.transpose(Image.Transpose.ROTATE_270).save(photo, "PNG")
+    pool = build_processor(Settings(workers=1))
+    await pool.start()
+    try:
+        prepared = await pool.prepare(photo.getvalue(), crop=True)
+        assert prepared.facts.source_size == Size(550, 700)
+        assert prepared.facts.person is not None
+        assert WarningCode.PHOTO_SIDEWAYS in [warning.code for warning in prepared.facts.warnings]
+        assert pool.misbehaved == 0
     finally:
         await pool.close()
 
