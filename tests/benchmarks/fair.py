@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from entrypoints.server.logging import configure_logging
 from tests.benchmarks import fair_attacks as bad
 from tests.benchmarks.fair_attacks import API, Client, Target, answer_of, attacked, connect, head
 from tests.benchmarks.fair_generations import generations
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer phones, and fewer requests for each figure")
     parser.add_argument("--write", action="store_true", help=f"put the table into {REPORT}, if it is whole")
     options = parser.parse_args()
+    configure_logging("error")
     quick = " --quick" if options.quick else ""
     lines = [
         f"`make bench-fair{quick}` on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load before it "
