@@ -189,6 +189,15 @@ async def test_raw_files_are_searched_for_the_id_as_it_may_be_written_for_keys_a
         }
 
 
+async def test_a_picture_whose_object_is_lost_is_no_needle() -> None:
+    async with world_in_memory() as world:
+        verify = VerifyErasure(world.work, world.objects, FilesInMemory(), PSEUDONYMS)
+        image = (await world.upload(b"x" * 99, customer=a_customer("12345678"))).image
+        await world.objects.delete([image.object_name])
+        pseudonym = a_customer("12345678").pseudonym.encode()
+        assert await verify.needles(a_customer("12345678"), "12345678") == (b"12345678", pseudonym)
+
+
 async def test_what_is_too_short_would_be_found_by_chance_and_is_not_searched_for() -> None:
     async with world_in_memory() as world:
         verify = VerifyErasure(world.work, world.objects, FilesInMemory(), PSEUDONYMS)

@@ -4,9 +4,10 @@ import pytest
 
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.delete_image import DeleteImage, FinishDeletion
+from application.erasure_audit import ReadErasure
 from application.read_image import ResolveImage
-from domain.errors import ImageNotFound
-from domain.image import ImageId
+from domain.errors import ErasureNotFound, ImageNotFound
+from domain.image import ErasureId, ImageId
 from tests.builders import ACME, MovableClock, an_object_store
 
 
@@ -17,6 +18,8 @@ async def test_an_odd_id_is_unknown_and_as_gone_as_any_other(postgres_url: str, 
     try:
         with pytest.raises(ImageNotFound):
             await ResolveImage(work, clock).execute(ImageId(odd), ACME)
+        with pytest.raises(ErasureNotFound):
+            await ReadErasure(work).execute(ErasureId(odd), ACME)
         await DeleteImage(work, FinishDeletion(an_object_store(), work, clock), clock).execute(ImageId(odd), ACME)
     finally:
         await engine.dispose()

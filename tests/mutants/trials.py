@@ -40,7 +40,7 @@ KILLERS: Final = (
     "tests/http/test_upload_tickets.py",
 )
 """Where the quick tests are."""
-SLOW: Final = ("sql", "postgres", "gcs", "folder")
+SLOW: Final = ("sql", "postgres", "gcs", "folder", "odd_image_ids")
 """Words in the names of tests that need more than memory."""
 OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
 PATIENCE: Final = 20
