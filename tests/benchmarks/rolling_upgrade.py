@@ -63,7 +63,6 @@ class Seen:
     phase: str = "old alone"
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
     took_ms: dict[str, list[float]] = field(default_factory=dict)
-    erasures_asked_again: int = 0
 
     def note(self, status: str, seconds: float) -> None:
         self.statuses.setdefault(self.phase, Counter())[status] += 1
@@ -80,7 +79,6 @@ class Seen:
             p50, p99, longest = (took[int(share * (len(took) - 1))] for share in (0.5, 0.99, 1))
             shown = ", ".join(f"{status} x {count}" for status, count in sorted(statuses.items()))
             print(f"{phase:<24} {shown:<44} p50 {p50:5.0f} ms  p99 {p99:5.0f} ms  max {longest:5.0f} ms")
-        print(f"Erasures were asked for again {self.erasures_asked_again} times")
 
 
 @dataclass(frozen=True)
@@ -184,18 +182,8 @@ class Cluster:
         if chance < 0.012:
             return await self._client.delete(f"{api}/images/{self.images.pop(0)}")
         if chance < 0.015:
-            return await self._erase(f"customer-{random.randrange(20)}", api)
+            return await self._client.delete(f"{api}/customers/customer-{random.randrange(20)}")
         return await self._client.get(f"{api}/images/{random.choice(self.images)}")
-
-    async def _erase(self, customer: str, api: str) -> httpx.Response:
-        """Again when told so, as clients do: the version before may not erase what it cannot find."""
-        answer = await self._client.delete(f"{api}/customers/{customer}")
-        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in answer.headers:
-            self.seen.erasures_asked_again += 1
-            await asyncio.sleep(1)
-            server = random.choice([each for each in self.servers if each.is_ready] or self.servers)
-            answer = await self._client.delete(f"{server.url}{API}/customers/{customer}")
-        return answer
 
 
 def told(answer: httpx.Response, *, by: Server) -> str:

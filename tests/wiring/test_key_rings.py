@@ -1,26 +1,38 @@
-"""The signing key that the service keeps by itself."""
+"""Keys that the service keeps by itself."""
 
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from entrypoints.wiring.environment import ConfigurationError, load_settings
-from entrypoints.wiring.key_rings import SIGNING_FILE, signing_ring
+from entrypoints.wiring.key_rings import PSEUDONYM_FILE, SIGNING_FILE, pseudonyms, signing_ring
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.storage import Storage
 
+Ring = Callable[[Settings], tuple[bytes, ...]]
+RINGS = [(signing_ring, SIGNING_FILE), (lambda settings: pseudonyms(settings).ring, PSEUDONYM_FILE)]
 
-def test_it_is_made_once_for_all_who_ask_at_once_and_for_this_user_only(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize(("ring", "name"), RINGS, ids=[SIGNING_FILE, PSEUDONYM_FILE])
+def test_it_is_made_once_for_all_who_ask_at_once_and_for_this_user_only(tmp_path: Path, ring: Ring, name: str) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: signing_ring(settings), range(32)))
+        keys = set(pool.map(lambda _: ring(settings), range(32)))
     ((key,),) = keys
     assert len(key) >= 32
-    assert [path.name for path in settings.data_dir.iterdir()] == [SIGNING_FILE]
-    assert stat.S_IMODE((settings.data_dir / SIGNING_FILE).stat().st_mode) == 0o600
+    assert [path.name for path in settings.data_dir.iterdir()] == [name]
+    assert stat.S_IMODE((settings.data_dir / name).stat().st_mode) == 0o600
+
+
+def test_a_pseudonym_key_that_a_power_cut_left_short_is_not_made_again(tmp_path: Path) -> None:
+    (tmp_path / PSEUDONYM_FILE).write_bytes(b"x" * 31)
+    with pytest.raises(ConfigurationError, match="Put the file back"):
+        pseudonyms(Settings(data_dir=tmp_path))
+    assert pseudonyms(Settings(pseudonym_key="n" * 40 + "," + "o" * 40)).ring == (b"n" * 40, b"o" * 40)
 
 
 def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
