@@ -1,7 +1,9 @@
 """A finished picture on its way into the store, and what may come between."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from adapters.object_storage.disk_reserve import LocalDiskReserve
 from application.delete_image import FinishDeletion
 from application.erase_customer import EraseCustomer
 from application.keep_picture import KeepPicture
+from application.ports.objects import DiskReserve
 from application.ports.rows import Repositories
 from application.purge import PurgeOverdue
 from domain.errors import CustomerErased, ImageNotFound, Overloaded
@@ -25,6 +28,7 @@ from tests.builders import (
     nothing_to_renew,
     time_of,
 )
+from tests.durability.faults import Fault, FaultyUnitOfWork, Plan
 
 JPEG = b"\xff\xd8 a result"
 
@@ -117,5 +121,74 @@ async def test_a_picture_that_arrives_after_its_reservation_lapsed_does_not_stay
     with pytest.raises(Overloaded):
         await world.store(an_image())
     world.clock.advance(minutes=1)
+    await world.purge.execute()
+    assert await world.left() == ([], False)
+
+
+class FullDisk:
+    """Whatever else there is room for, it is not a photo."""
+
+    async def expect(self) -> None:
+        raise Overloaded
+
+
+def keeper(world: World, plan: Plan | None = None, disk: DiskReserve | None = None) -> KeepPicture:
+    """With something that goes wrong."""
+    work: Any = FaultyUnitOfWork(world.work, plan or Plan())
+    finish = FinishDeletion(world.objects, work, world.clock)
+    return KeepPicture(world.objects, work, finish, world.clock, disk or LocalDiskReserve((), 0))
+
+
+async def nobody_objects(_: Repositories) -> None:
+    """Whoever asks is admitted."""
+
+
+async def rows(world: World) -> int:
+    async with world.work.read() as repositories:
+        return await repositories.images.count()
+
+
+async def test_nothing_is_reserved_or_put_on_a_full_disk(world: World) -> None:
+    with pytest.raises(Overloaded):
+        await keeper(world, disk=FullDisk()).reserve(an_image(), nobody_objects)
+    assert await rows(world) == 0
+    await world.keep_picture.reserve(an_image(), nobody_objects)
+    with pytest.raises(Overloaded):
+        await keeper(world, disk=FullDisk()).execute(an_image(), a_stored_photo(), JPEG)
+    assert await world.left() == ([], False)
+
+
+async def test_a_reservation_whose_commit_seemed_to_fail_is_taken_back(world: World) -> None:
+    with pytest.raises(Overloaded):
+        await keeper(world, Plan(Fault.FAILS_AFTER, call="commit")).reserve(an_image(), nobody_objects)
+    assert await rows(world) == 0
+
+
+async def test_a_picture_whose_commit_seemed_to_fail_is_kept(world: World) -> None:
+    await world.keep_picture.reserve(an_image(), nobody_objects)
+    await keeper(world, Plan(Fault.FAILS_AFTER, call="commit")).execute(an_image(), a_stored_photo(), JPEG)
+    assert await world.left() == (["ttl-7d/img_1.jpg"], True)
+
+
+async def test_whoever_gives_up_hears_so_even_if_the_picture_is_kept(world: World) -> None:
+    await world.keep_picture.reserve(an_image(), nobody_objects)
+    plan = Plan(Fault.HANGS_AFTER, call="commit")
+    task = asyncio.create_task(keeper(world, plan).execute(an_image(), a_stored_photo(), JPEG))
+    await plan.waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await world.left() == (["ttl-7d/img_1.jpg"], True)
+
+
+async def test_a_picture_that_was_put_in_vain_waits_for_its_purger_for_the_length_of_a_lease(world: World) -> None:
+    await world.keep_picture.reserve(an_image(), nobody_objects)
+    with pytest.raises(Overloaded):
+        await keeper(world, disk=FullDisk()).execute(an_image(), a_stored_photo(), JPEG)
+    await world.objects.put(an_image().object_name, JPEG)  # it arrives after all
+    world.clock.advance(minutes=5, seconds=-1)
+    await world.purge.execute()
+    assert await world.left() == (["ttl-7d/img_1.jpg"], False)
+    world.clock.advance(seconds=1)
     await world.purge.execute()
     assert await world.left() == ([], False)
