@@ -133,6 +133,8 @@ def set_credits(name: str, number: int | str, json_output: bool) -> None:
 def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
     """Refuse all keys of the account NAME until it is activated again. Its images expire as they would anyway.
 
+    Links to them answer 404 at once; those that a bucket serves itself end with their time.
+
     \b
     Example: tryon-images accounts deactivate acme --yes
     """
