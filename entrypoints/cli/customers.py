@@ -30,7 +30,7 @@ from entrypoints.cli.console import (
 )
 from entrypoints.cli.customer_export import write_export
 from entrypoints.cli.erasures import list_erasures, read_export
-from entrypoints.cli.receipts import write_receipt
+from entrypoints.cli.receipts import own_keys, write_receipt
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -88,6 +88,8 @@ def erase_customer(  # noqa: PLR0917 - click calls it by keyword
     if dry_run:
         show_one({"wouldErase": run(count)}, json_output=json_output)
         return
+    if receipt:
+        own_keys()  # before anything is done: nobody wants to hear afterwards that there are none
     confirm(f"Erase this customer and {run(count)} images? This cannot be undone.", yes=yes)
     with private_file(receipt) if receipt else nullcontext(io.BytesIO()) as file:
         outcome, remains = run(erase)

@@ -12,7 +12,7 @@ from application.erase_customer import ErasureOutcome
 from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
 from entrypoints.cli.console import as_json, or_fail, settings_or_fail, show_one
-from entrypoints.wiring.key_rings import is_signed, receipt_keys
+from entrypoints.wiring.key_rings import is_signed, is_signing_ring_there, receipt_keys
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -53,12 +53,12 @@ def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool,
       tryon-images verify-receipt case-4711.json --public-key 3q2-7w…=
     """
     if print_key:
-        click.echo("\n".join(map(key_text, _own_keys())))
+        click.echo("\n".join(map(key_text, own_keys())))
         return
     if file is None:
         raise click.UsageError("Name the receipt, or say --print-key.")
     try:
-        facts = read_receipt(file.read_bytes(), [public_key] if public_key else _own_keys(), is_signed)
+        facts = read_receipt(file.read_bytes(), [public_key] if public_key else _known_keys(), is_signed)
     except NotAReceipt as reason:
         show_one({"valid": False, "why": str(reason)}, json_output=json_output)
         sys.exit(1)
@@ -66,6 +66,12 @@ def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool,
     show_one({"valid": True, "why": why, **facts}, json_output=json_output)
 
 
-def _own_keys() -> tuple[bytes, ...]:
+def own_keys() -> tuple[bytes, ...]:
+    """This installation's public keys, made if there are none yet; ends the command where they cannot be had."""
     settings = settings_or_fail()
     return or_fail(lambda: receipt_keys(settings).public_keys)
+
+
+def _known_keys() -> tuple[bytes, ...]:
+    """None on a machine that never signed anything."""
+    return own_keys() if is_signing_ring_there(settings_or_fail()) else ()

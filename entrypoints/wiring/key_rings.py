@@ -36,10 +36,21 @@ def pseudonyms(settings: Settings) -> Pseudonyms:
 
 
 def receipt_keys(settings: Settings) -> "DerivedKeys":
-    """The keys of receipts, in the order of the ring. Raises: ConfigurationError."""
+    """The keys of receipts, in the order of the ring.
+
+    Raises: ConfigurationError: as `signing_ring`; one made here would be known to no other machine of the service.
+    """
     from adapters.ed25519 import DerivedKeys  # noqa: PLC0415 - no server needs it
 
+    if settings.signing_key is None and not settings.resolved_database_url.startswith("sqlite"):
+        takes = "keys of at least 32 characters; needed for receipts with PostgreSQL: all machines sign with the same"
+        raise ConfigurationError([Problem("TRYON_SIGNING_KEY", "", takes)])
     return DerivedKeys(signing_ring(settings))
+
+
+def is_signing_ring_there(settings: Settings) -> bool:
+    """Whether there is one without making it."""
+    return settings.signing_key is not None or (settings.data_dir / SIGNING_FILE).exists()
 
 
 def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from application.erase_customer import ErasureOutcome
 from application.erasure_receipt import NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
 from domain.image import ErasureId
+from entrypoints.cli.main import main
 from tests.builders import NOON
 from tests.cli.shop import PERSON, Shop
 
@@ -149,3 +151,26 @@ def test_nobody_is_erased_when_the_receipt_cannot_be_written(shop: Shop, tmp_pat
     assert done.exit_code == 2
     assert shop.json("customers", "erase", PERSON, "--dry-run") == {"wouldErase": 1}
     assert (tmp_path / "there.json").read_text() == "an older receipt"
+
+
+def test_looking_at_a_receipt_makes_no_key_on_a_machine_that_has_none(shop: Shop, tmp_path: Path) -> None:
+    receipt = tmp_path / "receipt.json"
+    shop.json("customers", "erase", PERSON, "--yes", "--receipt", str(receipt))
+    elsewhere = Shop(tmp_path / "elsewhere")
+    refused = elsewhere.run("verify-receipt", str(receipt))
+    assert (refused.exit_code, "nothing says whose the key is" in refused.stdout) == (1, True)
+    assert not elsewhere.folder.exists()
+
+
+def test_machines_that_share_a_database_have_to_share_the_key_and_hear_so_before_the_erasure(tmp_path: Path) -> None:
+    settings = {
+        "TRYON_DATA_DIR": str(tmp_path),
+        "TRYON_DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
+        "TRYON_STORAGE_URL": "gs://photos",
+        "TRYON_PSEUDONYM_KEY": "p" * 32,
+    }
+    erase = ["customers", "erase", PERSON, "--yes", "--receipt", str(tmp_path / "receipt.json")]
+    done = CliRunner().invoke(main, erase, env=settings)
+    assert done.exit_code == 4
+    assert "TRYON_SIGNING_KEY" in done.stderr
+    assert list(tmp_path.iterdir()) == []
