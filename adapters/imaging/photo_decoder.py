@@ -6,18 +6,18 @@ from typing import Final
 
 import cv2
 import numpy as np
+from imagecodecs import png_decode
 
 from adapters.imaging.color.conversion import ToSrgb, conversion_to_srgb
 from adapters.imaging.heif.headers import ScannedHeif, scan_heif
 from adapters.imaging.heif.pixels import decode_heif
-from adapters.imaging.jpeg.headers import ScannedJpeg, scan_jpeg
-from adapters.imaging.jpeg.output import encode_jpeg
-from adapters.imaging.jpeg.pixels import decode_jpeg
+from adapters.imaging.jpeg.headers import scan_jpeg
+from adapters.imaging.jpeg.pixels import decode_jpeg, encode_jpeg
 from adapters.imaging.padding import extended
 from adapters.imaging.picture import Picture
 from adapters.imaging.png.headers import scan_png
-from adapters.imaging.png.pixels import decode_png
 from adapters.imaging.resampling import Area, Pixels, resampled
+from adapters.imaging.samples import picture_of_samples
 from adapters.imaging.scanned_photo import Orientation, ScannedPhoto
 from adapters.imaging.sniffing import sniff
 from adapters.imaging.turning import stored_box
@@ -157,14 +157,28 @@ class _ScannedOpenPhoto(OpenPhoto):
 
 def _decoded(scanned: ScannedPhoto, reduction: int) -> Picture:
     match scanned:
-        case ScannedJpeg():
-            return decode_jpeg(scanned, reduction)
         case ScannedWebp():
             return decode_webp(scanned)
         case ScannedHeif():
             return decode_heif(scanned)
+        case _ if scanned.source_format is SourceFormat.JPEG:
+            return decode_jpeg(scanned, reduction)
         case _:
-            return decode_png(scanned)
+            return _decoded_png(scanned)
+
+
+def _decoded_png(photo: ScannedPhoto) -> Picture:
+    """By libpng, to which imagecodecs hands every kind of file: palettes, transparent colors, 16 bits.
+
+    Raises: InvalidImage when a row is missing or the compressed data is broken.
+    """
+    try:
+        samples = png_decode(photo.stream)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise InvalidImage from error
+    if samples.shape[:2] != (photo.stored_size.height, photo.stored_size.width):
+        raise InvalidImage
+    return picture_of_samples(samples, 8 * samples.itemsize, photo.color_tag)
 
 
 def _largest_portrait(size: Size) -> Size:

@@ -11,7 +11,7 @@ from skimage import data
 
 from adapters.imaging.color.icc_profile import read_matrix_profile
 from adapters.imaging.color.matrix_conversion import MatrixConversion
-from adapters.imaging.jpeg.output import encode_jpeg
+from adapters.imaging.jpeg.pixels import encode_jpeg
 from adapters.imaging.native import libturbojpeg
 from adapters.imaging.picture import Colors, Picture, picture_of
 from domain.geometry import Box, Size

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from domain.errors import InvalidImage
 from domain.geometry import Size
 from tests import photos
 from tests.imaging.encoding import difference, encoded, in_planes, looked_at, opened, shown
@@ -158,6 +159,8 @@ class TestJpeg:
         blocks = (factors >> 4) * (factors & 15) + 2
         photo = flat_jpeg(64, 64, [factors, 0x11, 0x11], blocks)
         assert np.abs(looked_at(photo).astype(int) - 128).max() <= 1
+        with pytest.raises(InvalidImage):
+            looked_at(photo[:-12] + photo[-2:])
 
     def test_several_pictures_in_one_file_are_the_first_one(self) -> None:
         photo = photos.encoded(PICTURE, "MPO", save_all=True, append_images=[Image.new("RGB", (90, 70))], quality=95)

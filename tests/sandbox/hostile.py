@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from adapters.imaging.jpeg.output import encode_jpeg
+from adapters.imaging.jpeg.pixels import encode_jpeg
 from adapters.imaging.picture import picture_of
 from adapters.sandbox import attacks, landlock
 from adapters.sandbox.channel import Encoded, Measured, Opened, Viewed

@@ -34,17 +34,6 @@ _JFIF: Final = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 _ICC_PREAMBLE: Final = b"ICC_PROFILE\0"
 
 
-@dataclass(frozen=True, slots=True)
-class ScannedJpeg(ScannedPhoto):
-    """A JPEG found acceptable; it has 1 (gray), 3 (color) or 4 (inks) components.
-
-    `had_end` tells whether the end marker was there or had to be put back.
-    """
-
-    components: int = field(kw_only=True)
-    had_end: bool = field(kw_only=True)
-
-
 @dataclass(slots=True)
 class _Frame:
     """The frame header, and which bits of which coefficients the scans have brought so far."""
@@ -99,7 +88,7 @@ class _Walk:
     scans: int = 0
 
 
-def scan_jpeg(photo: bytes) -> ScannedJpeg:
+def scan_jpeg(photo: bytes) -> ScannedPhoto:
     """Read a JPEG's headers, first picture only, and rebuild it without any metadata.
 
     A missing end marker is put back: whether pixels are missing too is for the decoder to say. Source: ITU T.81, B.
@@ -118,7 +107,7 @@ def scan_jpeg(photo: bytes) -> ScannedJpeg:
         raise InvalidImage
     profile, broken = _join_profile(walk)
     head = [b"\xff\xd8", _JFIF if walk.has_jfif else b"", _adobe_segment(walk.adobe, walk.frame)]
-    return ScannedJpeg(
+    return ScannedPhoto(
         source_format=SourceFormat.JPEG,
         stored_size=walk.frame.size,
         orientation=walk.orientation or Orientation.UPRIGHT,
@@ -126,8 +115,6 @@ def scan_jpeg(photo: bytes) -> ScannedJpeg:
         stream=b"".join([*head, *walk.kept, b"\xff\xd9"]),
         icc_profile=profile,
         profile_is_broken=broken,
-        components=len(walk.frame.missing_bits),
-        had_end=found is not None,
     )
 
 

@@ -19,13 +19,15 @@ from domain.geometry import Size
 _NAMES: Final = ("libturbojpeg.so.0", "libturbojpeg.dylib")
 # Source: turbojpeg.h, version 1.4 (2014) and later, which all libraries of this name still offer.
 _RGB, _YCBCR, _GRAY, _CMYK, _YCCK = range(5)  # TJCS_*
-_PIXEL_FORMATS: Final = {_RGB: (0, 3), _CMYK: (11, 4), _YCCK: (11, 4)}  # TJPF_RGB, TJPF_CMYK and bytes of a pixel
+_AS_RGB, _AS_CMYK = (0, 3), (11, 4)  # TJPF_RGB, TJPF_CMYK and bytes of a pixel
+_PIXEL_FORMATS: Final = {_RGB: _AS_RGB, _CMYK: _AS_CMYK, _YCCK: _AS_CMYK}
 # TJSAMP_444, _422, _420, _GRAY, _440, _411: samples of luma for one of chroma, across and down
 _CHROMA_STEPS: Final = {0: (1, 1), 1: (2, 1), 2: (2, 2), 3: (1, 1), 4: (1, 2), 5: (4, 1)}
-_420: Final = 2
+_420, _UNNAMED = 2, -1
 # TJFLAG_ACCURATEDCT, TJFLAG_STOPONWARNING, TJFLAG_NOREALLOC
 _ACCURATE, _STOP_ON_WARNING, _INTO_OUR_BUFFER = 4096, 8192, 1024
 _UNNAMED_SUBSAMPLING: Final = "Could not determine subsampling"
+"""The text for sampling factors without a TJSAMP name, such as 2 x 4 to 1 x 1; they come out as RGB only."""
 _ABOUT_HEADERS: Final = ("Inconsistent progression sequence", "extraneous bytes before marker 0xd9")
 """The texts of libjpeg's warnings JWRN_BOGUS_PROGRESSION and, before the end marker, JWRN_EXTRANEOUS_DATA (jerror.h).
 
@@ -39,10 +41,6 @@ _Plane = npt.NDArray[np.uint8]
 
 class JpegError(RuntimeError):
     """The library refused; the text is its own."""
-
-
-class UnnamedSubsamplingError(JpegError):
-    """Sampling factors for which the library's short interface has no name, such as 2 x 4 to 1 x 1."""
 
 
 def is_there() -> bool:
@@ -59,19 +57,21 @@ def decode(stream: bytes, size: Size, reduction: int) -> tuple[tuple[_Plane, ...
 
     Returns: Y, or Y, Cb and Cr in their own sizes; or one array (height x width x 3 or 4) of RGB, or of inks as they
     are stored. And for how many samples of luma (across, down) one of chroma stands.
-    Raises: JpegError when there is any doubt about a pixel; UnnamedSubsamplingError.
+    Raises: JpegError when there is any doubt about a pixel.
     """
     library = _library()
     with _handle(library.tjInitDecompress()) as handle:
         width, height, subsampling, space = (ctypes.c_int() for _ in range(4))
         facts = [ctypes.byref(fact) for fact in (width, height, subsampling, space)]
         if library.tjDecompressHeader3(handle, stream, len(stream), *facts):
-            raise UnnamedSubsamplingError if _UNNAMED_SUBSAMPLING in _complaint(handle) else JpegError
+            if _UNNAMED_SUBSAMPLING not in (complaint := _complaint(handle)):
+                raise JpegError(complaint)
+            subsampling.value = _UNNAMED
         if (width.value, height.value) != (size.width, size.height):
             raise JpegError("another size than its header says")
         across, down = -(-size.width // reduction), -(-size.height // reduction)
-        if space.value in _PIXEL_FORMATS:
-            kind, channels = _PIXEL_FORMATS[space.value]
+        if space.value in _PIXEL_FORMATS or subsampling.value == _UNNAMED:
+            kind, channels = _PIXEL_FORMATS.get(space.value, _AS_RGB)
             pixels = np.empty((down, across, channels), np.uint8)
             into: tuple[Any, ...] = (pixels.ctypes.data, across, 0, down, kind)
             _without_doubt(library.tjDecompress2, handle, stream, len(stream), *into)
