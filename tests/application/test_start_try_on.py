@@ -1,12 +1,16 @@
 """Starting a try-on for a customer who is erased meanwhile."""
 
+from typing import Any
+
 import pytest
 
-from application.photo_sources import StoredSource
-from domain.errors import CustomerErased, ValidationFailed
+from application.photo_sources import FileSource, StoredSource
+from application.start_try_on import StartedTryOn, TryOnCommand
+from domain.errors import CustomerErased, InsufficientCredits, Overloaded, TooManyWaiting, ValidationFailed
 from domain.image import ImageId
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
+from tests.durability.faults import Fault, Plan
 from tests.durability.world import World
 
 
@@ -54,3 +58,128 @@ async def test_a_second_customer_is_refused_and_the_photo_stays_with_the_first()
             await world.try_on(person, (StoredSource(garment),), customer=a_customer("second"))
         assert (await world.erase(a_customer("second"))).images == 0
         assert await world.bytes_of(person) == b"person"
+
+
+async def start(world: World, plan: Plan | None = None, **options: Any) -> StartedTryOn:
+    """One try-on of photos that were uploaded for it."""
+    person, garment = await stored(world, b"person"), await stored(world, b"garment")
+    return await world.try_on(person, (StoredSource(garment),), plan, **options)
+
+
+async def set_credits(world: World, number: int) -> None:
+    async with world.work.begin() as repositories:
+        await repositories.accounts.set_credits(ACME, number)
+
+
+async def test_each_try_on_takes_a_credit_and_without_one_nothing_is_queued_or_kept() -> None:
+    async with world_in_memory() as world:
+        await set_credits(world, 1)
+        await start(world)
+        assert (await world.account()).credits == 0
+        with pytest.raises(InsufficientCredits):
+            await start(world)
+        assert len(await world.generations()) == 1
+
+
+async def test_a_credit_that_somebody_else_took_meanwhile_is_missed_in_time() -> None:
+    async with world_in_memory() as world:
+        await set_credits(world, 1)
+        began = await world.account()
+        await start(world)
+        with pytest.raises(InsufficientCredits):
+            await start(world, account=began)
+        assert len(await world.generations()) == 1
+
+
+async def test_without_a_limit_no_credit_is_taken() -> None:
+    async with world_in_memory() as world:
+        await start(world)
+        assert (await world.account()).credits is None
+        assert not (await world.generations())[0].has_credit
+
+
+async def test_a_try_on_that_fails_gives_its_credit_back() -> None:
+    async with world_in_memory() as world:
+        await set_credits(world, 1)
+        await start(world, customer=a_customer())
+        assert (await world.generations())[0].has_credit
+        await world.erase(a_customer())
+        assert (await world.account()).credits == 1
+
+
+async def test_fifty_try_ons_of_an_account_may_wait_and_those_over_their_deadline_do_not_count() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), (StoredSource(await stored(world, b"garment")),)
+        for _ in range(50):
+            await world.try_on(person, garment)
+        with pytest.raises(TooManyWaiting):
+            await world.try_on(person, garment)
+        world.clock.advance(minutes=15, seconds=1)
+        await world.try_on(person, garment)
+
+
+async def test_a_request_that_comes_again_gets_the_first_answer() -> None:
+    async with world_in_memory() as world:
+        first = await start(world, key="k", product_id=None)
+        assert await start(world, key="k", product_id=None) == first
+        assert len(await world.generations()) == 1
+
+
+async def test_a_request_that_was_refused_may_come_again_with_its_key() -> None:
+    async with world_in_memory() as world:
+        await set_credits(world, 0)
+        with pytest.raises(InsufficientCredits):
+            await start(world, key="k")
+        await set_credits(world, 1)
+        await start(world, key="k")
+        assert len(await world.generations()) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.FAILS_BEFORE, Fault.FAILS_AFTER])
+async def test_whatever_fails_once_the_try_on_is_either_queued_and_answered_or_leaves_nothing(fault: Fault) -> None:
+    for at in range(1, 100):
+        async with world_in_memory() as world:
+            person, garment = FileSource(b"person", "person"), FileSource(b"garment", "garment")
+            plan = Plan(fault, at=at)
+            try:
+                started = await world.try_on(person, (garment,), plan, product_id=None)
+            except Overloaded:
+                assert await world.generations() == ()
+                world.clock.advance(minutes=20)
+                await world.recover()
+                assert await world.assert_nothing_is_left_behind() == set()
+            else:
+                (generation,) = await world.generations()
+                assert generation.generation_id == started.generation_id
+                assert await world.work_off() is not None
+                async with world.work.read() as repositories:
+                    assert await repositories.products.find(ACME, started.product_id) is not None
+            if not plan.happened:
+                return
+    raise AssertionError("it never ended")
+
+
+async def test_a_product_called_mock_has_nothing_to_put_on() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), StoredSource(await stored(world, b"garment"))
+        command = TryOnCommand(
+            account=await world.account(),
+            person=StoredSource(person),
+            garments=(garment,),
+            product_id=None,
+            title="mock",
+        )
+        started = await world._start_try_on(None).execute(command)
+        assert (await world.inputs_of(started.generation_id)).is_mock
+        assert (await world.inputs_of(started.generation_id)).retention == (await world.account()).default_retention
+
+
+async def test_a_customer_may_name_their_own_photo_or_nobody() -> None:
+    async with world_in_memory() as world:
+        person = (await world.upload(b"person", customer=a_customer())).image.image_id
+        garment = (StoredSource(await stored(world, b"garment")),)
+        for customer in (None, a_customer()):
+            started = await world.try_on(person, garment, customer=customer)
+            assert (await world.inputs_of(started.generation_id)).customer == a_customer()
+        with pytest.raises(ValidationFailed):
+            await world.try_on(person, garment, customer=a_customer("somebody else"))
