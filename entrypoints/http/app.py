@@ -113,7 +113,8 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
         for task in tasks:
             task.add_done_callback(lambda task: None if is_stopping else end_process(task))
         try:
-            yield
+            async with health.health_beside(service):
+                yield
         finally:
             is_stopping = True
             for task in tasks:

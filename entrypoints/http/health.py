@@ -1,9 +1,15 @@
 """Answers for probes and scrapers: liveness, readiness, and metrics for a machine of one's own."""
 
 import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 
 from litestar import Response, get
 from litestar.di import NamedDependency
+from msgspec import json, structs
 
 from application.check_readiness import PROBE_SECONDS
 from domain.errors import InvalidApiKey, Overloaded
@@ -11,7 +17,8 @@ from entrypoints.http.api_key import API_KEY_HEADER
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 from entrypoints.http.service import Service
-from entrypoints.server.metrics_server import MEDIA_TYPE
+from entrypoints.server.metrics_folder import VARIABLE
+from entrypoints.server.metrics_server import MEDIA_TYPE, health_socket
 
 NOT_IN_THE_WAY = frozenset({"engine", "clock"})
 """Parts without which every promise can be kept: try-ons wait, and nothing is purged before its time."""
@@ -30,17 +37,51 @@ async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Respo
 
     Whoever sends a valid key is told what fails.
     """
-    found, is_known = await asyncio.gather(service.check_readiness.execute(), _has_a_key(request, service))
+    (body, status), is_known = await asyncio.gather(_readiness(service), _has_a_key(request, service))
+    return Response(body if is_known else structs.replace(body, failing=[]), status_code=status)
+
+
+async def _readiness(service: Service) -> tuple[ReadinessBody, int]:
+    found = await service.check_readiness.execute()
     is_ready = bool(found.works) and not service.draining.reasons
-    failing = sorted(found.failing - NOT_IN_THE_WAY | service.draining.reasons)
-    degraded = sorted(found.failing & NOT_IN_THE_WAY)
     body = ReadinessBody(
         status="ready" if is_ready else "not ready",
         works=found.works,
-        failing=failing if is_known else [],
-        degraded=degraded,
+        failing=sorted(found.failing - NOT_IN_THE_WAY | service.draining.reasons),
+        degraded=sorted(found.failing & NOT_IN_THE_WAY),
     )
-    return Response(body, status_code=200 if is_ready else 503)
+    return body, 200 if is_ready else 503
+
+
+@asynccontextmanager
+async def health_beside(service: Service) -> AsyncIterator[None]:
+    """Health on a socket of this process too, from where the port for metrics has it: on the way in through the main
+    port a probe would wait behind strangers. Not where no supervisor has made the folder for it.
+    """
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        yield
+        return
+    server = await asyncio.start_unix_server(partial(_answer_probe, service), health_socket(Path(folder)))
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def _answer_probe(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Only the supervisor gets to the folder, and it asks for one of two paths."""
+    try:
+        path = (await reader.readline()).split(b" ")[1]
+        body, status = await _readiness(service) if path == b"/health/ready" else (LivenessBody(status="live"), 200)
+        content = json.encode(body if isinstance(body, LivenessBody) else structs.replace(body, failing=[]))
+        head = f"HTTP/1.0 {status} .\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        writer.write(head.encode() + content)
+        await writer.drain()
+    except (OSError, IndexError):  # who asked has left
+        return
+    finally:
+        writer.close()
 
 
 @get("/metrics", operation_id="metrics")

@@ -1,11 +1,13 @@
 """`/metrics` and probes on a port that no balancer leads to: a thread of the supervisor, which outlives all servers."""
 
+import os
+import random
 import socket
 import threading
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from pathlib import Path
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 READ_SECONDS = 10
@@ -13,11 +15,12 @@ HEALTH = frozenset({"/health/live", "/health/ready"})
 HEALTH_SECONDS = 3
 """Longer than readiness may take, shorter than a probe waits."""
 MAX_HEALTH_BYTES = 10_000
+HEALTH_SOCKET = "health-"
 
 
 class _Metrics(BaseHTTPRequestHandler):
     timeout = READ_SECONDS  # for all of a request: who sends slowly holds a thread
-    own_url: str | None = None
+    folder: Path | None = None
 
     def do_GET(self) -> None:
         from adapters.telemetry.exposition import exposition  # noqa: PLC0415 - once the shared folder is named
@@ -26,7 +29,7 @@ class _Metrics(BaseHTTPRequestHandler):
         if path == "/metrics":
             self._answer(HTTPStatus.OK, MEDIA_TYPE, exposition())
         elif path in HEALTH:
-            self._answer(*_health(self.own_url, path))
+            self._answer(*_health(self.folder, path))
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -41,29 +44,51 @@ class _Metrics(BaseHTTPRequestHandler):
         """Scrapes and probes are not worth a line."""
 
 
-def _health(own_url: str | None, path: str) -> tuple[int, str, bytes]:
-    """The servers' own answer; without servers (`tryon-images worker`) that this process lives."""
-    if own_url is None:
+def health_socket(folder: Path) -> Path:
+    """Where a server process answers probes, and nobody else asks."""
+    return folder / f"{HEALTH_SOCKET}{os.getpid()}"
+
+
+class _OverSocket(HTTPConnection):
+    """HTTP over a socket with a path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=HEALTH_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _health(folder: Path | None, path: str) -> tuple[int, str, bytes]:
+    """The answer of one of the servers, any of them; without servers (`tryon-images worker`) that this process lives."""
+    if folder is None:
         return HTTPStatus.OK, "application/json", b'{"status":"live"}'
-    address = urlsplit(own_url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=HEALTH_SECONDS)  # knows no proxy
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get_content_type(), answer.read(MAX_HEALTH_BYTES)
-    except (OSError, HTTPException):
-        return HTTPStatus.SERVICE_UNAVAILABLE, "application/json", b'{"status":"no answer"}'
-    finally:
-        connection.close()
+    sockets = list(folder.glob(f"{HEALTH_SOCKET}*"))
+    for each in random.sample(sockets, len(sockets)):
+        connection = _OverSocket(each)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get_content_type(), answer.read(MAX_HEALTH_BYTES)
+        except (ConnectionRefusedError, FileNotFoundError):
+            continue  # of a process that is gone
+        except (OSError, HTTPException):
+            break
+        finally:
+            connection.close()
+    return HTTPStatus.SERVICE_UNAVAILABLE, "application/json", b'{"status":"no answer"}'
 
 
 class _OnIpv6(ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
-def serve_metrics(host: str, port: int, own_url: str | None = None) -> None:
-    """Until this process ends; `own_url` is where its servers answer. Raises: OSError when the port cannot be had."""
-    handler = type("Metrics", (_Metrics,), {"own_url": own_url})
+def serve_metrics(host: str, port: int, folder: Path | None = None) -> None:
+    """Until this process ends; `folder`: where its servers answer probes. Raises: OSError when the port cannot be had."""
+    handler = type("Metrics", (_Metrics,), {"folder": folder})
     server = (_OnIpv6 if ":" in host else ThreadingHTTPServer)((host.strip("[]"), port), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -71,9 +71,9 @@ def main(application: str = APPLICATION) -> None:
     if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
         log.info("service_links_ignored", variables=len(links))
     raise_file_limit(settings.max_connections)
-    with metrics_folder():
+    with metrics_folder() as folder:
         if settings.metrics_port is not None:
-            serve_metrics(settings.metrics_host, settings.metrics_port, settings.own_url)
+            serve_metrics(settings.metrics_host, settings.metrics_port, folder)
         _supervisor(settings, application).serve(target_loader=partial(_load, os.getpid()))
 
 

@@ -1,6 +1,7 @@
 """What `/health/ready` says while a part is away, full, hanging or wrong, and that the rest goes on."""
 
 import asyncio
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from litestar.testing import TestClient
 from prometheus_client import REGISTRY
@@ -17,6 +19,8 @@ from adapters.memory.object_store import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
+from entrypoints.server.metrics_folder import VARIABLE
+from entrypoints.server.metrics_server import serve_metrics
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
@@ -172,3 +176,19 @@ def test_storage_that_hangs_is_told_in_time_and_holds_one_thread(tmp_path: Path)
             readiness(client, key, ALL)
     finally:
         store.is_back.set()
+
+
+def test_the_port_for_metrics_asks_past_the_main_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers may fill that one: here there is none at all."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
+        monkeypatch.setenv(VARIABLE, folder)
+        serve_metrics("127.0.0.1", port, Path(folder))
+        with serving(tmp_path):
+            live, ready = (
+                httpx.get(f"http://127.0.0.1:{port}/health/{name}", timeout=30) for name in ("live", "ready")
+            )
+            assert (live.status_code, live.json()) == (200, {"status": "live"})
+            assert (ready.status_code, ready.json()) == (200, {"status": "ready", "works": ALL})
+        gone = httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=30)
+        assert (gone.status_code, gone.json()) == (503, {"status": "no answer"})

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -165,8 +167,11 @@ def test_probes_are_answered_on_the_port_of_the_metrics(seen: Seen) -> None:
     assert seen.health == [200, 200]
 
 
-def test_where_no_server_answers_probes_fail() -> None:
-    assert _health(f"http://127.0.0.1:{free_port()}", "/health/live")[0] == 503
+def test_where_no_server_answers_probes_fail(tmp_path: Path) -> None:
+    assert _health(tmp_path, "/health/live")[0] == 503
+    with socket.socket(socket.AF_UNIX) as of_a_dead_process:
+        of_a_dead_process.bind(str(tmp_path / "health-1"))
+    assert _health(tmp_path, "/health/live")[0] == 503
     assert _health(None, "/health/live")[0] == 200
 
 
