@@ -63,7 +63,7 @@ class _OverSocket(HTTPConnection):
 
 
 def _health(folder: Path | None, path: str) -> tuple[int, str, bytes]:
-    """The answer of one of the servers, any of them; without servers (`tryon-images worker`) that this process lives."""
+    """The answer of one of the servers, any of them; without servers, as in `tryon-images worker`, that it lives."""
     if folder is None:
         return HTTPStatus.OK, "application/json", b'{"status":"live"}'
     sockets = list(folder.glob(f"{HEALTH_SOCKET}*"))
@@ -87,7 +87,7 @@ class _OnIpv6(ThreadingHTTPServer):
 
 
 def serve_metrics(host: str, port: int, folder: Path | None = None) -> None:
-    """Until this process ends; `folder`: where its servers answer probes. Raises: OSError when the port cannot be had."""
+    """Until this process ends; `folder`: where its servers answer probes. Raises: OSError: the port is taken."""
     handler = type("Metrics", (_Metrics,), {"folder": folder})
     server = (_OnIpv6 if ":" in host else ThreadingHTTPServer)((host.strip("[]"), port), handler)
     server.daemon_threads = True
