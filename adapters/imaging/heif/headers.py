@@ -18,6 +18,9 @@ from domain.photo import SourceFormat
 
 _HEVC: Final = b"hvc1"
 _DERIVED: Final = frozenset({b"grid", b"iden"})
+_TONE_MAPPED: Final = (
+    b"tmap"  # ISO 21496-1: made of an ordinary picture and its gain map; ordinary readers show the former
+)
 # Properties that decide pixels; the rest is dropped, or refused when the file calls it essential.
 _KEPT_PROPERTIES: Final = frozenset({b"hvcC", b"ispe", b"pixi", b"irot", b"imir", b"clap", b"auxC", b"colr"})
 _NCLX_BYTES: Final = 11
@@ -39,11 +42,13 @@ class ScannedHeif(ScannedPhoto):
 def scan_heif(photo: bytes) -> ScannedHeif:
     """Read a HEIF's structure and rebuild it with the primary picture alone.
 
-    Burst pictures, gain map, depth, thumbnails, EXIF, XMP and Live Photo stay behind. EXIF's orientation is only
-    informative here: irot and imir are what counts. Source: ISO 23008-12. Raises: InvalidImage;
-    UnsupportedImageFormat when the primary picture is not HEVC.
+    Burst pictures, gain map and what is made with it, depth, thumbnails, EXIF, XMP and Live Photo stay behind.
+    EXIF's orientation is only informative here: irot and imir are what counts. Source: ISO 23008-12.
+    Raises: InvalidImage; UnsupportedImageFormat when the primary picture is not HEVC.
     """
     meta = read_meta(photo)
+    if meta.kinds.get(meta.primary) == _TONE_MAPPED:
+        meta.primary = next(iter(meta.inputs_of(meta.primary)), meta.primary)
     items = _needed_items(meta)
     sizes = [_declared_size(meta, item) for item in items]
     profile, broken = _profile(meta)
