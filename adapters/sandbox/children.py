@@ -174,6 +174,7 @@ class Children:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     env=environment,
+                    cwd="/",
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # Ctrl-C in a terminal is for the server, which then closes the pool
                 )

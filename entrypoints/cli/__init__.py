@@ -1,0 +1,25 @@
+"""The command line; whatever is missing from the installation is told in one sentence."""
+
+import importlib.util
+import sys
+from typing import Final
+
+NEEDED: Final = ("aiosqlite", "cv2", "granian", "imagecodecs", "litestar", "mediapipe", "numpy", "PIL", "pillow_heif")
+"""What is loaded late, or in a process of its own."""
+
+
+def run() -> None:
+    """The program `tryon-images`."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        sys.exit(broken(f"there is no {', '.join(missing)}"))
+    try:
+        from entrypoints.cli.main import main  # noqa: PLC0415 - it may be this that fails
+
+        main()
+    except ImportError as error:
+        sys.exit(broken(str(error)))
+
+
+def broken(what: str) -> str:
+    """The sentence."""
+    return f"The installation is broken: {what}. Install it again: make clean setup, or pip install --force-reinstall."

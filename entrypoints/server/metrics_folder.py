@@ -14,18 +14,28 @@ PREFIX: Final = "tryon-metrics-"
 LOCK: Final = "lock"
 OWNER: Final = "owner"
 """Names the process whose descendants are the service (adapters/telemetry/exposition.py)."""
-PLACES: Final = (Path("/dev/shm"), Path(tempfile.gettempdir()))  # noqa: S108 - a folder of our own in it, randomly named
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:  # none can be written to
+        return Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+
+
+PLACES: Final = (Path("/dev/shm"), _temporary_folder())  # noqa: S108 - a folder of our own in it, randomly named
 ROOM_BYTES: Final = 8 * 1024**2
 """Each server process takes 1.5 MB, and more only with thousands of series."""
 
 
 @contextmanager
-def metrics_folder(parent: Path | None = None) -> Iterator[Path]:
+def metrics_folder(parent: Path | None = None, *, last: Path | None = None) -> Iterator[Path]:
     """Make one and name it in the environment, before anything imports prometheus_client; remove it at the end.
 
-    What a killed supervisor left is removed too: its lock ended with the last of its processes.
+    `last` is for where neither memory nor the temporary folder can be written to. What a killed supervisor left is
+    removed too: its lock ended with the last of its processes.
     """
-    places = (parent,) if parent else PLACES
+    places = (parent,) if parent else (*PLACES, last) if last else PLACES
     for place in places:
         _sweep(place)
     place = next(filter(has_room, places), places[-1])

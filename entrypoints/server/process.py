@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from entrypoints.cli import broken
 from entrypoints.server.banner import announce_when_ready
 from entrypoints.server.logging import configure_logging, server_logging
 from entrypoints.server.metrics_folder import metrics_folder
@@ -71,7 +72,7 @@ def main(application: str = APPLICATION) -> None:
     if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
         log.info("service_links_ignored", variables=len(links))
     raise_file_limit(settings.max_connections)
-    with metrics_folder() as folder:
+    with metrics_folder(last=settings.data_dir.absolute()) as folder:
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port, folder)
         _supervisor(settings, application).serve(target_loader=partial(_load, os.getpid()))
@@ -81,7 +82,27 @@ def _load(master: int, application: str) -> Any:
     """In a server process: the application. Not by Granian's own loader, which imports from the working directory."""
     end_with_parent(master)
     give_up_rights(load_settings(os.environ), is_master=False)
-    return pkgutil.resolve_name(application)()
+    try:
+        return _in_one_sentence(pkgutil.resolve_name(application)())
+    except ImportError as error:
+        log.critical("start_failed", reason=broken(str(error)))
+        raise SystemExit(1) from None
+
+
+def _in_one_sentence(application: Any) -> Any:
+    """Tells why a start failed (a broken installation, a model that is gone) where the framework tells a traceback."""
+
+    async def told(scope: Any, receive: Any, send: Any) -> None:
+        async def tell(message: dict[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                lines = [line.strip(" |+-") for line in message["message"].splitlines()]
+                reason = next((line for line in reversed(lines) if line), "unknown").rpartition("StartFailed: ")[2]
+                message = {**message, "message": f"The service cannot start: {reason}"}
+            await send(message)
+
+        await application(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+    return told
 
 
 def raise_file_limit(connections: int) -> None:

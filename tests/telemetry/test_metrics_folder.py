@@ -83,3 +83,12 @@ def test_a_place_that_is_full_is_passed_over_and_doctor_says_it(tiny: Path, monk
         assert folder.parent == elsewhere
     monkeypatch.setattr(metrics_folder_module, "PLACES", (tiny,))
     assert str(room_problem()).startswith(f"Neither {tiny} has 8 MiB for metrics.")
+
+
+def test_where_nothing_else_can_be_written_to_it_is_in_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_folder_module, "PLACES", (tmp_path / "none", Path("/proc")))
+    with metrics_folder(last=tmp_path) as folder:
+        assert folder.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
