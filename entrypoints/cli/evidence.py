@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -130,7 +130,7 @@ def _summary(items: list[Item], at: datetime) -> str:
     rows = [f"| {item.item} | {item.result} | {item.said.replace('|', '/')} | {item.file} |" for item in items]
     return EXPLAINED.format(
         version=f"tryon-images {version('tryon-images')}",
-        at=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        at=_text(at),
         rows="\n".join(rows),
         verdict=f"**Failed: {', '.join(failed)}.**" if failed else "**Everything that applies passed.**",
     )
@@ -269,7 +269,11 @@ def _instants(metrics: str) -> Iterator[str]:
     for line in metrics.splitlines():
         if line.startswith(LAST_PURGE):
             with suppress(ValueError, OverflowError):
-                yield datetime.fromtimestamp(float(line.rpartition(" ")[2])).astimezone().isoformat(timespec="seconds")
+                yield _text(datetime.fromtimestamp(float(line.rpartition(" ")[2]), UTC))
+
+
+def _text(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _sbom(container: "Container", _account: str) -> Found:

@@ -2,15 +2,20 @@
 
 import json
 import stat
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from entrypoints.cli.evidence import LAST_PURGE
 from entrypoints.cli.main import main
 from entrypoints.cli.sbom import sbom
 from tests.builders import NOON
@@ -29,14 +34,37 @@ def collect(shop: Shop, output: Path, *options: str, **environment: str) -> Resu
     )
 
 
+class Metrics(BaseHTTPRequestHandler):
+    """Of a service whose last purge went through at noon."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"# TYPE {LAST_PURGE} gauge\n{LAST_PURGE} {NOON.timestamp()}\n".encode())
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def metrics_port() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Metrics)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
 def file_in(archive: Path, name: str) -> Any:
     with zipfile.ZipFile(archive) as opened:
         return json.loads(opened.read(name))
 
 
-def test_an_installation_that_is_in_order_passes_and_gives_no_secret_away(shop: Shop, tmp_path: Path) -> None:
+def test_an_installation_that_is_in_order_passes_and_gives_no_secret_away(
+    shop: Shop, tmp_path: Path, metrics_port: int
+) -> None:
     archive = tmp_path / "evidence.zip"
-    done = collect(shop, archive, TRYON_ENGINE_TOKEN=TOKEN)
+    done = collect(shop, archive, TRYON_ENGINE_TOKEN=TOKEN, TRYON_METRICS_PORT=str(metrics_port))
     items = json.loads(done.stdout)
     assert [item["item"] for item in items] == ITEMS
     assert [item for item in items if item["result"] != "pass"] == []
@@ -49,6 +77,8 @@ def test_an_installation_that_is_in_order_passes_and_gives_no_secret_away(shop: 
         assert b"Everything that applies passed" in opened.read("summary.md")
     assert TOKEN.encode() not in whole
     assert b"evidence-canary-" not in whole
+    expiry = file_in(archive, "expiry.json")
+    assert (expiry["overdueImages"], expiry["lastPurgeAt"]) == (0, NOON.strftime("%Y-%m-%dT%H:%M:%SZ"))
     canary = file_in(archive, "canary.json")
     assert canary["before"]["hits"]
     assert canary["after"]["raw"]["hits"] == []
