@@ -266,10 +266,13 @@ class MutantFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 def imported_anew(mutant: Mutant, tests: list[str], caught_by: int) -> int:
-    """For what runs when modules are imported: everything of ours is imported again."""
+    """For what runs when modules are imported: everything of ours is imported again, one file of tests at a time."""
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         if not name.startswith("tests.mutants"):
             del sys.modules[name]
     sys.meta_path.insert(0, MutantFinder(mutant))
-    files = dict.fromkeys(test.partition("::")[0] for test in tests)
-    return SURVIVED if run_pytest(UntilOneFails(tests, caught_by), files) == pytest.ExitCode.OK else CAUGHT
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        files.setdefault(test.partition("::")[0], []).append(test)
+    results = (run_pytest(UntilOneFails(chosen, caught_by), [file]) for file, chosen in files.items())
+    return SURVIVED if all(result == pytest.ExitCode.OK for result in results) else CAUGHT

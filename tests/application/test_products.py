@@ -1,0 +1,342 @@
+"""Products: registered, found again, replaced, released, renewed and deleted."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.memory.photos import InMemoryPhotoFetcher
+from application.answer_once import AnswerOnce
+from application.keep_product import KeepProduct, Made, ProductMoved, WantedProduct
+from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
+from application.products import DeleteProduct, ReadProducts, RegisteredProduct, RegisterProduct, RenewProducts
+from domain.errors import (
+    IdempotencyKeyReused,
+    ImageNotFound,
+    ProductImageFetchFailed,
+    ProductImagesRequired,
+    ProductNotFound,
+)
+from domain.image import IdempotencyRecord, ImageId
+from domain.product import Product
+from tests.builders import ACME, NOON, OTHER, a_customer
+from tests.durability.conftest import world_in_memory
+from tests.durability.world import World
+
+DAY = timedelta(days=1)
+URL = "https://shop.test/shirt.jpg"
+
+
+class Shop:
+    """A world, a web of its own and the use cases of products."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.web = world, InMemoryPhotoFetcher({})
+        start = world._start_try_on(None)
+        sources = replace(start.sources, fetcher=self.web)
+        self.keep_product: KeepProduct = replace(start.keep_product, sources=sources)
+        self.once = AnswerOnce(world.work, world.clock)
+        self.read = ReadProducts(world.work, world.clock)
+
+    async def register(
+        self, *garments: PhotoSource, key: bytes | None = None, valid_for: timedelta | None = None, **wanted: Any
+    ) -> RegisteredProduct:
+        asked = {"external_id": "shirt", "account": await self.world.account(), "garments": garments, **wanted}
+        record = IdempotencyRecord(key, repr(garments).encode()) if key else None
+        use_case = RegisterProduct(self.keep_product, self.once, self.world.work, self.world.clock)
+        return await use_case.execute(WantedProduct(**asked), valid_for, record)
+
+    async def delete(self) -> None:
+        await DeleteProduct(self.keep_product, self.world.work).execute(ACME, "shirt")
+
+    async def renew(self) -> None:
+        copy, work, clock = self.keep_product.copy_picture, self.world.work, self.world.clock
+        await RenewProducts(self.keep_product, copy, work, clock).execute()
+
+    async def shirt(self) -> Product:
+        return await self.read.one(ACME, "shirt")
+
+    async def are_there(self, *images: ImageId) -> list[bool]:
+        return [await self.world.bytes_of(image) is not None for image in images]
+
+
+def a_file(photo: bytes) -> FileSource:
+    return FileSource(photo, "images[0]")
+
+
+async def test_a_product_needs_pictures_once_and_keeps_what_is_not_sent_again() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        with pytest.raises(ProductImagesRequired):
+            await shop.register()
+        made = await shop.register(a_file(b"front"), title="Shirt", description="Blue", valid_for=90 * DAY)
+        assert made.is_new
+        assert (made.product.title, made.product.description) == ("Shirt", "Blue")
+        assert made.product.expires_at == NOON + 90 * DAY
+        world.clock.advance(hours=1)
+        again = await shop.register(title="Polo")
+        assert not again.is_new
+        assert (again.product.title, again.product.description) == ("Polo", "Blue")
+        assert again.product.pictures == made.product.pictures
+        assert await shop.shirt() == again.product
+        assert (again.product.created_at, again.product.updated_at) == (NOON, NOON + timedelta(hours=1))
+
+
+async def test_the_same_file_is_stored_once_and_another_takes_its_place() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        (front,) = (await shop.register(a_file(b"front"))).product.images
+        assert (await shop.register(a_file(b"front"))).product.images == (front,)
+        assert len(await world.assert_nothing_is_left_behind()) == 1
+        (back,) = (await shop.register(a_file(b"back"))).product.images
+        assert await shop.are_there(front, back) == [True, True]
+        world.clock.advance(minutes=20, seconds=-1)
+        await world.purge()
+        assert await shop.are_there(front, back) == [True, True]
+        world.clock.advance(seconds=1)
+        await world.purge()
+        assert await shop.are_there(front, back) == [False, True]
+
+
+async def test_a_picture_of_a_product_is_kept_for_thirty_days_and_knows_its_file() -> None:
+    async with world_in_memory() as world:
+        picture = (await Shop(world).register(a_file(b"front"))).product.pictures[0]
+        assert (picture.kept_until, picture.checked_at, picture.is_lent) == (NOON + 30 * DAY, NOON, False)
+        assert picture.source == f"sha256:{picture.digest}"
+
+
+async def test_a_url_is_asked_again_after_a_day_and_a_new_picture_takes_the_place_of_the_old_one() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        shop.web.web[URL], shop.web.etags[URL] = b"v1", "1"
+        first = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
+        assert (first.source, first.etag) == (URL, "1")
+        await shop.register(UrlSource(URL, "images[0]"))
+        assert shop.web.fetched == [URL]
+        world.clock.advance(days=1)
+        same = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
+        assert (same.image_id, same.checked_at, same.etag) == (first.image_id, NOON + DAY, "1")
+        world.clock.advance(days=1)
+        shop.web.etags[URL] = "2"
+        touched = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
+        assert (touched.image_id, touched.etag, touched.checked_at) == (first.image_id, "2", NOON + 2 * DAY)
+        world.clock.advance(days=1)
+        shop.web.web[URL], shop.web.etags[URL] = b"v2", "3"
+        new = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
+        assert new.image_id != first.image_id
+        assert len(shop.web.fetched) == 4
+
+
+async def test_a_url_that_nobody_answers_any_more_still_has_its_picture() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        with pytest.raises(ProductImageFetchFailed):
+            await shop.register(UrlSource(URL, "images[0]"))
+        shop.web.web[URL] = b"v1"
+        first = (await shop.register(UrlSource(URL, "images[0]"))).product
+        world.clock.advance(days=1)
+        shop.web.web.clear()
+        assert (await shop.register(UrlSource(URL, "images[0]"))).product.images == first.images
+
+
+async def test_an_image_by_id_is_copied_and_a_customers_is_lent() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        own = (await world.upload(b"own", keep_for_days=1)).image.image_id
+        copied = (await shop.register(StoredSource(own))).product.pictures[0]
+        assert copied.image_id != own
+        assert (copied.source, copied.is_lent, copied.kept_until) == (own, False, NOON + 30 * DAY)
+        hers = (await world.upload(b"hers", customer=a_customer(), keep_for_days=1)).image.image_id
+        lent = (await shop.register(StoredSource(hers))).product.pictures[0]
+        assert (lent.image_id, lent.source, lent.is_lent, lent.kept_until) == (hers, hers, True, NOON + DAY)
+        await world.erase(a_customer())
+        with pytest.raises(ImageNotFound):
+            await shop.register(StoredSource(hers))
+
+
+async def test_a_picture_that_went_with_its_customer_is_missing_in_the_product() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        hers = (await world.upload(b"hers", customer=a_customer())).image.image_id
+        own, lent = (await shop.register(a_file(b"own"), StoredSource(hers))).product.images
+        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=())
+        with shop.keep_product.sources.for_one_request(ACME) as fetch:
+            assert (await shop.keep_product.prepare(wanted, Made(fetch))).usable == (own, lent)
+            await world.erase(a_customer())
+            assert (await shop.keep_product.prepare(wanted, Made(fetch))).usable == (own,)
+
+
+async def test_what_a_refused_request_stored_goes_again() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        with pytest.raises(ProductImageFetchFailed):
+            await shop.register(a_file(b"front"), UrlSource(URL, "images[1]"))
+        assert await world.assert_nothing_is_left_behind() == set()
+
+
+async def test_a_product_that_changed_meanwhile_is_not_overwritten() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        await shop.register(a_file(b"front"), title="Shirt")
+        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=(), title="Mine")
+        with shop.keep_product.sources.for_one_request(ACME) as fetch:
+            looked = await shop.keep_product.prepare(wanted, Made(fetch))
+        world.clock.advance(seconds=1)
+        await shop.register(title="Theirs")
+        with pytest.raises(ProductMoved):
+            async with world.work.begin() as repositories:
+                await shop.keep_product.settle(repositories, looked, looked.product)
+        await shop.delete()
+        with pytest.raises(ProductMoved):
+            async with world.work.begin() as repositories:
+                await shop.keep_product.settle(repositories, looked, looked.product)
+
+
+async def test_two_who_make_the_same_product_do_not_both_make_it() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=(a_file(b"front"),))
+        with shop.keep_product.sources.for_one_request(ACME) as fetch:
+            looked = await shop.keep_product.prepare(wanted, Made(fetch))
+        await shop.register(a_file(b"front"))
+        with pytest.raises(ProductMoved):
+            async with world.work.begin() as repositories:
+                await shop.keep_product.settle(repositories, looked, looked.product)
+
+
+async def test_a_product_that_is_over_is_made_anew_and_its_old_pictures_go() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        (old,) = (await shop.register(a_file(b"front"), title="Old", valid_for=DAY)).product.images
+        world.clock.advance(days=1)
+        with pytest.raises(ProductNotFound):
+            await shop.shirt()
+        with pytest.raises(ProductImagesRequired):
+            await shop.register()
+        anew = await shop.register(a_file(b"front"))
+        assert anew.is_new
+        assert (anew.product.title, anew.product.created_at) == (None, NOON + DAY)
+        world.clock.advance(minutes=20)
+        await world.purge()
+        assert await shop.are_there(old, *anew.product.images) == [False, True]
+
+
+async def test_a_product_without_an_id_gets_one() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        wanted = WantedProduct(account=await world.account(), external_id=None, garments=(a_file(b"front"),))
+        with shop.keep_product.sources.for_one_request(ACME) as fetch:
+            product = (await shop.keep_product.prepare(wanted, Made(fetch))).product
+        assert product.is_one_shot
+        assert product.external_id.startswith("prd_")
+
+
+async def test_a_request_that_comes_again_gets_the_product_as_it_is_now() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        first = await shop.register(a_file(b"front"), key=b"k")
+        await shop.register(title="Polo")
+        again = await shop.register(a_file(b"front"), key=b"k")
+        assert (again.is_new, again.product.title) == (False, "Polo")
+        assert again.product.images == first.product.images
+        with pytest.raises(IdempotencyKeyReused):
+            await shop.register(a_file(b"back"), key=b"k")
+        await shop.delete()
+        with pytest.raises(ProductNotFound):
+            await shop.register(a_file(b"front"), key=b"k")
+
+
+async def test_a_registration_that_was_refused_may_come_again_with_its_key() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        with pytest.raises(ProductImageFetchFailed):
+            await shop.register(UrlSource(URL, "images[0]"), key=b"k")
+        shop.web.web[URL] = b"v1"
+        assert (await shop.register(UrlSource(URL, "images[0]"), key=b"k")).is_new
+
+
+async def test_a_deleted_product_is_unknown_at_once_and_its_pictures_go_after_twenty_minutes() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        (image,) = (await shop.register(a_file(b"front"))).product.images
+        await shop.delete()
+        await shop.delete()
+        with pytest.raises(ProductNotFound):
+            await shop.shirt()
+        world.clock.advance(minutes=20)
+        await world.purge()
+        assert await shop.are_there(image) == [False]
+
+
+async def test_products_are_listed_by_their_ids_page_by_page() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        for name in ("c", "a", "b"):
+            await shop.register(a_file(b"front"), external_id=name)
+        first, has_more = await shop.read.page(ACME, "", 2)
+        assert ([product.external_id for product in first], has_more) == (["a", "b"], True)
+        rest, has_more = await shop.read.page(ACME, "b", 2)
+        assert ([product.external_id for product in rest], has_more) == (["c"], False)
+        assert await shop.read.page(OTHER, "", 2) == ((), False)
+        with pytest.raises(ProductNotFound):
+            await shop.read.one(OTHER, "a")
+
+
+async def test_a_picture_is_copied_before_its_end_if_its_product_lives_on() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        (old,) = (await shop.register(a_file(b"front"))).product.images
+        world.clock.advance(days=15, seconds=-1)
+        await shop.renew()
+        assert (await shop.shirt()).images == (old,)
+        world.clock.advance(seconds=1)
+        await shop.renew()
+        (renewed,) = (await shop.shirt()).pictures
+        assert renewed.image_id != old
+        assert renewed.kept_until == NOON + 45 * DAY
+        world.clock.advance(minutes=20)
+        await world.purge()
+        assert await shop.are_there(old, renewed.image_id) == [False, True]
+
+
+async def test_a_lent_picture_is_never_copied_and_a_lost_one_is_left_alone() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        hers = (await world.upload(b"hers", customer=a_customer())).image.image_id
+        product = (await shop.register(a_file(b"own"), StoredSource(hers))).product
+        await world.delete(product.images[0])
+        world.clock.advance(days=16)
+        await shop.renew()
+        assert (await shop.shirt()).pictures == product.pictures
+
+
+async def test_more_products_than_a_batch_are_all_renewed() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        for number in range(RenewProducts.BATCH + 1):
+            await shop.register(a_file(b"front"), external_id=f"{number}")
+        world.clock.advance(days=15)
+        await shop.renew()
+        products, _ = await shop.read.page(ACME, "", 100)
+        assert {product.pictures[0].kept_until for product in products} == {NOON + 45 * DAY}
+
+
+async def test_a_picture_that_cannot_be_copied_today_is_looked_at_again_tomorrow() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        (old,) = (await shop.register(a_file(b"front"))).product.images
+        name = (await world.images_of((old,)))[0].object_name
+        photo = await world.objects.get(name)
+        assert photo is not None
+        await world.objects.delete([name])
+        world.clock.advance(days=15)
+        await shop.renew()
+        assert (await shop.shirt()).images == (old,)
+        await world.objects.put(name, photo)
+        world.clock.advance(days=1, seconds=-1)
+        await shop.renew()
+        assert (await shop.shirt()).images == (old,)
+        world.clock.advance(seconds=1)
+        await shop.renew()
+        assert (await shop.shirt()).images != (old,)
