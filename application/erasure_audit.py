@@ -90,7 +90,7 @@ class VerifyErasure:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
+class RecordedErasure:
     """A record, and the ids of the images it took as long as a backup may still hold them."""
 
     record: ErasureRecord
@@ -116,18 +116,18 @@ class ReadErasure:
 
 @dataclass(frozen=True, slots=True)
 class ListErasures:
-    """The audit trail, newest first."""
+    """Records of erasures, newest first."""
 
     work: UnitOfWork
 
-    async def execute(self, account_id: AccountId | None = None) -> AsyncIterator[AuditEntry]:
+    async def execute(self, account_id: AccountId | None = None) -> AsyncIterator[RecordedErasure]:
         """Raises: Overloaded."""
         last: ErasureRecord | None = None
         while True:
             async with self.work.read() as repositories:
                 page = await repositories.erasures.list_records(account_id, PAGE, older_than=last)
                 entries = [
-                    AuditEntry(record, await repositories.erasures.images_of(record.erasure_id)) for record in page
+                    RecordedErasure(record, await repositories.erasures.images_of(record.erasure_id)) for record in page
                 ]
             for entry in entries:
                 yield entry
@@ -145,12 +145,12 @@ class ReplayErasure:
     clock: Clock
     backup_retention: timedelta
 
-    async def count(self, entry: AuditEntry) -> int:
+    async def count(self, entry: RecordedErasure) -> int:
         """Returns: how many of the images are there again. Raises: Overloaded."""
         async with self.work.read() as repositories:
             return len(await repositories.images.objects_of(entry.image_ids))
 
-    async def execute(self, entry: AuditEntry) -> int:
+    async def execute(self, entry: RecordedErasure) -> int:
         """Restores the record too, if it was lost with the database.
 
         Returns: how many of the images had come back and are unreachable now. Raises: Overloaded.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import msgspec
 
-from application.erasure_audit import AuditEntry
+from application.erasure_audit import RecordedErasure
 from domain.account import AccountId
 from domain.erasure import ErasureRecord
 from domain.errors import AccountNotFound
@@ -28,7 +28,7 @@ class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True
     image_ids: list[str]
 
     @classmethod
-    def of(cls, entry: AuditEntry) -> "ExportedErasure":
+    def of(cls, entry: RecordedErasure) -> "ExportedErasure":
         record = entry.record
         return cls(
             erasure_id=record.erasure_id,
@@ -39,7 +39,7 @@ class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True
             image_ids=list(entry.image_ids),
         )
 
-    def to_entry(self) -> AuditEntry:
+    def to_entry(self) -> RecordedErasure:
         record = ErasureRecord(
             erasure_id=ErasureId(self.erasure_id),
             account_id=AccountId(self.account_id),
@@ -47,10 +47,10 @@ class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True
             image_count=self.images,
             completed_at=self.completed_at,
         )
-        return AuditEntry(record, tuple(ImageId(image_id) for image_id in self.image_ids))
+        return RecordedErasure(record, tuple(ImageId(image_id) for image_id in self.image_ids))
 
 
-def read_export(text: bytes) -> list[AuditEntry]:
+def read_export(text: bytes) -> list[RecordedErasure]:
     """Raises: msgspec.DecodeError."""
     return [exported.to_entry() for exported in msgspec.json.decode(text, type=list[ExportedErasure])]
 
@@ -68,7 +68,7 @@ def list_erasures(account: str | None, json_output: bool) -> None:
     Example, in cron: tryon-images customers erasures --json > /somewhere/else/erasures.json
     """
 
-    async def find(container: "Container") -> list[AuditEntry]:
+    async def find(container: "Container") -> list[RecordedErasure]:
         account_id = None
         if account is not None:
             async with container.work().read() as repositories:

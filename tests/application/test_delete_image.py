@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from application.audit import ReadAudit, act_as
-from application.erasure_audit import AuditEntry
+from application.erasure_audit import RecordedErasure
 from domain.audit import Action
 from domain.erasure import ErasureRecord
 from domain.errors import Overloaded
@@ -70,7 +70,7 @@ async def test_a_replay_is_entered_if_something_had_come_back() -> None:
     async with world_in_memory() as world:
         image_id = (await world.upload(b"back from a backup")).image.image_id
         record = ErasureRecord(erasure_id=ErasureId("era_1"), account_id=ACME, requested_at=NOON, image_count=1)
-        await world.replay(AuditEntry(record, (ImageId("img_gone"),)))
+        await world.replay(RecordedErasure(record, (ImageId("img_gone"),)))
         assert await entries(world) == []
-        await world.replay(AuditEntry(record, (image_id,)))
+        await world.replay(RecordedErasure(record, (image_id,)))
         assert await entries(world) == [(Action.ERASURE_REPLAYED, "era_1", {"images": 1})]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from application.erase_customer import AT_ONCE
-from application.erasure_audit import AuditEntry, ListErasures, ReadErasure, VerifyErasure
+from application.erasure_audit import ListErasures, ReadErasure, RecordedErasure, VerifyErasure
 from application.photo_sources import StoredSource
 from application.ports.objects import RawSearch
 from application.ports.rows import ImageToDelete
@@ -32,7 +32,7 @@ async def a_try_on(world: World, *, key: str | None = None) -> None:
     await world.try_on(person, (StoredSource(garment),), customer=a_customer(), key=key)
 
 
-async def trail(world: World, account_id: AccountId | None = None) -> list[AuditEntry]:
+async def trail(world: World, account_id: AccountId | None = None) -> list[RecordedErasure]:
     return [entry async for entry in ListErasures(world.work).execute(account_id)]
 
 

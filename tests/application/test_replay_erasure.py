@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from application.delete_image import FinishDeletion
-from application.erasure_audit import AuditEntry, ReplayErasure
+from application.erasure_audit import RecordedErasure, ReplayErasure
 from domain.account import AccountId
 from domain.erasure import ErasureRecord
 from domain.image import ErasureId, ImageId
@@ -17,11 +17,11 @@ MONTH = timedelta(days=30)
 COMPLETED_THEN = NOON + timedelta(minutes=1)
 
 
-def an_entry(image_id: ImageId) -> AuditEntry:
+def an_entry(image_id: ImageId) -> RecordedErasure:
     record = ErasureRecord(
         erasure_id=ErasureId("era_1"), account_id=ACME, requested_at=NOON, image_count=1, completed_at=COMPLETED_THEN
     )
-    return AuditEntry(record, (image_id,))
+    return RecordedErasure(record, (image_id,))
 
 
 async def the_record(world: World) -> ErasureRecord:
@@ -71,7 +71,7 @@ async def test_a_replay_leaves_a_record_that_was_not_lost() -> None:
 async def test_no_record_is_made_for_an_account_that_is_unknown_here() -> None:
     async with world_in_memory() as world:
         entry = an_entry(ImageId("img_gone"))
-        strange = AuditEntry(replace(entry.record, account_id=AccountId("acc_strange")), entry.image_ids)
+        strange = RecordedErasure(replace(entry.record, account_id=AccountId("acc_strange")), entry.image_ids)
         assert await world.replay(strange) == 0
         async with world.work.read() as repositories:
             assert await repositories.erasures.list_records(None, 10) == ()

@@ -12,7 +12,7 @@ from application.answer_once import AnswerOnce
 from application.check_photo import CheckPhoto
 from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer, ErasureOutcome
-from application.erasure_audit import AuditEntry, ReplayErasure
+from application.erasure_audit import RecordedErasure, ReplayErasure
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.keep_product import CopyPicture, KeepProduct
@@ -164,7 +164,7 @@ class World:
         erase_customer = EraseCustomer(work, finish, self.clock, self.random, timedelta(days=30), LONGEST_UPLOAD)
         return await erase_customer.execute(customer)
 
-    async def replay(self, entry: AuditEntry, plan: Plan | None = None) -> int:
+    async def replay(self, entry: RecordedErasure, plan: Plan | None = None) -> int:
         work, _, finish = self._ports(plan)
         return await ReplayErasure(work, finish, self.clock, timedelta(days=30)).execute(entry)
 
