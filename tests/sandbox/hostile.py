@@ -5,6 +5,7 @@ text of an InvalidImage. A photo that is no command is 8 x 10 pixels large and h
 """
 
 import ctypes
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 
 from adapters.imaging.jpeg.pixels import encode_jpeg
+from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.imaging.picture import picture_of
 from adapters.sandbox import attacks, landlock
 from adapters.sandbox.channel import Encoded, Measured, Opened, Viewed
@@ -59,6 +61,27 @@ class ObedientDecoder(PhotoDecoder):
 
 def decoder(_: object) -> PhotoDecoder:
     return ObedientDecoder()
+
+
+STEAL = b"here is the code that takes over a decoder"
+
+
+class TakenOverDecoder(ImagingPhotoDecoder):
+    """Decodes honestly, until a photo takes it over: then it answers with any other photo that it can get hold of."""
+
+    def open(self, photo: bytes | memoryview) -> OpenPhoto:
+        _HOARD.append(own := bytes(photo))
+        if STEAL in own:
+            _HOARD.extend(each for holder in gc.get_objects() for each in gc.get_referents(holder) if _is_jpeg(each))
+        return super().open(next((other for other in _HOARD if STEAL in own and other != own), own))
+
+
+def _is_jpeg(thing: object) -> bool:
+    return isinstance(thing, bytes) and thing.startswith(b"\xff\xd8\xff") and thing not in {JPEG, OTHER_JPEG}
+
+
+def taken_over_decoder(_: object) -> PhotoDecoder:
+    return TakenOverDecoder()
 
 
 def decoder_that_cannot_load(reason: str) -> PhotoDecoder:
