@@ -54,7 +54,8 @@ class Account:
         return Beginning(self.erasure_epoch, self.request_began_at)
 
     def __post_init__(self) -> None:
-        if min(self.requests_per_minute or 0, self.max_live_images or 0, self.credits or 0) < 0:
+        limits = (self.requests_per_minute, self.max_live_images, self.credits)
+        if any(limit < 0 for limit in limits if limit is not None):
             raise ValueError("a limit is not negative")
 
 

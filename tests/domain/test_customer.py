@@ -3,7 +3,7 @@
 import pytest
 
 from domain.customer import Customer, external_id_problem, is_external_id, is_text
-from tests.builders import ACME, OTHER, a_customer
+from tests.builders import ACME, OTHER, PSEUDONYMS, a_customer
 
 
 @pytest.mark.parametrize("text", ["", "x" * 257, "a\0b"])
@@ -48,3 +48,12 @@ def test_a_person_is_the_same_under_any_of_their_pseudonyms_in_one_account() -> 
     assert not before.is_same(Customer(ACME, "new"))
     assert not now.is_same(Customer(OTHER, "old"))
     assert now == Customer(ACME, "new")
+
+
+def test_a_pseudonym_names_its_key_and_an_id_that_was_kept_plain_names_none() -> None:
+    customer = a_customer()
+    assert len(customer.pseudonym) == 52
+    assert not customer.is_under_other_keys(PSEUDONYMS.prefixes)
+    assert customer.is_under_other_keys(("another1.",))
+    assert not Customer(ACME, "x" * 52).is_under_other_keys(())
+    assert not Customer(ACME, "someone8.else").is_under_other_keys(())

@@ -81,6 +81,7 @@ def test_a_tombstone_covers_its_customer_and_nobody_else() -> None:
     assert a_tombstone().covers(a_customer())
     assert not a_tombstone().covers(a_customer("gid://shopify/Customer/2"))
     assert not a_tombstone().covers(a_customer(account_id=OTHER))
+    assert not a_tombstone().covers(Customer(OTHER, a_customer().pseudonym))
 
 
 def test_a_tombstone_says_nothing_of_the_persons_id() -> None:

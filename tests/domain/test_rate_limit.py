@@ -62,3 +62,5 @@ def test_a_bucket_that_has_been_full_for_long_has_no_more_than_its_limit() -> No
 
 def test_microseconds_are_exact() -> None:
     assert microseconds(datetime(1970, 1, 1, 0, 0, 1, 7, tzinfo=UTC)) == 1_000_007
+    assert microseconds(datetime(2500, 1, 1, 0, 0, 0, 1, tzinfo=UTC)) % 10 == 1
+    assert RateLimit(1, timedelta(days=200_000, microseconds=1)).window_us == 17_280_000_000_000_001
