@@ -10,7 +10,7 @@ from application.ports.rows import ImageToDelete, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey
 from domain.audit import Action, AuditEntry
-from domain.errors import AccountExists, AccountNotFound, KeyNotFound
+from domain.errors import AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
 
 
@@ -39,8 +39,6 @@ class CreateAccount:
             created_at=self.clock.now(),
         )
         async with self.work.begin() as repositories:
-            if await repositories.accounts.find_by_name(name) is not None:
-                raise AccountExists(name)
             await repositories.accounts.add(account)
             entry = audited(account.created_at, Action.ACCOUNT_CREATED, account.account_id, name=name)
             await repositories.audit.add(entry)

@@ -93,7 +93,7 @@ class UploadPhoto:
         if earlier.state is ImageState.PENDING and now >= earlier.created_at + UploadedImage.PENDING_LEASE:
             await repositories.images.abandon(earlier, now)  # it died; were it alive, we would store twice
             return None
-        if now >= earlier.created_at + IdempotencyRecord.LIFETIME or earlier.is_over(now):
+        if now >= earlier.created_at + IdempotencyRecord.LIFETIME:  # no image lives for less
             await repositories.images.release_idempotency_key(earlier.image_id)
             return None
         if not record.is_same_request(earlier.idempotency):

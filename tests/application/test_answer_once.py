@@ -8,7 +8,7 @@ from application.answer_once import AnswerOnce
 from application.ports.try_on_rows import KeptRequest
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
 from domain.image import IdempotencyRecord
-from tests.builders import MovableClock, a_customer, a_database_with_accounts, an_account
+from tests.builders import MovableClock, a_customer, a_database_with_accounts, an_account, an_image
 from tests.durability.faults import Fault, FaultyUnitOfWork, Plan
 
 RECORD = IdempotencyRecord(b"key", b"request")
@@ -106,4 +106,14 @@ async def test_giving_up_while_the_database_is_down_raises_nothing(desk: Desk) -
 async def test_a_beginning_whose_commit_seemed_to_fail_leaves_the_key_free(desk: Desk) -> None:
     with pytest.raises(Overloaded):
         await desk.begin(plan=Plan(Fault.FAILS_AFTER, call="commit"))
+    assert await desk.begin() is not None
+
+
+async def test_the_key_of_an_upload_is_taken_for_a_day(desk: Desk) -> None:
+    async with desk.work.begin() as repositories:  # type: ignore[attr-defined]
+        await repositories.images.reserve(an_image(idempotency=RECORD))
+    desk.clock.advance(hours=24, seconds=-1)
+    with pytest.raises(IdempotencyKeyReused):
+        await desk.begin()
+    desk.clock.advance(seconds=1)
     assert await desk.begin() is not None

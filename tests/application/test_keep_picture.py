@@ -17,7 +17,7 @@ from application.ports.objects import DiskReserve
 from application.ports.rows import Repositories
 from application.purge import PurgeOverdue
 from domain.errors import CustomerErased, ImageNotFound, Overloaded
-from domain.image import UploadedImage
+from domain.image import ImageState, UploadedImage
 from tests.builders import (
     CountingRandom,
     MovableClock,
@@ -192,3 +192,29 @@ async def test_a_picture_that_was_put_in_vain_waits_for_its_purger_for_the_lengt
     world.clock.advance(seconds=1)
     await world.purge.execute()
     assert await world.left() == ([], False)
+
+
+class Flaky:
+    """Refuses the first few transactions."""
+
+    def __init__(self, work: InMemoryUnitOfWork, failures: int) -> None:
+        self.work, self.failures = work, failures
+
+    def begin(self) -> Any:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise Overloaded
+        return self.work.begin()
+
+
+@pytest.mark.parametrize(("failures", "state"), [(2, ImageState.DELETING), (3, ImageState.PENDING)])
+async def test_a_picture_is_given_up_in_three_attempts(world: World, failures: int, state: ImageState) -> None:
+    await world.keep_picture.reserve(an_image(), nobody_objects)
+    work: Any = Flaky(world.work, failures)
+    keep = KeepPicture(world.objects, work, FinishDeletion(world.objects, work, world.clock), world.clock, FullDisk())
+    with pytest.raises(Overloaded):
+        await keep.execute(an_image(), a_stored_photo(), JPEG)
+    async with world.work.read() as repositories:
+        found = await repositories.images.find(an_image().image_id, an_image().account_id)
+    assert found is not None
+    assert found.state is state

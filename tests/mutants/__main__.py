@@ -7,6 +7,7 @@ import sys
 import time
 import tomllib
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +40,11 @@ def entry(key: tuple[str, ...]) -> str:
     return "\n".join(f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in zip(NAMES, key, strict=True))
 
 
-def accepted_in(paths: list[Path]) -> set[tuple[str, ...]]:
+def accepted_in(paths: list[Path]) -> Counter[tuple[str, ...]]:
+    """One that a function makes in two places has two entries."""
     entries = tomllib.loads(ACCEPTED.read_text())["mutant"]
     here = set(map(str, paths))
-    return {tuple(entry[name] for name in NAMES) for entry in entries if entry["where"].partition(":")[0] in here}
+    return Counter(tuple(it[name] for name in NAMES) for it in entries if it["where"].partition(":")[0] in here)
 
 
 def main(only: list[str]) -> int:
@@ -57,14 +59,15 @@ def main(only: list[str]) -> int:
             print(f"{number} of {len(mutants)} mutants, {time.monotonic() - started:.0f} s", flush=True)
 
     alive = survivors(mutants, told)
-    wrong, stale = [mutant for mutant in alive if mutant.key not in accepted], accepted - {one.key for one in alive}
-    for mutant in wrong:
+    found = Counter[tuple[str, ...]](mutant.key for mutant in alive)
+    wrong, stale = found - accepted, accepted - found
+    for mutant in (mutant for mutant in alive if mutant.key in wrong):
         print(f"\nNo test fails with:\n{diff(mutant)}\n\n[[mutant]]\n{entry(mutant.key)}")
-    for key in sorted(stale):
+    for key in sorted(stale.elements()):
         print(f"\nAccepted, but a test fails with it, or it is no more:\n{entry(key)}")
     print(
-        f"\n{len(mutants)} mutants in {time.monotonic() - started:.0f} s: {len(wrong)} survive, "
-        f"{len(alive) - len(wrong)} are accepted, {len(stale)} entries are stale."
+        f"\n{len(mutants)} mutants in {time.monotonic() - started:.0f} s: {wrong.total()} survive, "
+        f"{(found & accepted).total()} are accepted, {stale.total()} entries are stale."
     )
     return 1 if wrong or stale else 0
 
