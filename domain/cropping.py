@@ -116,7 +116,8 @@ def _padded(content: Box, body: Box) -> Placement:
     """The smallest picture that holds a body with margins wherever the photo has that much, extended where it ends."""
     unit = max(-(-content.width // 4), -(-content.height // 5))
     inside = body.moved(-content.x, -content.y)
-    canvas = _smallest_holding(inside, content.size, Size(4 * unit, 5 * unit)) or Size(4 * unit, 5 * unit)
+    floor = min(LEAST_HEIGHT, largest_window(content.size).height)  # what is added are no pixels that count
+    canvas = _smallest_holding(inside, content.size, Size(4 * unit, 5 * unit), floor) or Size(4 * unit, 5 * unit)
     across, down = _spans(inside, content.size)
     (x, width, left, right), (y, height, top, bottom) = across.extended(canvas.width), down.extended(canvas.height)
     return Placement(Box(content.x + x, content.y + y, width, height), Padding(left, top, right, bottom))
@@ -143,10 +144,10 @@ def _body(person: SeenPerson) -> Box:
     return person.box.joined(person.head) if person.head else person.box
 
 
-def _smallest_holding(body: Box, source: Size, largest: Size) -> Size | None:
-    """The smallest window that holds a body with margins wherever the photo has that much around it."""
+def _smallest_holding(body: Box, source: Size, largest: Size, floor: int = LEAST_HEIGHT) -> Size | None:
+    """The smallest window, not lower than `floor`, that holds a body with margins wherever the photo has so much."""
     most = largest.height // 5
-    least = min(LEAST_HEIGHT // 5, most)
+    least = min(floor // 5, most)
     if not most or not _holds(Size(4 * most, 5 * most), body, source):
         return None
     while least < most:

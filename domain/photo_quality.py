@@ -29,8 +29,8 @@ SMALLEST_STORED_EDGE: Final = 1024
 """Try-on models work on pictures of about 1024 pixels (contract of `LOW_RESOLUTION`)."""
 
 SMALLEST_PERSON: Final = 0.4
-"""A person lower than this share of the stored picture is small: a window is not cut below 1000 pixels, so they have
-under 400, and a garment some 150, too few for seams and prints."""
+"""A person lower than this share of the stored picture is small, unless they are as wide as that by lying:
+a window is not cut below 1000 pixels, so they have under 400, and a garment some 150, too few for seams and prints."""
 
 DARKEST_MIDTONE: Final = 0.15
 DARKEST_HIGHLIGHTS: Final = 0.25
@@ -105,9 +105,14 @@ def _about_person(photo: SeenPhoto, kept: Box, person: SeenPerson) -> dict[Warni
         WarningCode.MULTIPLE_PEOPLE: any(_is_in(kept, rival) for rival in photo.rivals),
         WarningCode.HEAD_CUT_OFF: _head_is_cut(photo.content, person),
         WarningCode.BODY_CUT_OFF: _torso_is_cut(photo.content, person),
-        WarningCode.PERSON_TOO_SMALL: person.box.height < SMALLEST_PERSON * kept.height,
+        WarningCode.PERSON_TOO_SMALL: _share_of(kept, person.box) < SMALLEST_PERSON,
         WarningCode.NOT_FACING_CAMERA: _turns_away(photo.content, person),
     }
+
+
+def _share_of(kept: Box, body: Box) -> float:
+    """Of the picture's height or width, whichever the body fills more."""
+    return max(body.height / kept.height, body.width / kept.width)
 
 
 def _is_in(kept: Box, rival: SeenPerson) -> bool:

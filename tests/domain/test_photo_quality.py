@@ -2,7 +2,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from domain.cropping import Fit, largest_window, place
 from domain.geometry import Box, Size
 from domain.person import BodyPart, SeenPerson, SeenPhoto
 from domain.photo import WarningCode
@@ -27,6 +30,29 @@ def codes(
     found = warnings_about(seen, kept=kept, stored=stored, looked_for_people=looked_for_people, appearance=appearance)
     assert all(warning.message.count(". ") == 1 for warning in found), "each says what is wrong, then what to do"
     return [warning.code for warning in found]
+
+
+@st.composite
+def photos_of_somebody(draw: st.DrawFn) -> SeenPhoto:
+    size = Size(draw(st.integers(200, 6000)), draw(st.integers(200, 6000)))
+    x, y = draw(st.integers(0, size.width - 100)), draw(st.integers(0, size.height - 100))
+    body = Box(x, y, draw(st.integers(40, size.width - x)), draw(st.integers(40, size.height - y)))
+    return SeenPhoto(size, Box.covering(size), (a_person(body),))
+
+
+@given(photos_of_somebody(), st.sampled_from(Fit))
+def test_zooming_in_and_padding_cause_no_warning(photo: SeenPhoto, fit: Fit) -> None:
+    """Compared with the largest window, which is what the shape alone takes; but a window may cut, and says so."""
+    largest = largest_window(photo.size)
+    kept = place(photo, fit).canvas
+    unzoomed = codes(photo.people, content=photo.content, kept=Box.covering(largest), stored=largest)
+    ours = codes(photo.people, content=photo.content, kept=kept, stored=kept.size.limited_to(2000))
+    assert set(ours) - set(unzoomed) <= {WarningCode.BODY_CUT_BY_CROP}
+
+
+def test_somebody_who_lies_across_the_picture_is_not_small() -> None:
+    lying = a_person(Box(100, 900, 1400, 400), head=Box(100, 950, 250, 250), landmarks={})
+    assert WarningCode.PERSON_TOO_SMALL not in codes([lying])
 
 
 def test_a_good_photo_gets_no_warning() -> None:
