@@ -202,7 +202,7 @@ class SeenPhoto:
 
     @property
     def main_person(self) -> SeenPerson | None:
-        return main_person(self.people, self.size)
+        return main_person(self.people, self.content)
 
     @property
     def rivals(self) -> tuple[SeenPerson, ...]:
@@ -211,19 +211,19 @@ class SeenPhoto:
         return tuple(other for other in self.people if person and other is not person and other.competes_with(person))
 
 
-def main_person(people: Sequence[SeenPerson], source: Size) -> SeenPerson | None:
+def main_person(people: Sequence[SeenPerson], content: Box) -> SeenPerson | None:
     """The person a human would name: large, near the middle, and with a head.
 
     Size counts in full; standing at a corner of the frame instead of its middle costs half; a body whose head the photo
     does not show (an arm at the border, somebody walking out of the frame) counts half as well, and one whose face was
     not recognised a little less than another.
     """
-    return max(people, key=lambda person: _prominence(person, source), default=None)
+    return max(people, key=lambda person: _prominence(person, content), default=None)
 
 
-def _prominence(person: SeenPerson, source: Size) -> float:
-    x, y = person.box.center
-    off_center = hypot(x - source.width / 2, y - source.height / 2) / hypot(source.width / 2, source.height / 2)
+def _prominence(person: SeenPerson, content: Box) -> float:
+    (x, y), (middle_x, middle_y) = person.box.center, content.center
+    off_center = hypot(x - middle_x, y - middle_y) / hypot(content.width / 2, content.height / 2)
     known = 1.0 if person.face else 0.85 if person.head else 0.5
     return person.silhouette * (1 - 0.5 * off_center) * known
 

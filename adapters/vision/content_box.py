@@ -40,6 +40,9 @@ _RINGING: Final = 8
 _LOOK_SLACK: Final = 3
 """An edge is found to within so many pixels of the look."""
 
+_MOST_LAYERS: Final = 3
+"""A frame, the bars of a screenshot, and a story's borders."""
+
 _STRIP: Final = 2000
 """So much of it, in the middle, is looked at again pixel by pixel."""
 
@@ -68,25 +71,42 @@ class ContentEdges:
     is_filled: bool = False
 
 
-def content_of(photo: OpenPhoto, look: Look) -> tuple[Box, bool]:
-    """Where the picture lies in a photo, to the pixel, by a look at all of it; and whether blurred photo is around."""
-    edges = content_edges(look.pixels)
-    slack = _LOOK_SLACK * look.scale
-    left, right = (_exact(photo, edge * look.scale, slack, across=True) for edge in (edges.left, edges.right))
-    top, bottom = (_exact(photo, edge * look.scale, slack, across=False) for edge in (edges.top, edges.bottom))
-    return Box(left, top, right - left, bottom - top), edges.is_filled
+def look_at_content(photo: OpenPhoto) -> tuple[Look, bool]:
+    """A look at the picture itself, to the pixel, and whether blurred photo is around it.
+
+    What was taken off once is looked at again: inside a frame a screenshot has its bars as it has without one.
+    """
+    look, is_filled = Look.at(photo, None), False
+    for _ in range(_MOST_LAYERS):
+        edges = content_edges(look.pixels)
+        content = _in_source(photo, look, edges)
+        if content == look.window:
+            break
+        look, is_filled = Look.at(photo, content), is_filled or edges.is_filled
+    return look, is_filled
 
 
-def _exact(photo: OpenPhoto, edge: float, slack: float, *, across: bool) -> int:
-    """Where the picture changes most near a vertical (across) or horizontal edge that a smaller look has shown."""
-    size = photo.upright_size
-    length = size.width if across else size.height
-    start, end = max(0, round(edge - slack)), min(length, round(edge + slack))
-    if edge <= 0 or edge >= length - 0.5:
-        return 0 if edge <= 0 else length
-    part = min(_STRIP, size.height if across else size.width)
-    before = ((size.height if across else size.width) - part) // 2
-    strip = Box(start, before, end - start, part) if across else Box(before, start, part, end - start)
+def _in_source(photo: OpenPhoto, look: Look, edges: ContentEdges) -> Box:
+    window, scale, (width, height) = look.window, look.scale, (look.width, look.height)
+    left = _exact(photo, look, window.x + edges.left * scale, across=True) if edges.left else window.x
+    right = _exact(photo, look, window.x + edges.right * scale, across=True) if edges.right < width else window.right
+    top = _exact(photo, look, window.y + edges.top * scale, across=False) if edges.top else window.y
+    low = _exact(photo, look, window.y + edges.bottom * scale, across=False) if edges.bottom < height else window.bottom
+    return Box(left, top, right - left, low - top)
+
+
+def _exact(photo: OpenPhoto, look: Look, edge: float, *, across: bool) -> int:
+    """Where the picture changes most near a vertical (across) or horizontal edge that a look has shown."""
+    window, slack = look.window, _LOOK_SLACK * look.scale
+    side = window.height if across else window.width
+    part = min(_STRIP, side)
+    before = (side - part) // 2
+    if across:
+        start, end = max(window.x, round(edge - slack)), min(window.right, round(edge + slack))
+        strip = Box(start, window.y + before, end - start, part)
+    else:
+        start, end = max(window.y, round(edge - slack)), min(window.bottom, round(edge + slack))
+        strip = Box(window.x + before, start, part, end - start)
     view = photo.view(strip, strip.size.longest_edge)
     pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3).astype(np.int16)
     changes = np.abs(np.diff(pixels, axis=1 if across else 0)).max(axis=2).mean(axis=0 if across else 1)

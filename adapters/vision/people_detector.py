@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adapters.vision import models
 from adapters.vision.closer_looks import around_body_of, pieces, square_around
-from adapters.vision.content_box import content_of
+from adapters.vision.content_box import look_at_content
 from adapters.vision.look import Look
 from adapters.vision.marks import Mark, marks_of, person_at
 from adapters.vision.mediapipe_models import Face, MediaPipeModels, Pose
@@ -73,10 +73,7 @@ class PeopleDetector(PersonDetector):
         self._boxes = SsdDetector(directory / models.PEOPLE)
 
     def detect(self, photo: OpenPhoto) -> SeenPhoto:
-        look = Look.at(photo, None)
-        content, is_filled = content_of(photo, look)
-        if content != look.window:
-            look = Look.at(photo, content)
+        look, is_filled = look_at_content(photo)
         look = look.heavier_on_the_left()
         people, turns = self._people(photo, look), 0
         if not any(_has_sure_face(person) and is_upright(person.landmarks) for person in people):
@@ -84,7 +81,7 @@ class PeopleDetector(PersonDetector):
             people, turns = (self._people(photo, turned), turned.turns_of_photo) if turned else (people, 0)
         people = people or self._people_by_searching(photo, look)
         kept = tuple(person for person in people if not is_print(look, person))
-        return SeenPhoto(photo.upright_size, content, kept, is_filled, turns)
+        return SeenPhoto(photo.upright_size, look.window, kept, is_filled, turns)
 
     def _people(self, photo: OpenPhoto, look: Look) -> list[SeenPerson]:
         """Everybody in a look who matters, those included who need a closer one."""
@@ -145,7 +142,7 @@ class PeopleDetector(PersonDetector):
 
     def _with_body_of_main_person(self, photo: OpenPhoto, look: Look, people: list[SeenPerson]) -> list[SeenPerson]:
         """The same people, and of the one who is meant the joints and the outline, by a closer look."""
-        person = main_person(people, photo.upright_size)
+        person = main_person(people, look.window)
         if person is None or person.landmarks:
             return people
         one = self._body_in(photo, look, person.box, person.face)

@@ -1,10 +1,10 @@
 import pytest
 
-from domain.geometry import Box, Size
+from domain.geometry import Box
 from domain.person import Framing, PersonReport, main_person
 from tests.people import a_person, a_standing_body
 
-PHOTO = Size(2000, 2000)
+PHOTO = Box(0, 0, 2000, 2000)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ PHOTO = Size(2000, 2000)
 def test_framing_is_named_for_the_lowest_joint_that_shows(lowest_row: int, framing: Framing) -> None:
     whole = Box(700, 100, 600, 1800)
     seen = a_person(Box(700, 100, 600, lowest_row - 100), landmarks=a_standing_body(whole))
-    assert PersonReport.about(seen, 3, Box.covering(PHOTO)) == PersonReport(3, seen.box, None, framing, 1.0)
+    assert PersonReport.about(seen, 3, PHOTO) == PersonReport(3, seen.box, None, framing, 1.0)
 
 
 def test_the_larger_of_two_people_is_the_main_one() -> None:

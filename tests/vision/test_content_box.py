@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from adapters.vision.content_box import ContentEdges, content_edges
+from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.content_box import ContentEdges, content_edges, look_at_content
+from domain.geometry import Box
+from tests.framing_variations import as_jpeg
 from tests.people import ASTRONAUT, scenery
 
 PHOTO = ASTRONAUT.resize((480, 480))
@@ -23,6 +26,27 @@ def is_near(edges: ContentEdges, left: int, top: int, right: int, bottom: int) -
 @pytest.mark.parametrize("edge", [4, 25, 160])
 def test_a_plain_frame_of_any_width_and_color_is_taken_off(edge: int, color: str) -> None:
     assert is_near(edges_of(ImageOps.expand(PHOTO, edge, color)), edge, edge, edge + 480, edge + 480)
+
+
+@pytest.mark.parametrize("color", ["white", "black", "#c81e3c", "#808080", "#2a6f4f"])
+@pytest.mark.parametrize("edge", [12, 37, 90, 301])
+def test_a_frame_is_taken_off_to_the_pixel_also_from_a_jpeg(edge: int, color: str) -> None:
+    photo = ASTRONAUT.resize((1111, 1111), Image.Resampling.LANCZOS)
+    assert content_in(ImageOps.expand(photo, edge, color)) == Box(edge, edge, 1111, 1111)
+
+
+@pytest.mark.parametrize("color", ["black", "#808080", "#e696aa"])
+def test_what_a_frame_is_around_is_seen_as_it_is_without_one(color: str) -> None:
+    story = PHOTO.resize((1080, 1920)).filter(ImageFilter.GaussianBlur(45))
+    story.paste(PHOTO.resize((1080, 1080), Image.Resampling.LANCZOS), (0, 420))
+    plain = content_in(story)
+    assert plain == Box(0, 420, 1080, 1080)
+    assert content_in(ImageOps.expand(story, 80, color)) == plain.moved(80, 80)
+
+
+def content_in(image: Image.Image) -> Box:
+    look, _ = look_at_content(ImagingPhotoDecoder().open(as_jpeg(image)))
+    return look.window
 
 
 def test_letterbox_bars_and_a_frame_around_them_are_taken_off() -> None:

@@ -56,7 +56,7 @@ def test_a_mirrored_person_is_seen_at_the_mirrored_place(detector: PeopleDetecto
 @pytest.mark.parametrize("portrait", [1000, 500], ids=["half the height", "a quarter"])
 def test_somebody_far_away_in_a_wide_landscape_is_found_and_framed(portrait: int, detector: PeopleDetector) -> None:
     source, x, y = Size(3600, 2000), 2300, 700
-    person = main_person(seen_in(in_landscape(3600, 2000, portrait, x, y), detector), source)
+    person = main_person(seen_in(in_landscape(3600, 2000, portrait, x, y), detector), Box.covering(source))
     assert person is not None
     scale = portrait / 512
     eyes_x, eyes_y = x + ASTRONAUTS_EYES[0] * scale, y + ASTRONAUTS_EYES[1] * scale
@@ -73,7 +73,7 @@ def test_of_two_people_both_are_seen_and_the_larger_is_framed(detector: PeopleDe
     image = in_landscape(2400, 1200, 1100, 100, 100)
     image.paste(ASTRONAUT.resize((900, 900), Image.Resampling.LANCZOS), (1450, 300))
     people = seen_in(image, detector)
-    person = main_person(people, Size(2400, 1200))
+    person = main_person(people, Box(0, 0, 2400, 1200))
     assert len(people) == 2
     assert person is not None
     assert person.box.right <= 1200
