@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,24 +173,27 @@ def expectations(file: Path, judged: list[Judged]) -> dict[str, str]:
 
 def report_the_same_again(judged: list[Judged], judge: Judge) -> None:
     """Print how often a variation of a photo is judged otherwise than the photo."""
-    tried, changed = 0, defaultdict(list)
+    tried, wrong, changed = Counter[str](), Counter[str](), defaultdict(list)
     for one in judged:
         with Image.open(one.file) as opened:
             photo = ImageOps.exif_transpose(opened).convert("RGB")
         photo.thumbnail((VARIED_EDGE, VARIED_EDGE))
         first = judge.look(as_png(photo))
         for variation in variations(photo):
-            tried += 1
+            tried[variation.name] += 1
             again = judge.look(variation.file)
             if found := differences(first[:2], again[:2], variation.in_the_photo, variation.may_change):
+                wrong[variation.name] += 1
                 changed[one.name].append(f"{variation.name}: {', '.join(found)}")
     if not tried:
         return
     say("== the same photos in frames, mirrored, turned, scaled, cut by 2 % and between bars")
     for name, found in changed.items():
         say(f"{name}: {'; '.join(found)}")
-    count = sum(map(len, changed.values()))
-    say(f"{'judged the same':42} {1 - count / tried:.3f} of {tried} variations, {len(changed)} photos with any change")
+    for name, count in tried.items():
+        say(f"{name:42} {count - wrong[name]} of {count}")
+    same = 1 - wrong.total() / tried.total()
+    say(f"{'judged the same':42} {same:.3f} of {tried.total()} variations, {len(changed)} photos with any change")
 
 
 def write_sheets(judged: list[Judged], judge: Judge, folder: Path) -> None:

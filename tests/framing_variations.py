@@ -12,10 +12,19 @@ from domain.person import SeenPhoto
 from domain.photo import WarningCode
 from domain.photo_quality import Appearance, warnings_about
 
-FRAMES = {"white": (80, "white"), "black": (80, "black"), "gray": (20, "#808080"), "pink": (200, "#e696aa")}
+FRAMES = {
+    "white": (80, "white"),
+    "black": (80, "black"),
+    "gray": (20, "#808080"),
+    "pink": (200, "#e696aa"),
+    "green": (7, "#2a6f4f"),
+}
 ORIENTATION = 0x0112
 OF_SIZE = {WarningCode.LOW_RESOLUTION, WarningCode.PERSON_TOO_SMALL}
 """Warnings that other pixel counts may change: a scaled or cut photo is another photo in that."""
+
+OF_SHAPE = OF_SIZE | {WarningCode.BODY_CUT_BY_CROP}
+"""What is cut by 2 % on its sides has a window that is lower by up to 4 %, which may be what the feet had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ def variations(photo: Image.Image) -> Iterator[Variation]:
         ("sides", x, y, x, y),
     ):
         part = photo.crop((left, top, width - right, height - bottom))
-        yield Variation(f"2 % less: {name}", as_jpeg(part), (-left, -top), may_change=frozenset(OF_SIZE))
+        yield Variation(f"2 % less: {name}", as_jpeg(part), (-left, -top), may_change=frozenset(OF_SHAPE))
     across, down = max(0, height - width) // 2, max(0, width - height) // 2 + 50 * (width >= height)
     yield Variation("letterbox", as_jpeg(ImageOps.expand(photo, (across, down, across, down), "black")), (across, down))
 

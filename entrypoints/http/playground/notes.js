@@ -11,7 +11,7 @@ const ADVICE = {
   TOO_DARK: ["The person is dark", "More light, from the front."],
   TOO_BRIGHT: ["The person is overexposed", "Less light, or turn away from the lamp."],
   NOT_FACING_CAMERA: ["The person does not face the camera", "Turn to the camera."],
-  PHOTO_SIDEWAYS: ["The photo lies on its side", "Turn it upright before it is sent."],
+  PHOTO_SIDEWAYS: ["The photo lay on its side", "Unless its file says which way is up, it was turned: look at the result."],
   HDR_TONE_MAPPED: ["An HDR photo was brought to normal brightness", "Nothing to do; very bright parts look softer."],
   COLOR_PROFILE_IGNORED: ["The photo's color profile is broken", "Colors were taken as sRGB."],
 };
