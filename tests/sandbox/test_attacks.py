@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,14 +147,15 @@ def test_the_filter_alone_holds_where_landlock_does_nothing() -> None:
 
 
 @pytest.mark.parametrize("version", range(1, landlock.version() + 1))
-def test_every_version_of_landlock_hides_all_files(version: int) -> None:
+def test_every_version_of_landlock_hides_all_files(version: int, tmp_path: Path) -> None:
     """Landlock alone, of each version that a kernel may have, in a process without a filter."""
     attempt = (
         "import ctypes, os\n"
         "from adapters.sandbox import landlock\n"
         "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"
         f"landlock.restrict((), {version})\n"
-        "for attack in (lambda: open('/etc/hostname'), lambda: os.listdir('/'), lambda: open('/tmp/x', 'w')):\n"
+        f"new = {str(tmp_path / 'new')!r}\n"
+        "for attack in (lambda: open('/etc/hostname'), lambda: os.listdir('/'), lambda: open(new, 'w')):\n"
         "    try:\n"
         "        attack()\n"
         "    except PermissionError:\n"
