@@ -4,8 +4,10 @@ Lenient about what clients in use get wrong: part headers in any encoding, LF li
 `attachment` for `form-data`. Of the headers only the part's name is decoded.
 """
 
+import mmap
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,6 +39,8 @@ class PartLimit:
     too_large: DomainError
 
 
+Content = bytes | memoryview
+"""A large one is looked at where it lies."""
 LimitOf = Callable[[str], PartLimit | None]
 """From a part's name to its limit; None for a part that is read and forgotten. Asked once for each part, in order."""
 
@@ -48,7 +52,7 @@ def is_form(content_type: str) -> bool:
 
 async def read_parts(
     content_type: str, stream: AsyncIterator[bytes], limit_of: LimitOf, *, advice: str
-) -> list[tuple[str, bytes]]:
+) -> list[tuple[str, Content]]:
     """Names and contents of the parts that have a limit, in the order they came.
 
     Raises: what a limit says; ValidationFailed when the body is not multipart/form-data (with `advice`) or broken.
@@ -168,41 +172,49 @@ class _LineEnds:
 
 
 class _Part:
-    """Collects the part that is being read.
+    """Collects the part that is being read: a small one in a buffer, a large one in pages of its own.
 
-    In large pieces, not in one buffer: thirty that grow side by side would be copied, and leave gaps, as they do.
+    Pages are taken from the system as they are written to, and go back whole. Hundreds of bodies that grow side by side
+    in pieces would leave gaps in the heap as they end, and each would be copied to be joined.
     """
 
     def __init__(self, limit_of: LimitOf) -> None:
-        self.done: list[tuple[str, bytes]] = []
+        self.done: list[tuple[str, Content]] = []
         self._limit_of = limit_of
         self._limit: PartLimit | None = None
-        self._name = ""
-        self._size_bytes = 0
-        self._pieces: list[bytes | bytearray] = []
-        self._crumbs = bytearray()
+        self._begin("")
+
+    def _begin(self, name: str) -> None:
+        self._name, self._size_bytes = name, 0
+        self._buffer = bytearray()
+        self._pages: mmap.mmap | None = None
 
     def take(self, event: Any) -> None:
         match event:
             case MultipartSegment():
-                self._name, self._size_bytes = event.name or "", 0
+                self._begin(event.name or "")
                 self._limit = self._limit_of(self._name)
             case None if self._limit is not None:
-                self.done.append((self._name, b"".join((*self._pieces, self._crumbs))))
-                self._limit, self._pieces, self._crumbs = None, [], bytearray()
+                pages = self._pages
+                content = bytes(self._buffer) if pages is None else memoryview(pages)[: self._size_bytes]
+                self.done.append((self._name, content))
+                self._limit = None
+                self._begin("")
             case data if data and self._limit is not None:
                 self._size_bytes += len(data)
                 if self._size_bytes > self._limit.max_bytes:
                     raise self._limit.too_large
-                self._keep(data)
+                self._keep(data, self._limit.max_bytes)
 
-    def _keep(self, data: bytes) -> None:
-        """What trickles in byte by byte must not become millions of objects."""
-        if len(data) >= PIECE_BYTES:
-            self._pieces += (self._crumbs, data)
-            self._crumbs = bytearray()
-            return
-        self._crumbs += data
-        if len(self._crumbs) >= PIECE_BYTES:
-            self._pieces.append(self._crumbs)
-            self._crumbs = bytearray()
+    def _keep(self, data: bytes, max_bytes: int) -> None:
+        if self._pages is None and self._size_bytes > PIECE_BYTES:
+            self._pages = mmap.mmap(-1, max_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            with suppress(
+                OSError
+            ):  # a kernel without huge pages: a slow phone holds what it has sent, not two megabytes
+                self._pages.madvise(mmap.MADV_NOHUGEPAGE)
+            self._pages.write(self._buffer)
+        if self._pages is None:
+            self._buffer += data
+        else:
+            self._pages.write(data)

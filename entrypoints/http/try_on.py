@@ -12,7 +12,7 @@ from application.start_try_on import StartedTryOn
 from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
-from entrypoints.http.form_parts import PartLimit, is_form, malformed_body, read_parts
+from entrypoints.http.form_parts import Content, PartLimit, is_form, malformed_body, read_parts
 from entrypoints.http.request_body import MAX_JSON_BYTES, receiving
 from entrypoints.http.schemas import CreditsBody, GenerationBody, GenerationPageBody, StartedTryOnBody
 from entrypoints.http.service import Service
@@ -109,7 +109,7 @@ def _accepted(body: StartedTryOnBody) -> Response[StartedTryOnBody]:
 
 async def read_data_and_files(
     request: RequestWithKey, body: AsyncIterator[bytes], service: Service
-) -> tuple[bytes | bytearray, dict[str, bytes]]:
+) -> tuple[bytes | bytearray, dict[str, Content]]:
     """The JSON of a request, and the files that came beside it. Raises: ValidationFailed, FileTooLarge."""
     content_type = request.headers.get("content-type", "")
     if not is_form(content_type):
@@ -128,7 +128,7 @@ async def _read_json(stream: AsyncIterator[bytes]) -> bytearray:
 
 async def _read_form(
     content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int
-) -> tuple[bytes | bytearray, dict[str, bytes]]:
+) -> tuple[bytes | bytearray, dict[str, Content]]:
     def limit_of(name: str) -> PartLimit:
         if name == DATA:
             return PartLimit(MAX_JSON_BYTES, _too_much_json())
@@ -137,13 +137,13 @@ async def _read_form(
         return PartLimit(max_file_bytes, too_large)
 
     parts = await read_parts(content_type, stream, limit_of, advice="or send JSON")
-    files: dict[str, bytes] = {}
+    files: dict[str, Content] = {}
     for name, content in parts:
         files.setdefault(name, content)
     data = files.pop(DATA, None)
     if data is None:
         raise malformed_body('has no part named "data" with the JSON of the request')
-    return data, files
+    return bytes(data), files
 
 
 def _too_much_json() -> ValidationFailed:

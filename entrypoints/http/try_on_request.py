@@ -44,7 +44,7 @@ MAX_PROBLEMS: Final = 50
 SOURCE_KEYS: Final = ("url", "fileKey", "id")
 
 Json = dict[str, Any]
-Files = Mapping[str, bytes | bytearray]
+Files = Mapping[str, bytes | bytearray | memoryview]
 
 
 @dataclass(frozen=True, slots=True)

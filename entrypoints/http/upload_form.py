@@ -14,7 +14,7 @@ from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFa
 from domain.photo import PhotoWarning, WarningCode
 from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
-from entrypoints.http.form_parts import PartLimit, read_parts
+from entrypoints.http.form_parts import Content, PartLimit, read_parts
 
 FILE = "file"
 MAX_FIELD_BYTES = 8 * 1024
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class UploadForm:
     """The parts of one upload, still as they were sent."""
 
-    photo: bytes | None = None
+    photo: Content | None = None
     fields: dict[str, list[bytes]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     """Of all parts, also of those that are ignored."""
@@ -190,5 +190,5 @@ async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_
         if name == FILE:
             form.photo = form.photo or content  # the first that is not empty: a form's untouched file field is
         else:
-            form.fields.setdefault(name, []).append(content)
+            form.fields.setdefault(name, []).append(bytes(content))
     return form

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
@@ -74,6 +74,9 @@ from entrypoints.wiring.surroundings import raw_places
 from entrypoints.wiring.telemetry import Telemetry
 from entrypoints.wiring.try_on_engine import build_engine
 
+MOST_UPLOAD_MEMORY_BYTES: Final = 768 * 1024 * 1024
+"""Two hundred phones at once; the whole service then stays under 1.4 GB, whatever the machine has."""
+
 
 def _seconds(number: int) -> timedelta:
     return timedelta(seconds=number)
@@ -110,7 +113,8 @@ def _disk_reserve(settings: Settings) -> LocalDiskReserve:
 def _body_memory(settings: Settings) -> BodyMemory:
     """The share of one server process; three of the largest files may come in one form of a try-on."""
     given = settings.upload_memory_mb
-    total_bytes = given * 1024 * 1024 if given is not None else system.usable_memory_bytes() // 4
+    usual_bytes = min(system.usable_memory_bytes() // 4, MOST_UPLOAD_MEMORY_BYTES)
+    total_bytes = usual_bytes if given is None else given * 1024 * 1024
     return BodyMemory(settings.share(total_bytes), 3 * settings.max_file_bytes + FRAMING_BYTES)
 
 
