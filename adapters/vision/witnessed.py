@@ -75,12 +75,10 @@ class Witnessed:
         return replace(self.person, confidence=1 - doubt)
 
     def within(self, place: Box) -> Self:
-        """Without what the mask took from a neighbor: joints and head, and of the rest what lies in a box."""
+        """Without what the mask and joints took from a neighbor: the head, and of the rest what lies in a box."""
         own = self.person.box.cut_to(place)
         if own is None:
             return self
-        for mark in self.person.visible_landmarks().values():
-            own = own.joined(Box(int(mark.x), int(mark.y), 1, 1))
         own = own.joined(self.person.head) if self.person.head else own
         share = min(1.0, own.area / self.person.box.area)
         return replace(self, person=replace(self.person, box=own, silhouette=self.person.silhouette * share))
