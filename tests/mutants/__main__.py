@@ -44,7 +44,8 @@ def accepted_in(paths: list[Path]) -> Counter[tuple[str, ...]]:
     """One that a function makes in two places has two entries."""
     entries = tomllib.loads(ACCEPTED.read_text())["mutant"]
     here = set(map(str, paths))
-    return Counter(tuple(it[name] for name in NAMES) for it in entries if it["where"].partition(":")[0] in here)
+    reasoned = [it for it in entries if it["why"] and it["where"].partition(":")[0] in here]
+    return Counter(tuple(it[name] for name in NAMES) for it in reasoned)
 
 
 def main(only: list[str]) -> int:
