@@ -63,7 +63,7 @@ def run_without_linux(tmp_path: Path, code: str) -> subprocess.CompletedProcess[
 def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_path: Path) -> None:
     done = run_without_linux(tmp_path, PHOTOS)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count(" 16 20\n") == 7, done.stdout
+    assert done.stdout.count(" 24 30\n") == 7, done.stdout
     assert done.stdout.count("photo_processes_unsandboxed") == 1
 
 
