@@ -7,6 +7,7 @@ to reach; times are p95 against those of the same client alone, before and after
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -178,6 +179,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"put the table into {REPORT}, if it is whole")
     options = parser.parse_args()
     configure_logging("error")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # its servers end with it
     quick = " --quick" if options.quick else ""
     lines = [
         f"`make bench-fair{quick}` on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load before it "
