@@ -2,8 +2,7 @@
 
 Today: `{"products": [{"externalId", "images": [{"source": {"url" | "fileKey" | "id"}}]}],
 "person": {"image": {"source": {…}}}, "externalUserId", "output": {"keepForDays"}}`. Before: `product` for `products`,
-`customer` for `person`, no `source` or no `image` level, `imageUrls`, `customerId`, and days at the top level. First of
-all: `{"productId", "customerImageId"}`.
+`customer` for `person`, no `source` or `image` level, `imageUrls`, `customerId`, days at the top level, `productId`.
 """
 
 import hashlib
