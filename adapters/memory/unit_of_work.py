@@ -15,7 +15,7 @@ from adapters.memory.try_on_repositories import (
     InMemoryRequestRepository,
     ProductRow,
 )
-from application.ports.rows import Credits
+from application.ports.account_rows import Credits
 from application.ports.try_on_rows import KeptRequest
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
 from domain.audit import AuditEntry

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.sqlite_engine import SqlConnection
 from adapters.sql.tables import accounts, api_keys
-from application.ports.rows import Credits
+from application.ports.account_rows import Credits
 from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope
 from domain.errors import AccountExists, InsufficientCredits
 from domain.retention import RetentionPolicy

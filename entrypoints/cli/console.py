@@ -179,5 +179,7 @@ def _in_words(name: str) -> str:
 
 def _cell(value: Any) -> str:
     """On one line, and without anything that a terminal would obey."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_in_words(name)} {_cell(part)}" for name, part in value.items())
     text = "" if value is None else str(_plain(value))
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

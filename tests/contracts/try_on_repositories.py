@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from application.ports.rows import Credits, UnitOfWork
+from application.ports.account_rows import Credits
+from application.ports.rows import UnitOfWork
 from application.ports.try_on_rows import KeptRequest
 from domain.customer import Customer
 from domain.errors import InsufficientCredits
