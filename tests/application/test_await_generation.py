@@ -43,7 +43,10 @@ async def test_the_answer_comes_when_the_generation_has_ended() -> None:
 
 async def test_the_answer_comes_when_the_time_is_up() -> None:
     _, waiting = await a_queue_of_one()
+    clock = asyncio.get_running_loop().time
+    began = clock()
     report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 0.6, nobody_leaves), 5)
+    assert clock() - began >= 0.6
     assert report.generation.status == "PENDING"
 
 

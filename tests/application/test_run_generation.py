@@ -13,11 +13,12 @@ from application.photo_sources import StoredSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
 from application.read_image import OpenImage, ResolveImage
 from application.run_generation import GenerationOutcome, RunNextGeneration
-from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable
+from application.start_try_on import TryOnCommand
+from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable, ImageNotFound
 from domain.generation import Failure, Generation, GenerationStatus
 from domain.geometry import Size
 from domain.image import ImageId
-from tests.builders import ACME, a_customer
+from tests.builders import ACME, a_customer, a_stored_photo
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan
 from tests.durability.world import World
@@ -265,3 +266,58 @@ async def test_the_result_of_somebody_whose_lease_was_taken_over_is_not_kept() -
         await run(world, ScriptedEngine(shirt=is_taken_over))
         assert (await the_generation(world)).status is GenerationStatus.PROCESSING
         assert await world.assert_nothing_is_left_behind() == before
+
+
+async def test_a_mock_is_the_persons_own_picture_and_no_engine_is_asked() -> None:
+    async with world_in_memory() as world:
+        person, garment = (await world.upload(b"Ann")).image, (await world.upload(b"shirt")).image
+        command = TryOnCommand(
+            account=await world.account(),
+            person=StoredSource(person.image_id),
+            garments=(StoredSource(garment.image_id),),
+            product_id=None,
+            title="mock",
+        )
+        started = await world._start_try_on(None).execute(command)
+        engine = ScriptedEngine()
+        assert (await run(world, engine)).status is GenerationStatus.COMPLETED
+        image = await world.result_of(started.generation_id)
+        assert (await world.bytes_of(image.image_id), engine.asked) == (b"Ann", [])
+        assert image.photo is not None
+        assert image.photo.size == a_stored_photo().size
+        assert (image.photo.crop, image.photo.person) == (None, None)
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_the_result_of_a_person_who_goes_meanwhile_is_not_kept(is_deleted: bool) -> None:
+    async with world_in_memory() as world:
+        person = (await world.upload(b"Ann", keep_for_days=1)).image.image_id
+        garment = (await world.upload(b"shirt")).image.image_id
+        world.clock.advance(days=1, seconds=-1)
+        await world.try_on(person, (StoredSource(garment),))
+
+        async def goes() -> None:
+            if is_deleted:
+                await world.delete(person)
+            world.clock.advance(seconds=1)
+
+        outcome = await run(world, ScriptedEngine(shirt=goes))
+        assert (outcome.status, outcome.code) == (GenerationStatus.FAILED, "IMAGE_NOT_FOUND")
+        assert (await the_generation(world)).result is None
+
+
+async def test_nothing_goes_on_when_a_generation_is_done() -> None:
+    async with world_in_memory() as world:
+        await queued(world, "shirt")
+        await run(world, ScriptedEngine())
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_photo_whose_object_is_lost_is_not_found() -> None:
+    async with world_in_memory() as world:
+        image = (await world.upload(b"Ann")).image
+        await world.objects.delete([image.object_name])
+        assert await world.bytes_of(image.image_id) is None
+        with pytest.raises(ImageNotFound):
+            await OpenImage(ResolveImage(world.work, world.clock), world.objects).execute(image.image_id, ACME)
