@@ -321,3 +321,16 @@ async def test_a_photo_whose_object_is_lost_is_not_found() -> None:
         assert await world.bytes_of(image.image_id) is None
         with pytest.raises(ImageNotFound):
             await OpenImage(ResolveImage(world.work, world.clock), world.objects).execute(image.image_id, ACME)
+
+
+async def test_the_result_of_a_person_who_goes_while_it_is_put_is_not_kept() -> None:
+    async with world_in_memory() as world:
+        person, _ = await queued(world, "shirt")
+        plan = Plan(Fault.PAUSES_AFTER, call=".put")
+        task = asyncio.create_task(world.work_off(plan))
+        await plan.waiting.wait()
+        await world.delete(person)
+        plan.go_on.set()
+        outcome = await task
+        assert outcome is not None
+        assert (outcome.status, outcome.code) == (GenerationStatus.FAILED, "IMAGE_NOT_FOUND")

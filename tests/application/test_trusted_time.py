@@ -84,3 +84,13 @@ def test_after_a_boot_the_clock_is_trusted_anew(tmp_path: Path) -> None:
     file.write_bytes(msgspec.json.encode(ClockReference("another boot", 0.0)))
     WallClockJumps(file).expect_none()
     assert msgspec.json.decode(file.read_bytes(), type=ClockReference).boot_id != "another boot"
+
+
+async def test_a_clock_that_was_set_is_not_trusted_even_if_the_databases_agrees() -> None:
+    class WasSet(TimeOf):
+        def expect_none(self) -> None:
+            raise Overloaded
+
+    clock = MovableClock()
+    with pytest.raises(Overloaded):
+        await TrustedTime(clock, TimeOf(clock), WasSet(clock)).now()

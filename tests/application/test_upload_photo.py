@@ -5,9 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from application.photo_sources import StoredSource
+from application.upload_photo import UploadCommand
 from domain.account import Account
 from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, QuotaExceeded
 from domain.image import ImageState
+from domain.retention import RetentionPolicy
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan, ProcessDied
@@ -94,3 +97,18 @@ async def test_an_image_begins_on_a_whole_second_and_lives_as_long_as_was_asked_
         image = (await world.upload(b"photo", keep_for_days=3)).image
         assert image.created_at == world.clock.now() - timedelta(milliseconds=700)
         assert (image.retention.keep_for_days, image.account_id, image.customer) == (3, ACME, None)
+
+
+async def test_without_a_wish_an_image_lives_as_long_as_its_account_says() -> None:
+    async with world_in_memory() as world:
+        account = replace(await world.account(), default_retention=RetentionPolicy(3))
+        image = (await world._upload_photo(None).execute(UploadCommand(account=account, photo=b"photo"))).image
+        assert image.retention == RetentionPolicy(3)
+
+
+async def test_the_key_of_a_try_on_is_not_an_uploads() -> None:
+    async with world_in_memory() as world:
+        person, garment = (await world.upload(b"person")).image, (await world.upload(b"garment")).image
+        await world.try_on(person.image_id, (StoredSource(garment.image_id),), key="k")
+        with pytest.raises(IdempotencyKeyReused):
+            await world.upload(b"photo", key="k")
