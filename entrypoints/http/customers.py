@@ -19,7 +19,7 @@ from entrypoints.http.url_parts import id_at_the_end
 RETRY_AFTER_SECONDS: Final = 60
 PREFIX: Final = "/tryon/v1/customers/"
 ERASE: Final = "/customers/erase"
-"""The path of the one call, and of the other for somebody whose id is `erase`."""
+"""The path of the one call, and of the other for somebody whose id is `erase`. The framework folds ids of slashes."""
 
 
 @post(ERASE, operation_id="erase", status_code=200)
@@ -30,7 +30,7 @@ async def erase(request: RequestWithKey, service: NamedDependency[Service]) -> R
     return Response(ErasureBody.of(outcome), status_code=202 if outcome.bytes_left else 200, headers=_headers(outcome))
 
 
-@delete([ERASE, "/customers/{customerId:path}"], operation_id="eraseCustomer", status_code=202)
+@delete([ERASE, "/customers", "/customers/{customerId:path}"], operation_id="eraseCustomer", status_code=202)
 async def erase_customer(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody | None]:
     """The same for clients of the origin, by the id in the path; without a body when all is gone."""
     outcome = await _erase(request, service, id_at_the_end(request, "customerId", PREFIX))

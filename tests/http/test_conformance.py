@@ -125,7 +125,7 @@ def hold_to_the_document(service: Described, operation_id: str, mode: Generation
         if operation_id in FORMS and mode is GenerationMode.POSITIVE:
             drop_contradictions(case.body)
         assume(mode is GenerationMode.NEGATIVE or not names_nobody(case.body))
-        assume(not names_nobody(case.path_parameters))
+        assume(mode is GenerationMode.NEGATIVE or not names_nobody(case.path_parameters))
         if mode is GenerationMode.POSITIVE and "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = (
                 f"{operation_id}-{next(numbers)}"  # a key made up twice would be refused for its request

@@ -81,6 +81,14 @@ def test_a_body_that_names_nobody_is_refused(service: Service, body: object) -> 
     assert erased_by_post(service, body).json()["code"] == "VALIDATION_FAILED"
 
 
+@pytest.mark.parametrize(
+    "path", ["/customers/%2F", "/customers/%2F%2f/", "/customers///", "/customers/", "/customers/%2E"]
+)
+def test_a_path_that_names_nobody_is_refused(service: Service, path: str) -> None:
+    answer = service.delete(path)
+    assert (answer.status_code, answer.json()["details"][0]["path"]) == (400, "customerId")
+
+
 def test_erasing_again_or_somebody_unknown_is_fine(service: Service) -> None:
     assert service.delete("/customers/nobody").status_code == 204
     assert service.delete("/customers/nobody").status_code == 204
