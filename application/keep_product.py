@@ -13,7 +13,7 @@ from application.ports.rows import Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import Fetch, FetchedPhoto, Validators
 from application.upload_photo import UploadCommand, UploadPhoto
-from domain.account import Account
+from domain.account import Account, AccountId
 from domain.errors import ImageNotFound, Overloaded, ProductImageFetchFailed, ProductNotFound, about
 from domain.generation import GenerationId
 from domain.image import ImageId, UploadedImage
@@ -99,6 +99,7 @@ class KeepProduct:
     async def settle(self, repositories: Repositories, prepared: PreparedProduct, product: Product) -> None:
         """Save `product`, and let pictures that it does not name any more go. Raises: ProductMoved."""
         known = prepared.known
+        await _hold(repositories, product.account_id, set(product.images) - set(known.images if known else ()))
         if known is None:
             if not await repositories.products.add(product):
                 raise ProductMoved
@@ -127,7 +128,8 @@ class KeepProduct:
             return
         account_id = wanted.account.account_id
         with suppress(Overloaded):
-            async with self.work.begin() as repositories:  # not before a commit that is still on its way
+            async with self.work.begin() as repositories:
+                await _hold(repositories, account_id, {picture.image_id for picture in made.pictures.values()})
                 product = await repositories.products.find(account_id, made.product_id or wanted.external_id or "")
                 generation = await repositories.generations.find(generation_id, account_id) if generation_id else None
             named = {
@@ -249,6 +251,12 @@ class CopyPicture:
         await self.keep_picture.reserve(copy, expect_there)
         await self.keep_picture.execute(copy, image.photo, jpeg, expect_there)
         return copy
+
+
+async def _hold(repositories: Repositories, account_id: AccountId, images: set[ImageId]) -> None:
+    """Whoever discards new pictures waits here for a commit that is still on its way, and sees what it names."""
+    for image_id in sorted(images):
+        await repositories.images.hold(image_id, account_id)
 
 
 def _changed(alive: Product | None, product: Product, wanted: WantedProduct, now: datetime) -> Product:

@@ -178,6 +178,7 @@ class StartTryOn:
         )
         async with self.work.begin() as repositories:
             await _expect_not_erased(repositories, customer, command.account)
+            await repositories.images.hold(person.image_id, person.account_id)  # `_discard` waits for this commit
             await _give_to(repositories, person, customer)
             has_credit = await repositories.accounts.take_credit(command.account.account_id)
             await self.keep_product.settle(repositories, prepared, product)
@@ -204,6 +205,8 @@ class StartTryOn:
         await self.keep_product.discard(wanted, made, generation_id)
         with suppress(Overloaded):  # the caller hears of the first failure; expiry ends what is left
             async with self.work.begin() as repositories:
+                if person is not None:
+                    await repositories.images.hold(person.image_id, person.account_id)
                 generation = await repositories.generations.find(generation_id, wanted.account.account_id)
             if generation is not None:
                 return True

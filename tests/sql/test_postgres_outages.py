@@ -11,12 +11,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.object_store import InMemoryObjectStore
+from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.unit_of_work import SqlRepositories, SqlUnitOfWork, create_engine
 from application.manage_accounts import ChangeAccount
-from application.photo_sources import StoredSource
+from application.photo_sources import FileSource, StoredSource
 from domain.account import KeyId
 from domain.errors import Overloaded
-from domain.generation import GenerationStatus
+from domain.generation import Generation, GenerationStatus
 from tests.builders import ACME, MovableClock, a_customer, an_account, an_image
 from tests.durability.world import World
 from tests.postgres import APP_ROLE, PostgresServer
@@ -194,6 +195,62 @@ async def test_one_connection_is_enough_for_every_use_case(postgres_url: str) ->
         assert (await world.erase(a_customer())).images == 2
         await world.purge()
         await world.reconcile(repair=True)
+
+
+class CutOff:
+    """A database whose connection is lost with a commit that the server still carries out, a little later."""
+
+    def __init__(self, work: SqlUnitOfWork, is_settling: Callable[[], bool]) -> None:
+        self._work = work
+        self._is_settling = is_settling
+        self.late: list[asyncio.Task[None]] = []
+
+    def read(self) -> Any:
+        return self._work.read()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Any]:
+        transaction = self._work.begin()
+        repositories = await transaction.__aenter__()
+        try:
+            yield repositories
+        except BaseException as error:
+            await transaction.__aexit__(type(error), error, error.__traceback__)
+            raise
+        if self.late or not self._is_settling():
+            await transaction.__aexit__(None, None, None)
+            return
+
+        async def commit_late() -> None:
+            await asyncio.sleep(0.5)  # whoever looks meanwhile sees nothing of it
+            await transaction.__aexit__(None, None, None)
+
+        self.late.append(asyncio.create_task(commit_late()))
+        raise Overloaded
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_try_on_whose_commit_comes_through_after_its_connection_was_lost_keeps_its_pictures(
+    postgres_url: str,
+) -> None:
+    engine = create_engine(postgres_url, pool_size=4, statement_seconds=5)
+    settled: list[str] = []
+    work: Any = CutOff(SqlUnitOfWork(engine), lambda: bool(settled))
+    world = World(work, InMemoryObjectStore())
+    add = SqlGenerationRepository.add
+
+    async def noted(self: SqlGenerationRepository, generation: Generation) -> None:
+        settled.append(generation.generation_id)
+        await add(self, generation)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqlGenerationRepository, "add", noted)
+        started = await world.try_on(FileSource(b"person", "p"), (FileSource(b"garment", "g"),), customer=a_customer())
+    assert len(work.late) == 1
+    inputs = await world.inputs_of(started.generation_id)
+    assert await world.bytes_of(inputs.person) is not None
+    assert [await world.bytes_of(garment) for garment in inputs.garments] == [b"garment"]
+    await engine.dispose()
 
 
 @pytest.mark.usefixtures("engine")
