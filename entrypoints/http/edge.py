@@ -14,6 +14,8 @@ MAX_DISCARD_SECONDS: Final = 10.0
 """As long a client that was answered may go on sending before its connection ends."""
 PAUSE_SECONDS: Final = 2.0
 """Who sends nothing for so long has stopped, as curl does at the first sight of a refusal, and waits for its end."""
+DISCARD_BYTES_PER_SECOND: Final = 16 * 1024 * 1024
+"""No faster: what is thrown away for one client costs the others nothing to speak of."""
 MAX_HOLD_SECONDS: Final = 5.0
 HOLD_PAUSE_SECONDS: Final = 0.3
 """As long an answer waits whole for the end of the body. nginx without request buffering may stop sending for good once
@@ -127,7 +129,9 @@ class _Exchange:
                 while self._is_unread and self._discarded_bytes <= MAX_DISCARDED_BYTES:
                     async with asyncio.timeout(pause_seconds):
                         message = await self.receive()
-                    self._discarded_bytes += len(message["body"]) if message["type"] == "http.request" else 0
+                    size_bytes = len(message["body"]) if message["type"] == "http.request" else 0
+                    self._discarded_bytes += size_bytes
+                    await asyncio.sleep(size_bytes / DISCARD_BYTES_PER_SECOND)
 
 
 def _has_body(scope: Scope) -> bool:
