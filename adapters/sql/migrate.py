@@ -93,14 +93,29 @@ class Migrator:
             f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TABLES TO "{role}";',
         )
 
+    async def revision(self) -> str | None:
+        """The schema's revision; None when there is none yet. Raises: Overloaded."""
+        self._make_folder()
+        try:
+            with OutagesAsOverloaded():
+                async with self._engine.connect() as connection:
+                    return await connection.run_sync(
+                        lambda opened: MigrationContext.configure(opened).get_current_revision()
+                    )
+        finally:
+            await self._engine.dispose()
+
+    def _make_folder(self) -> None:
+        database = self._engine.url.database
+        if self.is_embedded and database:
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+
     async def upgrade(self) -> str:
         """Create or upgrade the schema, in one transaction; a no-op when it is up to date or newer.
 
         Returns: the revision. Raises: Overloaded, also when a table that it has to change is busy.
         """
-        database = self._engine.url.database
-        if self.is_embedded and database:
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         try:
             with OutagesAsOverloaded():
                 async with self._engine.begin() as connection:

@@ -1,13 +1,11 @@
 """The database: its schema, and what is overdue in it."""
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from application.purge import PurgeReport
 from domain.audit import Action
-from domain.errors import Overloaded
 from entrypoints.cli.console import as_json, run, show_one
 
 if TYPE_CHECKING:
@@ -48,12 +46,9 @@ def upgrade(role: str | None) -> None:
 
 
 async def _upgrade(container: "Container") -> str:
-    is_current = False
-    with suppress(Overloaded):  # not there yet, or older
-        await container.work().check()
-        is_current = True
+    before: str | None = await container.migrator().revision()
     revision: str = await container.migrator().upgrade()
-    if not is_current:
+    if revision != before:
         await container.note_in_audit().execute(Action.SCHEMA_UPGRADED, revision=revision)
     return revision
 

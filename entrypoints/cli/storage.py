@@ -7,6 +7,7 @@ import click
 
 from application.ports.objects import StorageFinding
 from domain.audit import Action
+from domain.errors import Overloaded
 from entrypoints.cli.console import as_json, run, settings_or_fail, show, show_one
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def setup(dry_run: bool, json_output: bool) -> None:
     async def execute(container: "Container") -> tuple[str, ...]:
         rules = container.storage_rules()
         if rules and not dry_run:
-            await container.note_in_audit().execute(Action.STORAGE_SET_UP)
+            await _note(container)
         changes: tuple[str, ...] = await rules.setup(dry_run=dry_run) if rules else ()
         return changes
 
@@ -42,6 +43,14 @@ def setup(dry_run: bool, json_output: bool) -> None:
         show_one({"changed": not dry_run and bool(changes), "changes": changes}, json_output=True)
         return
     click.echo("\n".join(changes) if changes else "Nothing has to be changed.")
+
+
+async def _note(container: "Container") -> None:
+    """The bucket's administrator may well have no way to the database, which may not even be there yet."""
+    try:
+        await container.note_in_audit().execute(Action.STORAGE_SET_UP)
+    except Overloaded as error:
+        click.echo(f"Not in the audit log: {error.advice}", err=True)
 
 
 @storage.command("check")

@@ -117,7 +117,7 @@ def running(name: str, folder: Path, upstream: str, pair: Path, trusted: ssl.SSL
         httpx.Client(base_url=f"https://localhost:{port}", verify=trusted, timeout=60) as client,
     ):
         try:
-            wait_until_it_listens(port, process)
+            wait_until_it_is_itself(port, process, trusted)
             yield client
         finally:
             process.send_signal(signal.SIGTERM)
@@ -189,14 +189,19 @@ def buffering_nginx(folder: Path, port: int, upstream: str, pair: Path) -> list[
     return command
 
 
-def wait_until_it_listens(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 20
+def wait_until_it_is_itself(port: int, process: "subprocess.Popen[bytes]", trusted: ssl.SSLContext) -> None:
+    """Traefik listens with a certificate of its own making before it has read the one that it was given."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, "it ended"
-        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+            trusted.wrap_socket(plain, server_hostname="localhost"),
+        ):
             return
         time.sleep(0.05)
-    pytest.fail("it does not listen")
+    pytest.fail("it does not listen, or not as itself")
 
 
 COMMANDS = {NGINX: nginx, CADDY: caddy, TRAEFIK: traefik, BUFFERING: buffering_nginx}

@@ -91,7 +91,7 @@ def main(folder: Path) -> dict[str, object]:
         story = Story(client, key)
         kept, refusal = story.fill()
         reserve_when_full = REGISTRY.get_sample_value("tryon_storage_reserve_ok")
-        works_when_full = client.get("/health/ready").json()["works"]
+        has_noticed = wait_until(lambda: client.get("/health/ready").json()["works"] == ["reads", "erasures"])
         erasures = [story.erase(f"customer {number}") for number in range(kept // 2)]
         refilled, second_refusal = story.fill()
         clock.time += timedelta(days=8)
@@ -100,7 +100,7 @@ def main(folder: Path) -> dict[str, object]:
             "kept": kept,
             "refusal": [refusal.status_code, refusal.json()["code"], int(refusal.headers["retry-after"]) > 0],
             "reserve_when_full": reserve_when_full,
-            "works_when_full": works_when_full,
+            "has_noticed": has_noticed,
             "erasures": [[answer.status_code, answer.json()["imagesErased"]] for answer in erasures],
             "refilled": refilled,
             "second_refusal": second_refusal.json()["code"],
