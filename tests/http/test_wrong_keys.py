@@ -1,11 +1,12 @@
 """Wrong keys cost little and shut nobody out."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from domain.errors import InvalidApiKey
-from entrypoints.http.wrong_keys import STRANGERS_AT_ONCE, WRONG_FOR_SECONDS, WrongKeys
+from entrypoints.http.wrong_keys import BETWEEN_ANSWERS_SECONDS, STRANGERS_AT_ONCE, WRONG_FOR_SECONDS, WrongKeys
 from tests.http.conftest import Service
 
 
@@ -43,7 +44,9 @@ async def test_a_key_that_was_wrong_a_moment_ago_is_not_looked_up_again(keys: Wr
     assert look_ups == ["gk_a_b", "gk_a_b"]
 
 
-async def test_a_thousand_guesses_are_looked_up_two_at_a_time_and_a_right_key_does_not_wait(keys: WrongKeys) -> None:
+async def test_many_guesses_are_looked_up_two_at_a_time_and_a_right_key_does_not_wait(
+    keys: WrongKeys,
+) -> None:
     async with keys.looked_up("gk_right_key"):
         pass
     at_once = most = 0
@@ -59,12 +62,34 @@ async def test_a_thousand_guesses_are_looked_up_two_at_a_time_and_a_right_key_do
                 at_once -= 1
                 raise InvalidApiKey
 
-    guesses = [asyncio.create_task(guess(number)) for number in range(1_000)]
+    guesses = [asyncio.create_task(guess(number)) for number in range(100)]
     await asyncio.sleep(0)
     async with asyncio.timeout(1), keys.looked_up("gk_right_key"):
         answer.set()
     await asyncio.gather(*guesses)
     assert most == STRANGERS_AT_ONCE
+
+
+async def test_guesses_are_answered_slowly_however_many_ask_and_one_alone_at_once(
+    keys: WrongKeys, seconds: Seconds
+) -> None:
+    now = asyncio.get_running_loop().time
+    began = now()
+    await asyncio.gather(*(guessed(keys, f"gk_a_{number}", []) for number in range(40)))
+    assert now() - began > 38 * BETWEEN_ANSWERS_SECONDS
+    seconds.now += 1
+    with pytest.MonkeyPatch.context() as patch:
+        slept: list[float] = []
+        patch.setattr(asyncio, "sleep", sleep_of(slept))
+        await guessed(keys, "gk_another", [])
+    assert slept == [0]
+
+
+def sleep_of(slept: list[float]) -> Callable[[float], Awaitable[None]]:
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+
+    return noted
 
 
 async def test_a_key_that_is_revoked_stops_counting_as_right(keys: WrongKeys) -> None:
