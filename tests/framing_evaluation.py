@@ -27,7 +27,7 @@ from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.overlay import draw_overlay
 from adapters.vision.people_detector import PeopleDetector
 from adapters.vision.pixel_meter import PixelMeter
-from application.ports.photos import OpenPhoto
+from application.ports.photos import ViewablePhoto
 from application.prepare_photo import PreparePhoto
 from domain.cropping import choose_window, place
 from domain.geometry import Box
@@ -88,7 +88,7 @@ class Judge:
         milliseconds = (cpu_seconds() - started) * 1000
         return seen, self._codes(photo, seen), milliseconds
 
-    def _codes(self, photo: OpenPhoto, seen: SeenPhoto) -> set[WarningCode]:
+    def _codes(self, photo: ViewablePhoto, seen: SeenPhoto) -> set[WarningCode]:
         person = seen.main_person
         region, outline = (person.box, person.outline) if person else (None, None)
         return codes_of(seen, self.meter.measure(photo, region, outline))

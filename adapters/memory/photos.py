@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
 
-from application.ports.photos import OpenPhoto, PersonDetector, PreparedPhoto
+from application.ports.photos import PersonDetector, PreparedPhoto, ViewablePhoto
 from application.ports.try_on import Fetch, FetchedPhoto, UrlNotFetched, Validators
 from application.prepare_photo import PreparePhoto
 from domain.account import AccountId
@@ -18,7 +18,7 @@ class InMemoryPersonDetector(PersonDetector):
     def __init__(self, *people: SeenPerson) -> None:
         self._people = people
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         size = photo.upright_size
         return SeenPhoto(size, Box.covering(size), tuple(seen for seen in self._people if seen.box.is_inside(size)))
 

@@ -32,7 +32,7 @@ from adapters.sandbox.children import Child, Children, StartFailed
 from adapters.sandbox.decoder import DecodingTrade
 from adapters.sandbox.detector import DetectingTrade, Observer
 from adapters.sandbox.parent import Trade
-from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter
+from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, ViewablePhoto
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size
 from domain.person import Outline, SeenPhoto
@@ -207,8 +207,8 @@ class _HostileObserver(PersonDetector, PhotoMeter):
     def __init__(self, attacks: list[Attack]) -> None:
         self._attacks = attacks
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         return SeenPhoto.unseen(photo.upright_size)
 
-    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         return Appearance(0, 0, 0, _carry_out(self._attacks[photo.upright_size.width - 1]))

@@ -25,8 +25,8 @@ from adapters.sandbox.channel import (
     to_detector,
 )
 from adapters.sandbox.decoder import broken
-from application.ports.photos import EncodedPhoto, OpenPhoto, PersonDetector, PhotoMeter, RgbPixels
-from domain.geometry import NO_PADDING, Box, Padding, Size
+from application.ports.photos import PersonDetector, PhotoMeter, RgbPixels, ViewablePhoto
+from domain.geometry import Box, Size
 from domain.photo import SourceFormat
 
 
@@ -108,7 +108,7 @@ class _LookedEnough(Exception):
     """The photo is gone."""
 
 
-class _PhotoElsewhere(OpenPhoto):
+class _PhotoElsewhere(ViewablePhoto):
     """A photo that only a decoder has; the server is asked for views of it."""
 
     def __init__(self, channel: Channel, source_format: SourceFormat, upright_size: Size) -> None:
@@ -133,9 +133,3 @@ class _PhotoElsewhere(OpenPhoto):
                 raise _LookedEnough
             case other:
                 raise TypeError(type(other).__name__)
-
-    def turn(self, turns: int) -> bool:
-        raise NotImplementedError("a detector turns nothing")
-
-    def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
-        raise NotImplementedError("a detector encodes nothing")

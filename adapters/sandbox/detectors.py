@@ -28,7 +28,7 @@ from adapters.sandbox.channel import (
 )
 from adapters.sandbox.children import Child, Children, StartFailed
 from adapters.sandbox.remote_photo import RemotePhoto, Unlucky
-from application.ports.photos import OpenPhoto, PersonDetector, PhotoMeter
+from application.ports.photos import PersonDetector, PhotoMeter, ViewablePhoto
 from application.request_trace import Stage
 from domain.errors import InvalidImage, Overloaded
 from domain.geometry import Box, Size
@@ -109,16 +109,16 @@ class Detectors(PersonDetector, PhotoMeter):
                 self._employed.remove(child)
             self._idle.clear()
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         with Stage("detect"):
             return self._ask(photo, Detect(photo.source_format, photo.upright_size), Seen).photo
 
-    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         with Stage("detect"):
             question = Measure(photo.source_format, photo.upright_size, region, outline)
             return self._ask(photo, question, Measured).appearance
 
-    def _ask(self, photo: OpenPhoto, question: Detect | Measure, kind: type[Answer]) -> Answer:
+    def _ask(self, photo: ViewablePhoto, question: Detect | Measure, kind: type[Answer]) -> Answer:
         assert isinstance(photo, RemotePhoto)  # noqa: S101 - the only kind of photo that is ever put together with us
         with self._idle_one(photo.deadline) as channel:
             channel.send(question)

@@ -188,6 +188,11 @@ def own_cores() -> tuple[int, ...]:
     return cores[first:] + cores[:first]
 
 
+def take_room(descriptor: int, size: int) -> None:
+    """Let a file have `size` bytes of its own. Raises: OSError when there is no room for them."""
+    os.posix_fallocate(descriptor, 0, size)
+
+
 def usable_memory_bytes(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
     """What this process and its neighbors in its control groups may use, at most all that the machine has."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

@@ -88,5 +88,12 @@ def own_cores() -> tuple[int, ...]:
     return ()
 
 
+def take_room(descriptor: int, size: int) -> None:
+    """Let a file have `size` bytes of its own, by writing them. Raises: OSError when there is no room for them."""
+    there = os.fstat(descriptor).st_size
+    while there < size:
+        there += os.pwrite(descriptor, bytes(size - there), there)
+
+
 def usable_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

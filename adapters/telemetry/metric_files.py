@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from prometheus_client import mmap_dict, values
 
+from adapters.sandbox import system
+
 BYTES: Final = 256 * 1024
 """Some 1,000 series of one kind in one process; more grow it."""
 LONGEST_ENTRY: Final = 4096
@@ -52,7 +54,7 @@ def _grow(filename: str, size: int) -> bool:
     """Give the file `size` bytes of its own; False when there is no space for them."""
     descriptor = os.open(filename, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        system.take_room(descriptor, size)
     except OSError:
         return False
     finally:

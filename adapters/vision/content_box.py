@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from adapters.vision.look import Look
 from adapters.vision.mediapipe_models import Pixels
 from adapters.vision.pixel_meter import percentiles
-from application.ports.photos import OpenPhoto
+from application.ports.photos import ViewablePhoto
 from domain.geometry import Box
 
 _FLAT: Final = 8
@@ -71,7 +71,7 @@ class ContentEdges:
     is_filled: bool = False
 
 
-def look_at_content(photo: OpenPhoto) -> tuple[Look, bool]:
+def look_at_content(photo: ViewablePhoto) -> tuple[Look, bool]:
     """A look at the picture itself, to the pixel, and whether blurred photo is around it.
 
     What was taken off once is looked at again: inside a frame a screenshot has its bars as it has without one.
@@ -86,7 +86,7 @@ def look_at_content(photo: OpenPhoto) -> tuple[Look, bool]:
     return look, is_filled
 
 
-def _in_source(photo: OpenPhoto, look: Look, edges: ContentEdges) -> Box:
+def _in_source(photo: ViewablePhoto, look: Look, edges: ContentEdges) -> Box:
     window, scale, (width, height) = look.window, look.scale, (look.width, look.height)
     left = _exact(photo, look, window.x + edges.left * scale, across=True) if edges.left else window.x
     right = _exact(photo, look, window.x + edges.right * scale, across=True) if edges.right < width else window.right
@@ -95,7 +95,7 @@ def _in_source(photo: OpenPhoto, look: Look, edges: ContentEdges) -> Box:
     return Box(left, top, right - left, low - top)
 
 
-def _exact(photo: OpenPhoto, look: Look, edge: float, *, across: bool) -> int:
+def _exact(photo: ViewablePhoto, look: Look, edge: float, *, across: bool) -> int:
     """Where the picture changes most near a vertical (across) or horizontal edge that a look has shown."""
     window, slack = look.window, _LOOK_SLACK * look.scale
     side = window.height if across else window.width

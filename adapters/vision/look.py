@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.vision.mediapipe_models import Pixels
-from application.ports.photos import OpenPhoto
+from application.ports.photos import ViewablePhoto
 from domain.geometry import Box, Size
 from domain.person import BodyPart, Landmark, Outline
 
@@ -37,7 +37,7 @@ class Look:
     is_mirrored: bool = False
 
     @classmethod
-    def at(cls, photo: OpenPhoto, window: Box | None) -> Self:
+    def at(cls, photo: ViewablePhoto, window: Box | None) -> Self:
         """A small photo is enlarged: what is seen in a photo must not depend on how many pixels it has."""
         view = photo.view(window, LOOK_EDGE)
         pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
@@ -47,7 +47,7 @@ class Look:
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         return cls(pixels, window or Box.covering(photo.upright_size), photo.upright_size)
 
-    def closer(self, photo: OpenPhoto, window: Box) -> Self:
+    def closer(self, photo: ViewablePhoto, window: Box) -> Self:
         """A look at a window of the same photo, turned and mirrored as this one is."""
         plain = type(self).at(photo, window)
         return (plain.mirrored() if self.is_mirrored else plain).turned(self.turns)

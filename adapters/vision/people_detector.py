@@ -19,7 +19,7 @@ from adapters.vision.printed import is_print
 from adapters.vision.silhouette import largest_parts
 from adapters.vision.ssd_detector import PersonBox, SsdDetector
 from adapters.vision.witnessed import SURE_FACE, Witnessed, face_of, is_upright, person_of
-from application.ports.photos import OpenPhoto, PersonDetector
+from application.ports.photos import PersonDetector, ViewablePhoto
 from domain.geometry import Box
 from domain.person import SeenPerson, SeenPhoto, main_person
 
@@ -72,7 +72,7 @@ class PeopleDetector(PersonDetector):
         self._models = MediaPipeModels.load(directory)
         self._boxes = SsdDetector(directory / models.PEOPLE)
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         look, is_filled = look_at_content(photo)
         look = look.heavier_on_the_left()
         people, turns = self._people(photo, look), 0
@@ -83,7 +83,7 @@ class PeopleDetector(PersonDetector):
         kept = tuple(person for person in people if not is_print(look, person))
         return SeenPhoto(photo.upright_size, look.window, kept, is_filled, turns)
 
-    def _people(self, photo: OpenPhoto, look: Look) -> list[SeenPerson]:
+    def _people(self, photo: ViewablePhoto, look: Look) -> list[SeenPerson]:
         """Everybody in a look who matters, those included who need a closer one."""
         faces, poses = self._models.faces(look.pixels), self._models.poses(look.pixels)
         is_close = any(face.height >= _CLOSE_FACE * look.height for face in faces)
@@ -109,7 +109,7 @@ class PeopleDetector(PersonDetector):
         return bool(largest_parts(np.where(taken, 0, mask), least * mask.size))
 
     def _group(
-        self, photo: OpenPhoto, look: Look, boxes: Sequence[PersonBox], faces: Sequence[Face]
+        self, photo: ViewablePhoto, look: Look, boxes: Sequence[PersonBox], faces: Sequence[Face]
     ) -> list[SeenPerson]:
         """Everybody by boxes and faces, which hardly change when the same photo comes again; poses of several do."""
         marks = marks_of(boxes, faces)
@@ -122,7 +122,7 @@ class PeopleDetector(PersonDetector):
         return self._with_unsure_boxes(photo, look, unsure, people)
 
     def _with_unsure_boxes(
-        self, photo: OpenPhoto, look: Look, marks: Sequence[Mark], people: list[SeenPerson]
+        self, photo: ViewablePhoto, look: Look, marks: Sequence[Mark], people: list[SeenPerson]
     ) -> list[SeenPerson]:
         """Boxes that need a closer look, which has to find a body there."""
         largest, looks = max((person.silhouette for person in people), default=0.0), 0
@@ -140,7 +140,7 @@ class PeopleDetector(PersonDetector):
                 people = _distinct([*people, person])
         return people
 
-    def _with_body_of_main_person(self, photo: OpenPhoto, look: Look, people: list[SeenPerson]) -> list[SeenPerson]:
+    def _with_body_of_main_person(self, photo: ViewablePhoto, look: Look, people: list[SeenPerson]) -> list[SeenPerson]:
         """The same people, and of the one who is meant the joints and the outline, by a closer look."""
         person = main_person(people, look.window)
         if person is None or person.landmarks:
@@ -157,7 +157,9 @@ class PeopleDetector(PersonDetector):
         body = replace(body, silhouette=person.silhouette, confidence=confidence)
         return [body if other is person else other for other in people]
 
-    def _body_in(self, photo: OpenPhoto, look: Look, place: Box | None, face: Box | None = None) -> Witnessed | None:
+    def _body_in(
+        self, photo: ViewablePhoto, look: Look, place: Box | None, face: Box | None = None
+    ) -> Witnessed | None:
         """The body in a place or around a face, by a closer look, plain or mirrored."""
         window = square_around(place, look.window) if place else face and around_body_of(face, look.window)
         if not window:
@@ -186,7 +188,7 @@ class PeopleDetector(PersonDetector):
         boxes = self._boxes.people(view.pixels, _SURE_BOX) if standing else ()
         return view if any(one.overlap(box) >= _BORNE_OUT for one in standing for box in boxes) else None
 
-    def _people_by_searching(self, photo: OpenPhoto, look: Look) -> list[SeenPerson]:
+    def _people_by_searching(self, photo: ViewablePhoto, look: Look) -> list[SeenPerson]:
         """Nobody was seen: try more light when it is dark, a mirror, then piece by piece for people far away."""
         brighter = look.brightened()
         for view in (brighter, look.mirrored()):
@@ -204,7 +206,7 @@ class PeopleDetector(PersonDetector):
         boxes = () if all(one.has_sure_face for one in seen) else self._boxes.people(look.pixels, _LIKELY_BOX)
         return _distinct(borne_out for one in seen if (borne_out := _borne_out(one, boxes)) is not None)
 
-    def _people_in_a_piece(self, photo: OpenPhoto, look: Look, piece: Look) -> Iterator[SeenPerson]:
+    def _people_in_a_piece(self, photo: ViewablePhoto, look: Look, piece: Look) -> Iterator[SeenPerson]:
         """Somebody with a body: in a piece neither a box nor a face is believed alone (a shadow had 0.98 there)."""
         for box in self._boxes.people(piece.pixels, _SURE_BOX)[:1]:
             place = piece.box(*box.edges)

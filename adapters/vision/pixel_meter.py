@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from application.ports.photos import OpenPhoto, PhotoMeter
+from application.ports.photos import PhotoMeter, ViewablePhoto
 from domain.geometry import Box
 from domain.person import Outline
 from domain.photo_quality import Appearance
@@ -39,7 +39,7 @@ _ALONG: Final = (
 class PixelMeter(PhotoMeter):
     """Luma percentiles, and how steep the steepest edges are where they are least steep, for the contrast there is."""
 
-    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         view = photo.view(region, _EDGE)
         pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
         luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)

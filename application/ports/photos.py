@@ -39,8 +39,8 @@ class PreparedPhoto:
     facts: StoredPhoto
 
 
-class OpenPhoto(Protocol):
-    """One photo whose headers were read and found acceptable; its pixels are decoded when first asked for."""
+class ViewablePhoto(Protocol):
+    """One photo as detectors know it: they may look, and no more."""
 
     @property
     def source_format(self) -> SourceFormat: ...
@@ -50,17 +50,21 @@ class OpenPhoto(Protocol):
         """Size in pixels after EXIF orientation (JPEG, PNG, WebP) or irot/imir (HEIC) was applied."""
         ...
 
-    def turn(self, turns: int) -> bool:
-        """Take the photo for one that is upright after so many quarter turns counterclockwise (1-3), from now on.
-
-        Returns: False, and nothing changes, where the file itself says which way is up.
-        """
-        ...
-
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         """A look at the upright photo, or at a window of it, scaled down to `longest_edge` at most; never up.
 
         Good enough for a detector: fast resampling. Raises: InvalidImage.
+        """
+        ...
+
+
+class OpenPhoto(ViewablePhoto, Protocol):
+    """One photo whose headers were read and found acceptable; its pixels are decoded when first asked for."""
+
+    def turn(self, turns: int) -> bool:
+        """Take the photo for one that is upright after so many quarter turns counterclockwise (1-3), from now on.
+
+        Returns: False, and nothing changes, where the file itself says which way is up.
         """
         ...
 
@@ -89,7 +93,7 @@ class PhotoDecoder(Protocol):
 class PersonDetector(Protocol):
     """Finds people; only ever called inside a sandboxed worker, one photo at a time."""
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         """Where the picture itself is and everybody in it; drawn and mannequin people may be among them.
 
         Raises: InvalidImage.
@@ -100,7 +104,7 @@ class PersonDetector(Protocol):
 class PhotoMeter(Protocol):
     """Measures light and sharpness; only ever called inside a sandboxed worker."""
 
-    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         """How a region of the upright source, or all of it, looks, and of it only what `outline` says is the person.
 
         Raises: InvalidImage.

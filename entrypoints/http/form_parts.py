@@ -209,12 +209,17 @@ class _Part:
     def _keep(self, data: bytes, max_bytes: int) -> None:
         if self._pages is None and self._size_bytes > PIECE_BYTES:
             self._pages = mmap.mmap(-1, max_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            with suppress(
-                OSError
-            ):  # a kernel without huge pages: a slow phone holds what it has sent, not two megabytes
-                self._pages.madvise(mmap.MADV_NOHUGEPAGE)
+            _take_small_pages(self._pages)
             self._pages.write(self._buffer)
         if self._pages is None:
             self._buffer += data
         else:
             self._pages.write(data)
+
+
+def _take_small_pages(pages: mmap.mmap) -> None:
+    """So that a slow phone holds what it has sent, and not two megabytes. Only Linux has huge pages at all."""
+    advice = getattr(mmap, "MADV_NOHUGEPAGE", None)
+    if advice is not None:
+        with suppress(OSError):  # a kernel that was built without them
+            pages.madvise(advice)

@@ -42,9 +42,9 @@ class WrongKeys:
                 yield
         except InvalidApiKey:
             now = self._seconds()
-            answer_at = max(self._next_answer_at, now)
+            answer_at = min(max(self._next_answer_at, now), now + LONGEST_WAIT_SECONDS)
             self._next_answer_at = answer_at + BETWEEN_ANSWERS_SECONDS
-            await asyncio.sleep(min(answer_at - now, LONGEST_WAIT_SECONDS))
+            await asyncio.sleep(answer_at - now)
             raise
 
     @asynccontextmanager

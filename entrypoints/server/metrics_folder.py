@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from adapters.sandbox import system
+
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX: Final = "tryon-metrics-"
 LOCK: Final = "lock"
@@ -55,7 +57,7 @@ def has_room(place: Path) -> bool:
     """Whether the metrics of a few processes fit there; tried by taking the space and giving it back."""
     try:
         with tempfile.TemporaryFile(dir=place) as attempt:
-            os.posix_fallocate(attempt.fileno(), 0, ROOM_BYTES)
+            system.take_room(attempt.fileno(), ROOM_BYTES)
     except OSError:
         return False
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter
+from application.ports.photos import PersonDetector, PhotoDecoder, PhotoMeter, ViewablePhoto
 from application.prepare_photo import PreparePhoto
 from domain.geometry import Box
 from domain.person import Outline, SeenPhoto
@@ -53,10 +53,10 @@ class _Eyes(PersonDetector, PhotoMeter):
 
         self._detector, self._meter = PeopleDetector(model_dir), PixelMeter()
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         return self._detector.detect(photo)
 
-    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         return self._meter.measure(photo, region, outline)
 
 

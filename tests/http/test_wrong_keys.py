@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from domain.errors import InvalidApiKey
-from entrypoints.http.wrong_keys import BETWEEN_ANSWERS_SECONDS, STRANGERS_AT_ONCE, WRONG_FOR_SECONDS, WrongKeys
+from entrypoints.http.wrong_keys import (
+    BETWEEN_ANSWERS_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    STRANGERS_AT_ONCE,
+    WRONG_FOR_SECONDS,
+    WrongKeys,
+)
 from tests.http.conftest import Service
 
 
@@ -83,6 +89,19 @@ async def test_guesses_are_answered_slowly_however_many_ask_and_one_alone_at_onc
         patch.setattr(asyncio, "sleep", sleep_of(slept))
         await guessed(keys, "gk_another", [])
     assert slept == [0]
+
+
+async def test_a_flood_that_is_over_delays_nobody_any_more(keys: WrongKeys, seconds: Seconds) -> None:
+    """However long it went on, and however many it sent."""
+    slept: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "sleep", sleep_of(slept))
+        for number in range(10_000):
+            await guessed(keys, f"gk_a_{number}", [])
+        assert max(slept) == LONGEST_WAIT_SECONDS
+        seconds.now += 2 * LONGEST_WAIT_SECONDS
+        await guessed(keys, "gk_another", [])
+    assert slept[-1] == 0
 
 
 def sleep_of(slept: list[float]) -> Callable[[float], Awaitable[None]]:

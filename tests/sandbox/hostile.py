@@ -21,7 +21,15 @@ from adapters.imaging.picture import picture_of
 from adapters.sandbox import attacks, landlock
 from adapters.sandbox.channel import Encoded, Measured, Opened, Viewed
 from adapters.sandbox.detector import Observer
-from application.ports.photos import EncodedPhoto, OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, RgbPixels
+from application.ports.photos import (
+    EncodedPhoto,
+    OpenPhoto,
+    PersonDetector,
+    PhotoDecoder,
+    PhotoMeter,
+    RgbPixels,
+    ViewablePhoto,
+)
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import BodyPart, Landmark, Outline, SeenPerson, SeenPhoto
@@ -91,11 +99,11 @@ def decoder_that_cannot_load(reason: str) -> PhotoDecoder:
 class HonestObserver(PersonDetector, PhotoMeter):
     """Looks at the whole photo and sees nobody."""
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         photo.view(None, 640)
         return SeenPhoto.unseen(SIZE)
 
-    def measure(self, photo: OpenPhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         photo.view(region, 512)
         return Appearance(0.1, 0.5, 0.9, 0.5)
 
@@ -117,7 +125,7 @@ class LyingObserver(HonestObserver):
     def __init__(self, lie: str) -> None:
         self._lie = lie
 
-    def detect(self, photo: OpenPhoto) -> SeenPhoto:  # noqa: PLR0911, PLR0912 - a lie each
+    def detect(self, photo: ViewablePhoto) -> SeenPhoto:  # noqa: PLR0911, PLR0912 - a lie each
         match self._lie:
             case "nothing":
                 return super().detect(photo)

@@ -16,12 +16,13 @@ from adapters.sandbox import linux, portable
 ROOT = Path(__file__).parents[2]
 
 AS_ON_MACOS = """
-import asyncio, ctypes, os, pathlib, resource, signal, sys
+import asyncio, ctypes, mmap, os, pathlib, resource, signal, sys
+import urllib.request  # there it would ask the system for proxies
 
 sys.platform = "darwin"
 for name in [name for name in vars(os) if name.startswith(("sched_", "pidfd", "memfd", "setxattr", "inotify"))]:
     delattr(os, name)
-del os.pipe2, os.eventfd
+del os.pipe2, os.eventfd, os.posix_fallocate, os.posix_fadvise, mmap.MADV_NOHUGEPAGE, mmap.MADV_HUGEPAGE
 del resource.RLIMIT_AS, resource.prlimit
 real_open = os.open
 
@@ -65,6 +66,37 @@ def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_pat
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count(" 24 30\n") == 7, done.stdout
     assert done.stdout.count("photo_processes_unsandboxed") == 1
+
+
+FIGURES_AND_FORMS = r"""
+from entrypoints.http.form_parts import PartLimit, read_parts
+from entrypoints.server.metrics_folder import has_room, metrics_folder
+
+async def arriving():
+    yield b'--edge\r\ncontent-disposition: form-data; name="file"\r\n\r\n'
+    for _ in range(20):
+        yield bytes(65_536)
+    yield b"\r\n--edge--\r\n"
+
+async def read_a_form():
+    limit = PartLimit(2_000_000, ValueError())
+    (part,) = await read_parts("multipart/form-data; boundary=edge", arriving(), lambda _: limit, advice="")
+    return len(part[1])
+
+with metrics_folder() as folder:
+    from adapters.telemetry.metric_files import PreallocatedFile
+
+    file = PreallocatedFile(str(folder / "counter.db"))
+    for number in range(3000):
+        file.write_value(f"series {number:0200d}", number, 0)
+    print(has_room(folder), file.read_value(f"series {2999:0200d}")[0], asyncio.run(read_a_form()))
+"""
+
+
+def test_figures_are_kept_and_large_forms_are_read_there(tmp_path: Path) -> None:
+    done = run_without_linux(tmp_path, FIGURES_AND_FORMS)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == ["True", "2999.0", str(20 * 65_536)]
 
 
 def test_only_a_loopback_host_is_served_there(tmp_path: Path) -> None:
