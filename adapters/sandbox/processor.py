@@ -98,9 +98,9 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         return self._detectors.replaced
 
     @property
-    def process_ids(self) -> tuple[int, ...]:
-        """Of the parents."""
-        return tuple(family.process_id for family in self._families if family.process_id is not None)
+    def process_ids(self) -> tuple[int | None, int | None]:
+        """Of the decoders' parent and of the detectors'; None while one is being replaced."""
+        return self._decoders.process_id, self._observers.process_id
 
     def launch(self) -> None:
         """Let the libraries load, while whoever calls this goes on; `start` waits for them. Raises: StartFailed."""

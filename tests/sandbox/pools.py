@@ -59,8 +59,16 @@ async def answer(pool: SandboxedPhotoProcessor, photo: str) -> str:
     return "fine"
 
 
-def children_of(process_id: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+def children_of(process_id: int | None) -> list[int]:
+    """None of a process that is being replaced."""
+    try:
+        return [int(word) for word in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def parents(pool: SandboxedPhotoProcessor) -> list[int]:
+    return [process_id for process_id in pool.process_ids if process_id is not None]
 
 
 def decoders(pool: SandboxedPhotoProcessor) -> list[int]:
@@ -73,7 +81,7 @@ def detectors(pool: SandboxedPhotoProcessor) -> list[int]:
 
 
 def everybody(pool: SandboxedPhotoProcessor) -> list[int]:
-    return [*pool.process_ids, *decoders(pool), *detectors(pool)]
+    return [*parents(pool), *decoders(pool), *detectors(pool)]
 
 
 def process_file(process_id: int | None, name: str) -> str:

@@ -24,6 +24,7 @@ from tests.sandbox.pools import (
     everybody,
     is_running,
     none_runs,
+    parents,
     process_file,
     until,
 )
@@ -154,7 +155,7 @@ class TestADeathFromOutside:
         async with a_pool() as pool:
             photo = asyncio.create_task(answer(pool, "sleep 0.3"))
             await until(lambda: len(decoders(pool)) == 1)
-            before = [pool.process_ids[0], *decoders(pool)]
+            before = [parents(pool)[0], *decoders(pool)]
             await kill_while_at_work(before[:1])
             assert await photo == "fine"
             await until(lambda: none_runs(before))
@@ -274,9 +275,9 @@ class TestStarting:
     async def test_goes_on_with_what_was_launched_before(self) -> None:
         pool = a_processor()
         pool.launch()
-        launched = pool.process_ids
+        launched = parents(pool)
         await pool.start()
-        assert pool.process_ids == launched
+        assert parents(pool) == launched
         assert await answer(pool, "healthy") == "fine"
         await pool.close()
         assert none_runs(launched)
@@ -291,8 +292,8 @@ class TestStarting:
     async def test_need_not_follow_on_a_launch(self) -> None:
         pool = a_processor()
         pool.launch()
-        assert all(map(is_running, pool.process_ids))
-        launched = pool.process_ids
+        assert all(map(is_running, parents(pool)))
+        launched = parents(pool)
         await pool.close()
         assert none_runs(launched)
 
@@ -313,7 +314,7 @@ class TestStarting:
     ) -> None:
         pool = a_processor(workers=2, **options)  # type: ignore[arg-type]
         pool.launch()
-        launched = pool.process_ids
+        launched = parents(pool)
         with pytest.raises(StartFailed, match=reason):
             await pool.start()
         assert none_runs(launched)
