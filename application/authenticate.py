@@ -1,15 +1,50 @@
-"""Authentication: the account that an API key, or a pass of the page, opens."""
+"""Admission: the account that an API key, or a pass of the page at `/`, opens, and how often it may ask."""
 
+import hashlib
 import hmac
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from application.page_pass import PagePass
 from application.ports.rows import UnitOfWork
-from application.ports.system import Clock
+from application.ports.system import Clock, RateBucket, RateLimiter
 from application.request_trace import note
 from domain.account import Account, ApiKey, KeyScope, PresentedKey, digest_of_key
 from domain.errors import Forbidden, InvalidApiKey, MissingApiKey, Overloaded
+from domain.rate_limit import Allowance, RateLimit
+
+PREFIX: Final = "pass_"
+LIFETIME: Final = timedelta(hours=8)
+MAX_DIGITS: Final = 12
+"""Of an instant in Unix seconds: longer ones are no date."""
+
+
+@dataclass(frozen=True, slots=True)
+class PagePass:
+    """Stands in for an API key of the default account, so that nobody has to copy a key to try the page."""
+
+    signing_key: bytes
+    clock: Clock
+
+    def issue(self) -> str:
+        """`pass_<expiry in Unix seconds>_<signature>`."""
+        expires = str(int((self.clock.now() + LIFETIME).timestamp()))
+        return f"{PREFIX}{expires}_{self._signature(expires)}"
+
+    def is_valid(self, presented: str) -> bool:
+        """Whether we signed it and it is not over; the signature is compared in constant time."""
+        expires, _, signature = presented.removeprefix(PREFIX).partition("_")
+        if not (
+            presented.startswith(PREFIX) and expires.isascii() and expires.isdigit() and len(expires) <= MAX_DIGITS
+        ):
+            return False
+        is_ours = hmac.compare_digest(self._signature(expires).encode(), signature.encode())
+        return is_ours and self.clock.now() < datetime.fromtimestamp(int(expires), UTC)
+
+    def _signature(self, expires: str) -> str:
+        return hmac.new(self.signing_key, f"page pass\0{expires}".encode(), hashlib.sha256).hexdigest()
+
 
 DEFAULT_ACCOUNT = "default"
 
@@ -76,3 +111,30 @@ class Authenticate:
     def _opens_the_default_account(self, api_key: str) -> bool:
         is_dev_key = self.dev_key_digest and hmac.compare_digest(self.dev_key_digest, digest_of_key(api_key))
         return bool(is_dev_key) or (self.page_pass is not None and self.page_pass.is_valid(api_key))
+
+
+POLLS_PER_REQUEST = 30
+"""A try-on is polled every two seconds, 30 times a minute: whoever may start one may also ask how it fares."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRate:
+    """The account's own limit, or the one for all; 0 means none."""
+
+    limiter: RateLimiter
+    requests_per_minute: int
+
+    async def of_key(self, key: ApiKey | None) -> Allowance | None:
+        """Returns: None when the key has no limit of its own. Raises: Overloaded."""
+        if key is None or key.requests_per_minute is None:
+            return None
+        return await self.limiter.take(key.account_id, f"key:{key.key_id}"[:20], RateLimit(key.requests_per_minute))
+
+    async def execute(self, account: Account, bucket: RateBucket) -> Allowance | None:
+        """Returns: None when the account has no limit. Raises: Overloaded."""
+        own = account.requests_per_minute
+        requests = self.requests_per_minute if own is None else own
+        if requests == 0:
+            return None
+        times = POLLS_PER_REQUEST if bucket is RateBucket.POLLS else 1
+        return await self.limiter.take(account.account_id, bucket, RateLimit(requests * times))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from application.ports.links import LinkReader
+from application.ports.objects import LinkReader
 from application.ports.system import Clock
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from application.read_image import ResolveImage

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
-from application.preview_link import LinkedImage, PreviewLinks
+from application.read_image import LinkedImage, PreviewLinks
 from domain.account import AccountId
 from domain.errors import GenerationNotFound
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, is_generation_id

@@ -2,19 +2,53 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Final
 
-from application.check_photo import CheckPhoto
+from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
+from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
-from application.preview_link import LinkedImage, PreviewLinks
-from domain.account import Account
+from application.read_image import LinkedImage, PreviewLinks
+from domain.account import Account, AccountId
 from domain.cropping import Fit
 from domain.customer import Customer
-from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, QuotaExceeded
+from domain.errors import (
+    CustomerErased,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidImage,
+    QuotaExceeded,
+    UnsupportedImageFormat,
+)
+from domain.foreign_file import described
 from domain.image import IdempotencyRecord, ImageState, StoredPhoto, UploadedImage
 from domain.photo import PhotoWarning
 from domain.retention import RetentionPolicy
+
+NOTHING_CAME: Final = (
+    "The file is empty: 0 bytes came. Send the photo's bytes; a stream that was read before has none left to send."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPhoto:
+    """What is no photo is named, so that whoever sent it finds the mistake."""
+
+    processor: PhotoProcessor
+    turns: FairTurns
+
+    async def execute(
+        self, photo: bytes | bytearray | memoryview, account_id: AccountId, *, crop: bool, fit: Fit = Fit.CROP
+    ) -> PreparedPhoto:
+        """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded."""
+        if not len(photo):
+            raise InvalidImage(NOTHING_CAME)
+        try:
+            async with self.turns.turn(account_id):
+                return await self.processor.prepare(photo, crop=crop, fit=fit)
+        except UnsupportedImageFormat:
+            raise UnsupportedImageFormat(described(photo)) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

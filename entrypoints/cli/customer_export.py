@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from application.customer_holdings import Holdings
-from application.preview_link import LinkedImage
+from application.read_image import LinkedImage
 from domain.generation import Generation
 from domain.image import UploadedImage
 

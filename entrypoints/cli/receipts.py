@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from application.erase_customer import ErasureOutcome
-from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
+from application.erasure_audit import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
 from entrypoints.cli.console import as_json, or_fail, settings_or_fail, show_one
 from entrypoints.wiring.key_rings import is_signed, is_signing_ring_there, receipt_keys

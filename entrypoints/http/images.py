@@ -7,7 +7,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from application.preview_link import LinkedImage
+from application.read_image import LinkedImage
 from application.request_trace import Stage, note
 from application.upload_tickets import Ticket
 from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about

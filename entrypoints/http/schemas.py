@@ -7,8 +7,8 @@ from typing import Any, Self
 import msgspec
 
 from application.erase_customer import ErasureOutcome
-from application.preview_link import LinkedImage
 from application.read_generation import GenerationReport
+from application.read_image import LinkedImage
 from application.start_try_on import StartedTryOn
 from domain.erasure import ErasureRecord
 from domain.errors import FieldProblem

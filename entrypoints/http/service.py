@@ -4,19 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from application.authenticate import Authenticate
+from application.authenticate import Authenticate, PagePass
 from application.body_memory import BodyMemory
-from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness
 from application.delete_image import DeleteImage
 from application.erase_customer import EraseCustomer
 from application.erasure_audit import ReadErasure
-from application.page_pass import PagePass
-from application.preview_link import OpenPreview, ReadImage
 from application.products import DeleteProduct, ReadProducts, RegisterProduct
 from application.read_generation import AwaitGeneration, ReadGeneration
+from application.read_image import OpenPreview, ReadImage
 from application.start_try_on import StartTryOn
-from application.upload_photo import UploadPhoto
+from application.upload_photo import CheckPhoto, UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.pseudonyms import Pseudonyms
 from entrypoints.http.waiting import Waiting

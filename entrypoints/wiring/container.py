@@ -28,9 +28,8 @@ from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetching.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
 from application.audit import NoteInAudit, ReadAudit
-from application.authenticate import Authenticate
+from application.authenticate import Authenticate, LimitRate, PagePass
 from application.body_memory import BodyMemory
-from application.check_photo import CheckPhoto
 from application.check_readiness import CheckReadiness
 from application.customer_holdings import ReadHoldings
 from application.delete_image import DeleteImage, FinishDeletion
@@ -39,7 +38,6 @@ from application.erasure_audit import ListErasures, ReadErasure, ReplayErasure, 
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.keep_product import CopyPicture, KeepProduct
-from application.limit_rate import LimitRate
 from application.manage_accounts import (
     ChangeAccount,
     CreateAccount,
@@ -50,19 +48,16 @@ from application.manage_accounts import (
     RotateKey,
     SetCredits,
 )
-from application.page_pass import PagePass
 from application.photo_sources import OpenSource
 from application.ports.system import Clock, RateLimiter
-from application.preview_link import OpenPreview, PreviewLinks, ReadImage
 from application.products import DeleteProduct, ReadProducts, RegisterProduct, RenewProducts
-from application.purge import PurgeOverdue
+from application.purge import PurgeOverdue, TrustedTime
 from application.read_generation import ReadGeneration
-from application.read_image import OpenImage, ResolveImage
+from application.read_image import OpenImage, OpenPreview, PreviewLinks, ReadImage, ResolveImage
 from application.reconcile import Reconcile
 from application.run_generation import RunNextGeneration
 from application.start_try_on import StartTryOn
-from application.trusted_time import TrustedTime
-from application.upload_photo import UploadPhoto
+from application.upload_photo import CheckPhoto, UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
 from entrypoints.http.upload_form import FRAMING_BYTES

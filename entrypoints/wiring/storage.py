@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.object_storage.hmac_links import HmacLinks
-from application.ports.links import LinkReader, LinkSigner
-from application.ports.objects import ObjectStore, StorageRules
+from application.ports.objects import LinkReader, LinkSigner, ObjectStore, StorageRules
 from application.ports.rows import UnitOfWork
 from entrypoints.wiring.key_rings import signing_ring
 from entrypoints.wiring.settings import Settings

@@ -3,13 +3,13 @@
 import asyncio
 from datetime import timedelta
 
-from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.hmac_links import HmacLinks
-from application.preview_link import PreviewLinks
 from application.read_generation import AwaitGeneration, ReadGeneration
+from application.read_image import PreviewLinks
 from domain.generation import Failure, GenerationId, LeaseId
 from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts
 from tests.contracts.try_on_repositories import a_generation
+from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 LINKS = HmacLinks("https://photos.test", [b"0" * 32])
 

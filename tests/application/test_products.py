@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.photos import InMemoryPhotoFetcher
 from application.answer_once import AnswerOnce
 from application.keep_product import KeepProduct, Made, ProductMoved, WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
@@ -23,6 +22,7 @@ from domain.product import Product
 from tests.builders import ACME, NOON, OTHER, a_customer
 from tests.durability.conftest import world_in_memory
 from tests.durability.world import World
+from tests.memory.photos import InMemoryPhotoFetcher
 
 DAY = timedelta(days=1)
 URL = "https://shop.test/shirt.jpg"

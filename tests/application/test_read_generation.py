@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from application.photo_sources import StoredSource
-from application.preview_link import PreviewLinks
 from application.read_generation import RESULT_GONE, ReadGeneration
+from application.read_image import PreviewLinks
 from domain.errors import GenerationNotFound
 from domain.generation import GenerationId, GenerationStatus
 from tests.builders import ACME, OTHER

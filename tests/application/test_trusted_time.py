@@ -9,8 +9,7 @@ import pytest
 
 from adapters.system import ClockReference, WallClockJumps
 from application.delete_image import FinishDeletion
-from application.purge import PurgeOverdue
-from application.trusted_time import TrustedTime
+from application.purge import PurgeOverdue, TrustedTime
 from domain.errors import Overloaded
 from tests.builders import NOON, MovableClock, TimeOf, nothing_to_renew
 from tests.durability.conftest import world_in_memory

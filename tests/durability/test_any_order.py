@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from application.photo_sources import FileSource, StoredSource
-from application.preview_link import LinkedImage
+from application.read_image import LinkedImage
 from application.run_generation import GenerationOutcome
 from application.start_try_on import StartedTryOn
 from domain.customer import Customer

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from application.preview_link import LinkedImage
+from application.read_image import LinkedImage
 from domain.errors import CustomerErased, Overloaded
 from domain.image import UploadedImage
 from tests.builders import a_customer

@@ -5,11 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from adapters.memory.photos import InMemoryPhotoFetcher
 from adapters.object_storage.disk_reserve import LocalDiskReserve
 from adapters.object_storage.hmac_links import HmacLinks
 from application.answer_once import AnswerOnce
-from application.check_photo import CheckPhoto
 from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.erasure_audit import RecordedErasure, ReplayErasure
@@ -22,13 +20,12 @@ from application.ports.photos import PreparedPhoto
 from application.ports.rows import UnitOfWork
 from application.ports.system import RandomSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
-from application.preview_link import LinkedImage, PreviewLinks
 from application.purge import PurgeOverdue, PurgeReport
-from application.read_image import OpenImage, ResolveImage
+from application.read_image import LinkedImage, OpenImage, PreviewLinks, ResolveImage
 from application.reconcile import Comparison, Reconcile
 from application.run_generation import GenerationOutcome, RunNextGeneration
 from application.start_try_on import StartedTryOn, StartTryOn, TryOnCommand
-from application.upload_photo import UploadCommand, UploadPhoto
+from application.upload_photo import CheckPhoto, UploadCommand, UploadPhoto
 from domain.account import Account
 from domain.cropping import Fit
 from domain.customer import Customer
@@ -38,6 +35,7 @@ from domain.image import ImageId, ImageState, UploadedImage
 from domain.retention import RetentionPolicy
 from tests.builders import ACME, PSEUDONYMS, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
+from tests.memory.photos import InMemoryPhotoFetcher
 
 LINKS = HmacLinks("http://photos.test", [b"k" * 32])
 LONGEST_UPLOAD = timedelta(minutes=10)

@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from application.authenticate import DEFAULT_ACCOUNT
-from application.page_pass import PagePass
+from application.authenticate import DEFAULT_ACCOUNT, PagePass
 from entrypoints.http.app import create_app
 from entrypoints.http.playground_page import EXAMPLES, FOLDER
 from entrypoints.wiring.container import Container
@@ -23,6 +20,8 @@ from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.sign_in import FILE_NAME, LIFETIME_SECONDS, new_sign_in
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor
+from tests.memory.object_store import InMemoryObjectStore
+from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 
 @pytest.mark.parametrize(

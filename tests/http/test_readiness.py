@@ -15,8 +15,6 @@ import pytest
 from litestar.testing import TestClient
 from prometheus_client import REGISTRY
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
 from entrypoints.server.metrics_folder import VARIABLE
@@ -26,6 +24,8 @@ from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.free_port import free_port
 from tests.http.conftest import API, a_jpeg, account_with_key, an_in_process_processor
+from tests.memory.object_store import InMemoryObjectStore
+from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 ALL = ["uploads", "reads", "erasures"]
 PATIENCE_SECONDS = 60.0
