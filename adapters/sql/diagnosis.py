@@ -6,7 +6,7 @@ options and certificates.
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -81,6 +81,19 @@ BY_SQLSTATE: Final = {
 }
 """By the beginning of the SQLSTATE (PostgreSQL, appendix A); the longest that fits counts."""
 
+BY_PGBOUNCER: Final = {
+    "password authentication": BY_SQLSTATE["28P01"],
+    "no such user": BY_SQLSTATE["28"],
+    "no such database": BY_SQLSTATE["3D000"],
+    "does not exist": BY_SQLSTATE["3D000"],
+    "startup parameter": Diagnosis(
+        "configuration",
+        "A PgBouncer is in front of the database. Name its mode in TRYON_DATABASE_URL: ?pool_mode=transaction "
+        "or ?pool_mode=session.",
+    ),
+}
+"""By a part of its message: it says all of these as one, 08P01, a violation of the protocol."""
+
 BY_SQLITE: Final = {
     "unable to open": Diagnosis("unreachable", "The database file cannot be opened. Is its folder there and writable?"),
     "not a database": Diagnosis(
@@ -108,11 +121,17 @@ def _nested(error: BaseException | None) -> Iterator[BaseException]:
 
 def _diagnose_one(error: BaseException) -> Diagnosis | None:
     sqlstate = str(getattr(error, "sqlstate", None) or "")
+    if sqlstate == "08P01" and (found := _by_words(BY_PGBOUNCER, error)):
+        return found
     if fitting := [start for start in BY_SQLSTATE if sqlstate.startswith(start)]:
         return BY_SQLSTATE[max(fitting, key=len)]
     if type(error).__module__ == "sqlite3":
-        return next((found for part, found in BY_SQLITE.items() if part in str(error)), None)
+        return _by_words(BY_SQLITE, error)
     return _diagnose_network(error)
+
+
+def _by_words(known: Mapping[str, Diagnosis], error: BaseException) -> Diagnosis | None:
+    return next((found for part, found in known.items() if part in str(error)), None)
 
 
 def _diagnose_network(error: BaseException) -> Diagnosis | None:

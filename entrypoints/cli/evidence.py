@@ -29,7 +29,7 @@ from entrypoints.cli.sbom import sbom
 from entrypoints.cli.upload_targets import Busy, Refused, embedded_service
 from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.surroundings import folders_of
+from entrypoints.wiring.surroundings import database_file, folders_of
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -194,7 +194,7 @@ async def _storage(container: "Container", _account: str) -> Found:
 
 
 async def _canary(container: "Container", account: str) -> Found:
-    """Uploaded as a client's photo, found in raw files, erased, and looked for again."""
+    """Uploaded as a client's photo, found in storage and raw files, erased, and looked for again."""
     canary = f"evidence-canary-{secrets.token_hex(16)}"
     async with container.work().read() as repositories:
         found = await repositories.accounts.find_by_name(account)
@@ -208,16 +208,29 @@ async def _canary(container: "Container", account: str) -> Found:
             await target.send(_noise(), fields, canary)
         needles = await verify.needles(customer, canary)
         before = await container.raw_files().search(needles)
+        async with container.work().read() as repositories:
+            stored = await repositories.images.stored_of(customer, "", 1)
+        in_storage = [image.object_name for image in stored if await container.objects().get(image.object_name)]
     finally:
         outcome = await container.erase_customer().execute(customer)
     remains = await verify.execute(customer, outcome.marked, needles)
     verified = {"rowsLeft": remains.images, "objectsLeft": remains.objects, "rawFilesWithTraces": len(remains.raw.hits)}
     receipt = write_receipt(container, found.account_id, outcome, verified) if _can_sign(container) else b"null"
     searched = f"{len(before.hits)} raw files held it before, {len(remains.raw.hits)} of {remains.raw.files} after"
+    said = f"erased {outcome.images} image, left {remains.images}; in storage {len(in_storage)} before, "
     is_gone = outcome.images == 1 and outcome.bytes_left == 0 and remains.is_nothing
-    could_be_seen = bool(before.hits) or not before.files
-    facts = {"before": asdict(before), "after": asdict(remains), "receipt": msgspec.json.decode(receipt)}
-    return Found(is_gone and could_be_seen, f"erased {outcome.images} image, left {remains.images}; {searched}", facts)
+    could_be_seen = bool(in_storage) and bool(before.hits) == _keeps_here(container.settings())
+    facts = {
+        "before": asdict(before) | {"objects": in_storage},
+        "after": asdict(remains),
+        "receipt": msgspec.json.decode(receipt),
+    }
+    return Found(is_gone and could_be_seen, f"{said}{remains.objects} after; {searched}", facts)
+
+
+def _keeps_here(settings: Settings) -> bool:
+    """Whether photos or rows are in files of this machine; a bucket and a PostgreSQL keep theirs elsewhere."""
+    return settings.keeps_files or database_file(settings) is not None
 
 
 def _can_sign(container: "Container") -> bool:

@@ -20,8 +20,10 @@ from entrypoints.cli.main import main
 from entrypoints.cli.sbom import sbom
 from tests.builders import NOON
 from tests.cli.shop import Shop
+from tests.object_storage.bucket_server import BUCKET, bucket_server
 
 ITEMS = ["version", "settings", "sandbox", "permissions", "storage", "canary", "expiry", "sbom"]
+LOCKED = {"uniformBucketLevelAccess": {"enabled": True}, "publicAccessPrevention": "enforced"}
 TOKEN = "a-token-that-nobody-must-see"
 
 
@@ -89,6 +91,32 @@ def test_an_installation_that_is_in_order_passes_and_gives_no_secret_away(
     assert shop.run("verify-receipt", str(receipt), "--public-key", key).exit_code == 0
     assert list((shop.folder / "objects").rglob("*.jpg")) == []
     assert [entry["action"] for entry in shop.json("audit")][-2:] == ["evidence_collected", "customer_erased"]
+
+
+def test_with_postgresql_and_a_bucket_the_canary_is_seen_there_before_it_is_gone(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "evidence.zip"
+    with bucket_server() as (bucket, url):
+        bucket.settings["iamConfiguration"] = LOCKED
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        environment = {
+            "TRYON_DATABASE_URL": postgres_url,
+            "TRYON_STORAGE_URL": f"gs://{BUCKET}/my-prefix",
+            "TRYON_PREVIEW_LINKS": "service",
+            "TRYON_SIGNING_KEY": "s" * 32,
+            "TRYON_PSEUDONYM_KEY": "p" * 32,
+            "TRYON_DATA_DIR": str(tmp_path / "data"),
+        }
+        for command in (["accounts", "create", "default"], ["storage", "setup"]):
+            assert CliRunner().invoke(main, command, env=environment).exit_code == 0
+        done = CliRunner().invoke(main, ["evidence", "-o", str(archive), "--json"], env=environment)
+        assert [item for item in json.loads(done.stdout) if item["result"] != "pass"] == []
+        assert done.exit_code == 0
+        canary = file_in(archive, "canary.json")
+        assert len(canary["before"]["objects"]) == 1
+        assert canary["before"]["hits"] == []
+        assert bucket.objects == {}
 
 
 def test_what_is_wrong_fails_by_name_and_the_rest_is_collected(shop: Shop, tmp_path: Path) -> None:

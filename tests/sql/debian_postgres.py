@@ -68,8 +68,8 @@ def tls_postgres() -> Iterator[TlsServer]:
 
 
 @contextmanager
-def pgbouncer(server: TlsServer) -> Iterator[int]:
-    """In transaction mode, with two connections to the server. Yields: its port."""
+def pgbouncer(server: TlsServer, pool_mode: str = "transaction") -> Iterator[int]:
+    """With two connections to the server. Yields: its port."""
     port = free_port()
     settings = {
         "listen_addr": "127.0.0.1",
@@ -77,17 +77,18 @@ def pgbouncer(server: TlsServer) -> Iterator[int]:
         "unix_socket_dir": server.folder,
         "auth_type": "plain",
         "auth_file": server.folder / "users.txt",
-        "pool_mode": "transaction",
+        "pool_mode": pool_mode,
         "default_pool_size": 2,
         "server_tls_sslmode": "verify-full",
         "server_tls_ca_file": server.ca,
     }
     lines = [f"{name} = {value}" for name, value in settings.items()]
     database = f"tryon = host=localhost port={server.port} dbname=tryon"
+    file = server.folder / f"{pool_mode}.ini"
     (server.folder / "users.txt").write_text(f'"tryon" "{PASSWORD}"\n')
-    (server.folder / "pgbouncer.ini").write_text("\n".join(["[databases]", database, "[pgbouncer]", *lines, ""]))
+    file.write_text("\n".join(["[databases]", database, "[pgbouncer]", *lines, ""]))
     _own(server.folder)
-    with _running(signal.SIGTERM, PGBOUNCER, "-q", server.folder / "pgbouncer.ini"):
+    with _running(signal.SIGTERM, PGBOUNCER, "-q", file):
         _wait_until_ready("127.0.0.1", port)
         yield port
 

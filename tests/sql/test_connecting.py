@@ -170,9 +170,41 @@ def test_a_role_name_that_would_end_the_statement_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def pooled_url(server: TlsServer) -> Iterator[str]:
+def pool_port(server: TlsServer) -> Iterator[int]:
     with pgbouncer(server) as port:
-        yield server.url("?pool_mode=transaction", host="127.0.0.1").replace(f":{server.port}/", f":{port}/")
+        yield port
+
+
+def behind(port: int, server: TlsServer, options: str, **parts: str) -> str:
+    return server.url(options, host="127.0.0.1", **parts).replace(f":{server.port}/", f":{port}/")
+
+
+@pytest.fixture(scope="module")
+def pooled_url(server: TlsServer, pool_port: int) -> str:
+    return behind(pool_port, server, "?pool_mode=transaction")
+
+
+WRONG_BEHIND_A_POOL = {
+    "a wrong password": ("?pool_mode=transaction", {"user": "tryon:geheim"}, "The database refuses the password."),
+    "no such database": ("?pool_mode=transaction", {"name": "absent"}, "The server has no database of that name."),
+    "no mode": ("", {}, "A PgBouncer is in front of the database. Name its mode in TRYON_DATABASE_URL"),
+    "no such mode": ("?pool_mode=sesion", {}, "TRYON_DATABASE_URL cannot be used: pool_mode is session or transaction"),
+}
+
+
+@pytest.mark.parametrize(("options", "parts", "said"), WRONG_BEHIND_A_POOL.values(), ids=WRONG_BEHIND_A_POOL)
+def test_each_way_to_be_wrong_behind_a_pool_is_one_line_too(
+    server: TlsServer, pool_port: int, options: str, parts: dict[str, str], said: str
+) -> None:
+    assert one_line(upgrade(behind(pool_port, server, options, **parts))).startswith(said)
+
+
+async def test_behind_a_pool_of_sessions_each_has_its_limits(server: TlsServer) -> None:
+    with pgbouncer(server, "session") as port:
+        engine = create_engine(behind(port, server, "?pool_mode=session"), statement_seconds=7)
+        async with engine.connect() as connection:
+            assert (await connection.execute(text("SHOW statement_timeout"))).scalar_one() == "7s"
+        await engine.dispose()
 
 
 class TestSqlUnitOfWorkBehindPgBouncer(UnitOfWorkContract):
