@@ -14,6 +14,7 @@ from entrypoints.http.api_reference import reference_router
 from entrypoints.http.edge import Edge, HeadAsGet
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
+from entrypoints.http.paced_refusals import PacedRefusals
 from entrypoints.http.playground_page import playground_router
 from entrypoints.http.request_start import RequestStart
 from entrypoints.http.service import Service
@@ -85,7 +86,7 @@ def create_app(container: Container) -> Litestar:
     )
     observers = [*container.telemetry().observers, line_writer()]
     app.asgi_handler = Edge(
-        ObservedRequests(CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins), observers)
+        ObservedRequests(PacedRefusals(CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins)), observers)
     )
     return app
 

@@ -1,4 +1,4 @@
-"""Wrong keys: refused again without the database, looked up two at a time, and answered slowly, whoever guesses.
+"""Wrong keys: refused again without the database, and looked up two at a time (`PacedRefusals` answers them slowly).
 
 A key that was right lately never waits behind guesses, and nobody is refused for what others send from the same
 address: behind a proxy all have one.
@@ -19,9 +19,6 @@ WRONG_FOR_SECONDS: Final = 10.0
 """A key that was made a moment ago is heard of after that."""
 RIGHT_FOR_SECONDS: Final = 600.0
 STRANGERS_AT_ONCE: Final = 2
-BETWEEN_ANSWERS_SECONDS: Final = 0.005
-LONGEST_WAIT_SECONDS: Final = 10.0
-"""A guess alone is answered at once; a thousand clients that guess share two hundred answers a second."""
 
 
 class WrongKeys:
@@ -32,23 +29,10 @@ class WrongKeys:
         self._wrong_until: OrderedDict[bytes, float] = OrderedDict()
         self._right_until: OrderedDict[bytes, float] = OrderedDict()
         self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
-        self._next_answer_at = 0.0
 
     @asynccontextmanager
     async def looked_up(self, key: str) -> AsyncIterator[None]:
         """Around the look-up of a key. Raises: InvalidApiKey: it was wrong a moment ago."""
-        try:
-            async with self._turn(key):
-                yield
-        except InvalidApiKey:
-            now = self._seconds()
-            answer_at = min(max(self._next_answer_at, now), now + LONGEST_WAIT_SECONDS)
-            self._next_answer_at = answer_at + BETWEEN_ANSWERS_SECONDS
-            await asyncio.sleep(answer_at - now)
-            raise
-
-    @asynccontextmanager
-    async def _turn(self, key: str) -> AsyncIterator[None]:
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         is_known = self._right_until.get(digest, 0.0) > self._seconds()
         async with nullcontext() if is_known else self._strangers:

@@ -97,6 +97,25 @@ async def kept_connection(target: Target) -> None:
     writer.close()
 
 
+async def again(target: Target, request: bytes) -> None:
+    """One request after the other, without a pause."""
+    reader, writer = await connect(target)
+    try:
+        while True:
+            writer.write(request)
+            await answer_of(reader)
+    finally:
+        writer.close()
+
+
+async def beyond_its_rate(target: Target) -> None:
+    await again(target, head(target, "GET", f"/images/{target.image_id}"))
+
+
+async def no_route(target: Target) -> None:
+    await again(target, head(target, "GET", "/nothing"))
+
+
 async def post_json(target: Target, path: str, value: object) -> None:
     body = json.dumps(value).encode()
     reader, writer = await connect(target)

@@ -1,14 +1,11 @@
 """Wrong keys cost little and shut nobody out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from domain.errors import InvalidApiKey
 from entrypoints.http.wrong_keys import (
-    BETWEEN_ANSWERS_SECONDS,
-    LONGEST_WAIT_SECONDS,
     STRANGERS_AT_ONCE,
     WRONG_FOR_SECONDS,
     WrongKeys,
@@ -74,41 +71,6 @@ async def test_many_guesses_are_looked_up_two_at_a_time_and_a_right_key_does_not
         answer.set()
     await asyncio.gather(*guesses)
     assert most == STRANGERS_AT_ONCE
-
-
-async def test_guesses_are_answered_slowly_however_many_ask_and_one_alone_at_once(
-    keys: WrongKeys, seconds: Seconds
-) -> None:
-    now = asyncio.get_running_loop().time
-    began = now()
-    await asyncio.gather(*(guessed(keys, f"gk_a_{number}", []) for number in range(40)))
-    assert now() - began > 38 * BETWEEN_ANSWERS_SECONDS
-    seconds.now += 1
-    with pytest.MonkeyPatch.context() as patch:
-        slept: list[float] = []
-        patch.setattr(asyncio, "sleep", sleep_of(slept))
-        await guessed(keys, "gk_another", [])
-    assert slept == [0]
-
-
-async def test_a_flood_that_is_over_delays_nobody_any_more(keys: WrongKeys, seconds: Seconds) -> None:
-    """However long it went on, and however many it sent."""
-    slept: list[float] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio, "sleep", sleep_of(slept))
-        for number in range(10_000):
-            await guessed(keys, f"gk_a_{number}", [])
-        assert max(slept) == LONGEST_WAIT_SECONDS
-        seconds.now += 2 * LONGEST_WAIT_SECONDS
-        await guessed(keys, "gk_another", [])
-    assert slept[-1] == 0
-
-
-def sleep_of(slept: list[float]) -> Callable[[float], Awaitable[None]]:
-    async def noted(seconds: float) -> None:
-        slept.append(seconds)
-
-    return noted
 
 
 async def test_a_key_that_is_revoked_stops_counting_as_right(keys: WrongKeys) -> None:
