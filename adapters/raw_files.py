@@ -1,6 +1,7 @@
 """Raw files of this machine, searched byte for byte, past everything that database and storage know of them."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +19,32 @@ class LocalFiles:
     places: Callable[[], Iterable[Path]]
 
     async def search(self, needles: Sequence[bytes]) -> RawSearch:
-        """Raises: PermissionError: a file that cannot be read may hold anything."""
         return await asyncio.to_thread(self._search, needles)
 
     def _search(self, needles: Sequence[bytes]) -> RawSearch:
-        files, size_bytes, hits = 0, 0, []
-        for path in sorted({file for place in self.places() for file in _files(place.absolute())}):
+        files, size_bytes, hits, unread = 0, 0, list[str](), list[str]()
+
+        def note(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone meanwhile, and all that it held
+                unread.append(str(error.filename))
+
+        for path in sorted({file for place in self.places() for file in _files(place.absolute(), note)}):
             try:
                 with path.open("rb") as file:
                     found, size = _look_into(file, needles)
-            except FileNotFoundError:  # gone meanwhile, and all that it held
+            except OSError as error:
+                note(OSError(error.errno, error.strerror, str(path)))  # of a read, it names no file
                 continue
             files, size_bytes = files + 1, size_bytes + size
             if found:
                 hits.append(str(path))
-        return RawSearch(files, size_bytes, tuple(hits))
+        return RawSearch(files, size_bytes, tuple(hits), tuple(unread))
 
 
-def _files(place: Path) -> Iterator[Path]:
-    yield from (path for path in place.rglob("*") if path.is_file() and not path.is_symlink())
+def _files(place: Path, note: Callable[[OSError], None]) -> Iterator[Path]:
+    """Regular ones, none behind a link; `note` hears of folders that cannot be read."""
+    for folder, _, names in os.walk(place, onerror=note):
+        yield from (path for name in names if (path := Path(folder) / name).is_file() and not path.is_symlink())
     if place.is_file():
         yield place
 

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Protocol
@@ -18,7 +19,7 @@ from domain.account import AccountId
 from domain.audit import Action
 from domain.customer import Customer
 from domain.erasure import ErasureRecord
-from domain.errors import ErasureNotFound
+from domain.errors import ErasureNotFound, Overloaded
 from domain.image import ErasureId, ImageId, image_id_in, is_image_id
 from domain.pseudonyms import Pseudonyms
 
@@ -42,7 +43,8 @@ class Remains:
     @property
     def is_nothing(self) -> bool:
         """The mark does not count: it names nobody, and it passes."""
-        return self.images == self.idempotency_records == self.objects == self.unreachable == len(self.raw.hits) == 0
+        counts = self.images, self.idempotency_records, self.objects, self.unreachable
+        return not any(counts) and not self.raw.hits and not self.raw.unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,12 @@ class VerifyErasure:
 
     async def needles(self, customer: Customer, external_id: str) -> tuple[bytes, ...]:
         """What an erasure must leave in no file; to be asked before it: the id as it may be written, its pseudonyms,
-        keyed digests of idempotency keys, and a slice out of the middle of each picture. Raises: Overloaded.
+        keyed digests of idempotency keys, and a slice out of the middle of each picture that storage hands out: no
+        erasure waits for it. Raises: Overloaded.
         """
         async with self.work.read() as repositories:
             images = await repositories.images.stored_of(customer, "", self.MAX_IMAGES)
-        pictures = [await self.objects.get(image.object_name) or b"" for image in images]
+        pictures = [picture or b"" async for picture in self._objects([image.object_name for image in images])]
         digests = [image.idempotency.key_digest for image in images if image.idempotency]
         written = {external_id, quote(external_id, safe=""), json.dumps(external_id)[1:-1], *customer.pseudonyms}
         slices = [picture[len(picture) // 2 :][: self.SLICE_BYTES] for picture in pictures]
@@ -74,14 +77,21 @@ class VerifyErasure:
         return tuple(needle for needle in needles if len(needle) >= self.MIN_NEEDLE_BYTES)
 
     async def execute(self, customer: Customer, erased: Sequence[ImageToDelete], needles: Sequence[bytes]) -> Remains:
-        """Raises: Overloaded: nothing can be proved just now; PermissionError."""
+        """What storage does not tell just now is taken to be there. Raises: Overloaded: the database is down."""
         async with self.work.read() as repositories:
             traces = await repositories.images.traces_of(customer)
             unreachable = await repositories.images.under_other_keys(self.pseudonyms.prefixes, customer.account_id)
             marked_until = await repositories.erasures.marked_until(customer)
-        objects = [await self.objects.get(image.object_name) is not None for image in erased]
+        gone = [picture is None async for picture in self._objects([image.object_name for image in erased])]
+        objects = len(erased) - sum(gone)
         raw = await self._without_living(await self.files.search(needles))
-        return Remains(traces.images, traces.idempotency_records, sum(objects), unreachable.images, raw, marked_until)
+        return Remains(traces.images, traces.idempotency_records, objects, unreachable.images, raw, marked_until)
+
+    async def _objects(self, names: Sequence[str]) -> AsyncIterator[bytes | None]:
+        """Until storage is out of reach: each further try would take as long to fail."""
+        with suppress(Overloaded):
+            for name in names:
+                yield await self.objects.get(name)
 
     async def _without_living(self, raw: RawSearch) -> RawSearch:
         """The very same photo may have been uploaded for somebody else, too: its object has a row."""

@@ -1,7 +1,10 @@
 """The search of raw files."""
 
+import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -39,3 +42,35 @@ async def test_what_is_not_there_or_leads_elsewhere_holds_nothing(tmp_path: Path
     (tmp_path / "data" / "link").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(tmp_path / "data" / "pipe")
     assert await found_in(tmp_path / "data", tmp_path / "missing") == []
+
+
+async def test_what_cannot_be_read_is_named_since_it_may_hold_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads everything: a failing disk is read as any user."""
+    (tmp_path / "whole").write_bytes(b"a canary")
+    (tmp_path / "torn").write_bytes(b"a canary")
+    look = raw_files._look_into
+
+    def look_at_a_failing_disk(file: BinaryIO, needles: Sequence[bytes]) -> tuple[bool, int]:
+        if file.name.endswith("torn"):
+            raise OSError(errno.EIO, "Input/output error")
+        return look(file, needles)
+
+    monkeypatch.setattr(raw_files, "_look_into", look_at_a_failing_disk)
+    search = await LocalFiles(lambda: (tmp_path,)).search([b"canary"])
+    assert (search.hits, search.unread) == ((str(tmp_path / "whole"),), (str(tmp_path / "torn"),))
+
+
+async def test_a_folder_of_another_user_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def scan_as_somebody_else(folder: str) -> Any:
+        if folder == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scan_as_somebody_else)
+    assert (await LocalFiles(lambda: (tmp_path,)).search([b"canary"])).unread == (str(closed),)

@@ -54,18 +54,22 @@ class DiskReserve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawSearch:
-    """What a search of raw files went through, and the paths of those that hold something of what was searched for."""
+    """What a search of raw files went through, and the paths of those that hold something of what was searched for.
+
+    `unread`: what could not be read, and may hold anything.
+    """
 
     files: int
     size_bytes: int
     hits: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 class RawFiles(Protocol):
     """All files of this machine in which the service keeps anything: database, log, objects, what is on its way."""
 
     async def search(self, needles: Sequence[bytes]) -> RawSearch:
-        """Byte by byte, whatever the files mean. Raises: PermissionError."""
+        """Byte by byte, whatever the files mean."""
         ...
 
 

@@ -122,6 +122,8 @@ def _tell(outcome: ErasureOutcome, remains: Remains | None, json_output: bool) -
             click.echo("Some images of this account are under a key that is not at hand: run doctor.", err=True)
         for path in remains.raw.hits:
             click.echo(f"Something of the customer is in {path}.", err=True)
+        for path in remains.raw.unread:
+            click.echo(f"{path} cannot be read by this user, and may hold anything.", err=True)
         click.echo("Something is left: an upload in flight ends within minutes. Verify again then.", err=True)
         raise SystemExit(EXIT_FAILED)
 
@@ -230,6 +232,7 @@ def _proof(remains: Remains) -> dict[str, Any]:
         "rawFilesSearched": remains.raw.files,
         "rawBytesSearched": remains.raw.size_bytes,
         "rawFilesWithTraces": len(remains.raw.hits),
+        "rawFilesUnread": len(remains.raw.unread),
         "markedUntil": remains.marked_until,
     }
 

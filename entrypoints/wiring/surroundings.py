@@ -39,14 +39,16 @@ def folders_of(settings: Settings) -> dict[str, Path]:
 
 
 def raw_places(settings: Settings) -> Iterator[Path]:
-    """Where this machine keeps anything for the service: folders, and a database outside them with its log."""
+    """Where this machine keeps anything for the service: folders, a database outside them with its log, and metrics (of
+    another user's service they are none of ours).
+    """
     yield settings.data_dir
     if settings.keeps_files:
         yield settings.storage_folder
     if database := database_file(settings):
         yield from database.parent.glob(f"{database.name}*")
     for place in PLACES:
-        yield from place.glob(f"{METRICS}*")
+        yield from (folder for folder in place.glob(f"{METRICS}*") if os.access(folder, os.R_OK))
 
 
 def database_file(settings: Settings) -> Path | None:

@@ -18,7 +18,7 @@ from domain.generation import Failure
 from domain.image import ErasureId, ImageId
 from tests.builders import ACME, NOON, OTHER, PSEUDONYMS, a_customer, a_stored_photo, an_image
 from tests.durability.conftest import world_in_memory
-from tests.durability.faults import Fault, Plan
+from tests.durability.faults import Fault, FaultyObjectStore, Plan
 from tests.durability.world import World
 
 
@@ -167,6 +167,7 @@ async def test_an_erasure_is_verified_in_the_database_and_in_the_bucket() -> Non
         assert not replace(after, objects=1).is_nothing
         assert not replace(after, unreachable=1).is_nothing
         assert not replace(after, raw=RawSearch(1, 1, ("tryon.db",))).is_nothing
+        assert not replace(after, raw=RawSearch(1, 1, (), ("tryon.db",))).is_nothing
         ones = replace(after, images=1, idempotency_records=1, objects=1, unreachable=1, raw=RawSearch(1, 1, ("x",)))
         assert not ones.is_nothing
 
@@ -196,6 +197,17 @@ async def test_a_picture_whose_object_is_lost_is_no_needle() -> None:
         await world.objects.delete([image.object_name])
         pseudonym = a_customer("12345678").pseudonym.encode()
         assert await verify.needles(a_customer("12345678"), "12345678") == (b"12345678", pseudonym)
+
+
+async def test_without_storage_what_it_kept_is_taken_to_be_there_and_nobody_waits_for_it() -> None:
+    async with world_in_memory() as world:
+        down = FaultyObjectStore(world.objects, Plan(Fault.DOWN_FROM_HERE))
+        verify = VerifyErasure(world.work, down, FilesInMemory(), PSEUDONYMS)
+        images = [(await world.upload(photo, customer=a_customer())).image for photo in (b"x" * 99, b"y" * 99)]
+        assert await verify.needles(a_customer(), "gid://shopify/Customer/1")
+        erased = [ImageToDelete(image.image_id, image.object_name) for image in images]
+        remains = await verify.execute(a_customer(), erased, ())
+        assert (remains.objects, remains.is_nothing) == (2, False)
 
 
 async def test_what_is_too_short_would_be_found_by_chance_and_is_not_searched_for() -> None:
