@@ -144,7 +144,7 @@ def _without_plain(pixels: Pixels) -> ContentEdges:
     """Take off what is plain above and below, then what is plain beside the rest."""
     height, width = pixels.shape[:2]
     top, bottom = _plain_ends(pixels, may_have_marks=True)
-    left, right = _plain_ends(pixels[top : height - bottom].transpose(1, 0, 2), may_have_marks=False)
+    left, right = _plain_ends(cv2.transpose(pixels[top : height - bottom]), may_have_marks=False)
     return ContentEdges(left, top, width - right, height - bottom)
 
 

@@ -19,6 +19,9 @@ to 1024 the windows are equally good; the cost grows with the masks, which the m
 _OUTLINE_EDGE: Final = 96
 """Longest edge of an outline: enough to tell a person's pixels from the ground's, and a few kilobytes small."""
 
+_ROTATION: Final = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+"""OpenCV's names of quarter turns counterclockwise; it turns and mirrors ten times as fast as NumPy copies."""
+
 _DARK: Final = 60
 """A photo in which nobody was seen is brightened for a second look when half of it is darker than this, of 255."""
 
@@ -54,7 +57,8 @@ class Look:
 
     def turned(self, turns: int) -> Self:
         """The same look after so many quarter turns counterclockwise."""
-        return replace(self, pixels=np.ascontiguousarray(np.rot90(self.pixels, turns)), turns=(self.turns + turns) % 4)
+        pixels = cv2.rotate(self.pixels, _ROTATION[turns % 4]) if turns % 4 else self.pixels
+        return replace(self, pixels=pixels, turns=(self.turns + turns) % 4)
 
     @property
     def turns_of_photo(self) -> int:
@@ -63,15 +67,13 @@ class Look:
 
     def mirrored(self) -> Self:
         """The same look from left to right, upright or turned."""
-        turns = -self.turns % 4
-        pixels = np.ascontiguousarray(self.pixels[:, ::-1])
-        return replace(self, pixels=pixels, turns=turns, is_mirrored=not self.is_mirrored)
+        return replace(self, pixels=cv2.flip(self.pixels, 1), turns=-self.turns % 4, is_mirrored=not self.is_mirrored)
 
     def heavier_on_the_left(self) -> Self:
         """The look or its mirror image, whichever has more light on its left: a photo and its mirror look the same."""
-        light = self.pixels.mean(axis=(0, 2), dtype=np.float64)
-        middle = (len(light) - 1) / 2
-        return self.mirrored() if float(light @ (np.arange(len(light)) - middle)) > 0 else self
+        light = cv2.reduce(self.pixels, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0].sum(axis=1)
+        from_the_middle = 2 * np.arange(len(light)) - (len(light) - 1)
+        return self.mirrored() if int(light @ from_the_middle) > 0 else self
 
     @property
     def width(self) -> int:

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,7 @@ class MediaPipeModels:
         self._faces = faces
         self._segmenter = segmenter
         self._picture = picture
+        self._answers: list[tuple[Callable[[Any], Any], Pixels, Any]] = []
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -137,9 +138,21 @@ class MediaPipeModels:
         )
         return cls(poses, faces, segmenter, lambda pixels: mp.Image(image_format=mp.ImageFormat.SRGB, data=pixels))
 
+    def forget(self) -> None:
+        """The photo is done. Until then no network sees the same pixels twice: many a closer look shows them again."""
+        self._answers.clear()
+
+    def _ask(self, network: Callable[[Any], Any], pixels: Pixels) -> Any:
+        for asked, known, answer in self._answers:
+            if asked == network and np.array_equal(known, pixels):
+                return answer
+        answer = network(self._picture(pixels))
+        self._answers.append((network, pixels, answer))
+        return answer
+
     def poses(self, pixels: Pixels) -> tuple[Pose, ...]:
         height, width = pixels.shape[:2]
-        seen = self._poses.detect(self._picture(pixels))
+        seen = self._ask(self._poses.detect, pixels)
         return tuple(
             Pose(
                 landmarks={
@@ -160,12 +173,12 @@ class MediaPipeModels:
                 bottom=seen.bounding_box.origin_y + seen.bounding_box.height,
                 confidence=seen.categories[0].score,
             )
-            for seen in self._faces.detect(self._picture(pixels)).detections
+            for seen in self._ask(self._faces.detect, pixels).detections
         )
 
     def people_mask(self, pixels: Pixels) -> NDArray[np.float32]:
         """How likely each pixel belongs to a person, height x width, 0-1."""
-        return _copied(self._segmenter.segment(self._picture(pixels)).confidence_masks[0])
+        return _copied(self._ask(self._segmenter.segment, pixels).confidence_masks[0])
 
 
 def _copied(mask: Any) -> NDArray[np.float32]:

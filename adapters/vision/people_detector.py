@@ -73,6 +73,12 @@ class PeopleDetector(PersonDetector):
         self._boxes = SsdDetector(directory / models.PEOPLE)
 
     def detect(self, photo: ViewablePhoto) -> SeenPhoto:
+        try:
+            return self._seen_in(photo)
+        finally:
+            self._models.forget()
+
+    def _seen_in(self, photo: ViewablePhoto) -> SeenPhoto:
         look, is_filled = look_at_content(photo)
         look = look.heavier_on_the_left()
         people, turns = self._people(photo, look), 0

@@ -33,6 +33,11 @@ def in_landscape(width: int, height: int, portrait_height: int, x: int, y: int) 
     return image
 
 
+def test_nothing_of_a_photo_is_kept_when_it_was_looked_at(detector: PeopleDetector) -> None:
+    assert seen_in(ASTRONAUT, detector)
+    assert detector._models._answers == []
+
+
 def test_a_person_close_by_is_seen_with_head_face_and_shoulders(detector: PeopleDetector) -> None:
     (person,) = seen_in(ASTRONAUT, detector)
     assert person.head is not None
