@@ -140,7 +140,7 @@ class UploadTickets:
         async with self.work.begin() as repositories:
             number = await repositories.requests.count(account.account_id, digest, ticket.expires_at)
         if number > Ticket.MAX_CHECKS:
-            raise TicketUsed
+            raise TicketUsed(f"All {Ticket.MAX_CHECKS} checks of the upload ticket are used. Upload the photo.")
 
     def _key_id(self, api_key: str) -> str:
         if self.dev_key_digest and hmac.compare_digest(self.dev_key_digest, digest_of_key(api_key)):

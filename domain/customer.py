@@ -11,8 +11,10 @@ from domain.account import AccountId
 MAX_EXTERNAL_ID_CHARS: Final = 256
 _PLACEHOLDER: Final = re.compile(
     r"(?:^|[/:])\s*(?:undefined|null|NaN|None|\(null\)|<nil>)\s*(?:$|[/:])"  # also inside gid://shop/Customer/undefined
-    r"|\[object [\w ]+\]|\{\{.*\}\}|\$\{.*\}|<%.*%>"
+    r"|\[object [\w ]+\]|\{\{.*\}\}|[$#%]\{.*\}|<%.*%>|^<null>$"
+    r"|^gid://[^/]*/[^/]*/?$"  # a template that was filled in with nothing, for a shopper who is not logged in
 )
+_BLANK: Final = frozenset({"Zs", "Zl", "Zp", "Cf"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +62,25 @@ def is_text(external_id: str) -> bool:
 def external_id_problem(text: str) -> str | None:
     """What is wrong with an id that a client sends, for the client; None when nothing is.
 
-    Stricter than `is_external_id`, which also holds for what was kept before these rules. A placeholder would put every
-    shopper under one id; an id that no path can carry would be out of reach of an erasure.
+    Stricter than `is_external_id`, which also holds for what was kept before these rules.
     """
     if not is_external_id(text):
         return f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
     if not is_text(text):
         return "must not hold control characters or half a character (a lone surrogate)"
+    return unusable_id_problem(text)
+
+
+def unusable_id_problem(text: str) -> str | None:
+    """What keeps an id from naming one person or product; None when nothing does.
+
+    A placeholder or a blank would put every shopper under one id; an id that no path can carry would be out of reach of
+    an erasure.
+    """
     if not text.strip("/") or text in {".", ".."}:
         return 'must not be ".", ".." or made of slashes alone: no URL path can carry it'
+    if all(unicodedata.category(character) in _BLANK for character in text):
+        return "must not be blank; without an id leave the field out"
     if _PLACEHOLDER.search(text):
-        return "is a placeholder that the client did not fill in, not the id of a person; leave the field out instead"
+        return "is a placeholder that the client did not fill in; without an id leave the field out"
     return None

@@ -308,11 +308,12 @@ class MultipartFileNotFound(DomainError):
 
     code = "MULTIPART_FILE_NOT_FOUND"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, parts: Sequence[str]) -> None:
+        """`parts`: the names of those that came."""
         self.path = path
-        super().__init__(
-            f"{path}: there is no file part of that name. Send the request as multipart/form-data with it."
-        )
+        came = f"The file parts were: {', '.join(parts)}." if parts else "No file came with the request."
+        advice = "Send it as multipart/form-data, with the JSON in a part named data."
+        super().__init__(f"{path}: there is no file part of that name. {came} {advice}")
 
 
 class CustomerImageFetchFailed(DomainError):

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from domain.account import AccountId
+from domain.customer import unusable_id_problem
 from domain.image import ImageId
 from domain.retention import RetentionPolicy
 
@@ -124,3 +125,10 @@ class Product:
 def is_product_id(text: str) -> bool:
     """1 to 256 characters; no NUL, which PostgreSQL cannot store."""
     return 1 <= len(text) <= MAX_EXTERNAL_ID_CHARS and "\0" not in text
+
+
+def product_id_problem(text: str) -> str | None:
+    """What is wrong with an id that a client sends, for the client. A placeholder would be every product in turn."""
+    if not is_product_id(text):
+        return f"must be a string of 1 to {MAX_EXTERNAL_ID_CHARS} characters"
+    return unusable_id_problem(text)

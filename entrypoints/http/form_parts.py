@@ -21,6 +21,7 @@ MAX_HEADER_BYTES: Final = 16 * 1024
 PIECE_BYTES: Final = 64 * 1024
 FORM: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(r';\s*boundary\s*=\s*(?:"([^"]+)"|([^";\s]+))', re.IGNORECASE)
+_LEAVE_THE_HEADER: Final = "let the HTTP library set that header, do not set it yourself"
 _OTHER_KINDS: Final = {
     "": "has no Content-Type",
     "application/json": "is JSON",
@@ -58,18 +59,27 @@ async def read_parts(
     Raises: what a limit says; ValidationFailed when the body is not multipart/form-data (with `advice`) or broken.
     """
     boundary = _boundary(content_type, advice)
-    part = _Part(limit_of)
+    part, head = _Part(limit_of), b""
     try:
         with _Parser(boundary, max_segment_count=MAX_PARTS) as parser:
             async for chunk in _with_crlf(stream, boundary):
+                head = head or chunk[:PIECE_BYTES]
                 for event in parser.parse(chunk):
                     part.take(event)
     except ParserLimitReached as error:
         message = f"has more than {MAX_PARTS} parts, or a part with too many or too long headers"
         raise malformed_body(message) from error
     except MultipartError as error:
-        raise malformed_body("is not well-formed multipart/form-data, or ends before its last boundary") from error
+        raise malformed_body(_malformed(head, boundary, advice)) from error
     return part.done
+
+
+def _malformed(head: bytes, boundary: bytes, advice: str) -> str:
+    if not head:
+        return f"is empty; {advice}"
+    if b"--" + boundary not in head:
+        return f"does not hold the boundary that its Content-Type names; {_LEAVE_THE_HEADER}"
+    return "is not well-formed multipart/form-data, or ends before its last boundary"
 
 
 def malformed_body(message: str) -> ValidationFailed:
@@ -88,9 +98,7 @@ def _boundary(content_type: str, advice: str) -> bytes:
         raise malformed_body(f"{found}, and must be multipart/form-data with a boundary; {advice}")
     found_boundary = _BOUNDARY.search(content_type)
     if found_boundary is None:
-        raise malformed_body(
-            "comes with a Content-Type without a boundary; let the HTTP library set that header, do not set it yourself"
-        )
+        raise malformed_body(f"comes with a Content-Type without a boundary; {_LEAVE_THE_HEADER}")
     return (found_boundary[1] or found_boundary[2]).encode("latin-1", "replace")
 
 

@@ -1,6 +1,7 @@
 """Bodies as they arrive: uncompressed, no slower than the lowest rate, and within the memory there is for them."""
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -113,6 +114,9 @@ async def json_object_of(request: RequestWithKey, service: Service) -> dict[str,
 
 def decoded_object(data: bytes | bytearray) -> dict[str, Any]:
     """Raises: ValidationFailed."""
+    data = data.removeprefix(codecs.BOM_UTF8)  # .NET writes it
+    if not data.strip():
+        raise malformed_body("is empty, and must be a JSON object")
     try:
         decoded = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

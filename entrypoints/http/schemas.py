@@ -254,6 +254,7 @@ class UploadTicketBody(Body, frozen=True, kw_only=True):
     ticket: str
     upload_url: str
     expires_at: datetime
+    warnings: Sequence[PhotoWarning] | None = None
 
 
 class CreditsBody(Body, frozen=True, kw_only=True):

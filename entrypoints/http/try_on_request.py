@@ -18,7 +18,7 @@ from application.keep_product import WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
 from application.start_try_on import TryOnCommand
 from domain.account import Account
-from domain.customer import MAX_EXTERNAL_ID_CHARS, external_id_problem
+from domain.customer import external_id_problem
 from domain.errors import (
     CustomerImageRequired,
     FieldProblem,
@@ -27,11 +27,11 @@ from domain.errors import (
     ValidationFailed,
 )
 from domain.image import IdempotencyRecord, ImageId
-from domain.product import is_product_id
+from domain.product import product_id_problem
 from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
 from entrypoints.http.request_body import decoded_object
-from entrypoints.http.upload_form import unquoted
+from entrypoints.http.upload_form import shown, unquoted
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
@@ -136,7 +136,7 @@ def _with_file(source: _Source, files: Files) -> PhotoSource:
     if not isinstance(source, _NamedFile):
         return source
     if source.key not in files:
-        raise MultipartFileNotFound(source.path)
+        raise MultipartFileNotFound(source.path, [shown(name) for name in files])
     return FileSource(files[source.key], source.path)
 
 
@@ -206,8 +206,8 @@ class _Request:
         """Under its name, or the one it had first."""
         sent = {name: product[name] for name in ("externalId", "productId") if product.get(name) is not None}
         for name, value in sent.items():
-            if not (isinstance(value, str) and is_product_id(value)):
-                self._note(f"{at}{name}", f"must be a string of 1 to {MAX_EXTERNAL_ID_CHARS} characters")
+            if problem := product_id_problem(value if isinstance(value, str) else ""):
+                self._note(f"{at}{name}", problem)
         if len(set(map(repr, sent.values()))) > 1:
             self._note(f"{at}productId", 'differs from "externalId", of which it is the former name')
         return next((value for value in sent.values() if isinstance(value, str)), None)

@@ -54,7 +54,7 @@ class UploadForm:
         if fields.problems:
             raise ValidationFailed(tuple(fields.problems))
         if self.photo is None:
-            raise FileRequired(tuple(dict.fromkeys(_shown(name) for name in self.names)))
+            raise FileRequired(tuple(dict.fromkeys(shown(name) for name in self.names)))
         account_id, crops, record = account.account_id, crop is not False, None
         if key is not None:
             said = (crops, customer_id, days, *((fit.value,) if fit is Fit.PAD else ()))
@@ -69,7 +69,7 @@ class UploadForm:
             customer=pseudonyms.customer(account_id, customer_id) if customer_id is not None else None,
             retention=RetentionPolicy(days) if days is not None else None,
             idempotency=record,
-            warnings=(*fields.warnings, *_warnings_about_unknown(self.names)),
+            warnings=(*fields.warnings, *warnings_about_unknown(self.names, KNOWN | {FILE})),
         )
 
 
@@ -118,12 +118,13 @@ def unquoted(idempotency_key: str | None) -> str | None:
     return None if idempotency_key is None else key
 
 
-def _warnings_about_unknown(names: Iterable[str]) -> Iterator[PhotoWarning]:
-    unknown = [name for name in dict.fromkeys(names) if name not in KNOWN and name != FILE]
+def warnings_about_unknown(names: Iterable[str], known: frozenset[str]) -> Iterator[PhotoWarning]:
+    """One for each of the first few names that are not known."""
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
     for name in unknown[:MAX_UNKNOWN]:
         meant = _meant(name)
         hint = f' Did you mean "{meant}"?' if meant else ""
-        message = f'The field "{_shown(name)}" is not known and was ignored.{hint}'
+        message = f'The field "{shown(name)}" is not known and was ignored.{hint}'
         yield PhotoWarning(WarningCode.UNKNOWN_FIELD, message)
 
 
@@ -138,7 +139,7 @@ def _bare(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A part's name, as an answer may repeat it."""
     return "".join(character if character.isprintable() else "?" for character in name[:MAX_SHOWN_CHARS]) or "(no name)"
 

@@ -18,12 +18,14 @@ from entrypoints.http.request_body import json_object_of
 from entrypoints.http.schemas import UploadTicketBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import asked_once
+from entrypoints.http.upload_form import warnings_about_unknown
 
 UPLOAD: Final = "/tryon/v1/images/upload"
 CHECK: Final = "/tryon/v1/images/check"
 SHORTEST: Final = 60
 USUAL: Final = 600
 LONGEST: Final = int(Ticket.LONGEST.total_seconds())
+TERMS: Final = frozenset({"externalUserId", "keepForDays", "crop", "fit", "expiresInSeconds"})
 FITS: Final = ("crop", "pad")
 
 
@@ -37,7 +39,12 @@ async def create_upload_ticket(request: RequestWithKey, service: NamedDependency
     ticket, expires_at = await service.upload_tickets.issue(
         request.user, request.headers[API_KEY_HEADER], terms, lifetime, record
     )
-    return UploadTicketBody(ticket=ticket, upload_url=service.settings.base_url + UPLOAD, expires_at=expires_at)
+    return UploadTicketBody(
+        ticket=ticket,
+        upload_url=service.settings.base_url + UPLOAD,
+        expires_at=expires_at,
+        warnings=tuple(warnings_about_unknown(body, TERMS)) or None,
+    )
 
 
 def fixed_fields(ticket: Ticket) -> dict[str, list[bytes]]:

@@ -14,9 +14,9 @@ from litestar.exceptions import NotFoundException
 from entrypoints.http.errors import AnyRequest
 
 MEDIA_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".jpg": "image/jpeg",
     ".heic": "image/heic",

@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MEDIA_TYPE = "text/plain; version=0.0.4"
 READ_SECONDS = 10
 HEALTH = frozenset({"/health/live", "/health/ready"})
 HEALTH_SECONDS = 3
@@ -27,7 +27,7 @@ class _Metrics(BaseHTTPRequestHandler):
 
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(HTTPStatus.OK, MEDIA_TYPE, exposition())
+            self._answer(HTTPStatus.OK, f"{MEDIA_TYPE}; charset=utf-8", exposition())
         elif path in HEALTH:
             self._answer(*_health(self.folder, path))
         else:

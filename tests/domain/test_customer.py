@@ -30,10 +30,30 @@ def test_a_client_sends_no_id_that_no_path_can_carry(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["null", "undefined", "gid://shop/Customer/None", "{{ customer.id }}", "[object Object]"]
+    "text",
+    [
+        "null",
+        "undefined",
+        "gid://shop/Customer/None",
+        "{{ customer.id }}",
+        "[object Object]",
+        "#{user.id}",
+        "%{id}",
+        "<null>",
+    ],
 )
 def test_a_placeholder_is_nobodys_id(text: str) -> None:
     assert "placeholder" in (external_id_problem(text) or "")
+
+
+@pytest.mark.parametrize("text", ["gid://shopify/Customer/", "gid://shopify/Customer"])
+def test_neither_is_one_that_was_filled_in_with_nothing(text: str) -> None:
+    assert "placeholder" in (external_id_problem(text) or "")
+
+
+@pytest.mark.parametrize("text", [" ", "\u00a0 ", "\u200b", "\ufeff"])
+def test_a_blank_is_nobodys_id(text: str) -> None:
+    assert "blank" in (external_id_problem(text) or "")
 
 
 def test_a_repr_keeps_the_id_to_itself() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from domain.image import ImageId
-from domain.product import Product, ProductPicture, is_product_id
+from domain.product import Product, ProductPicture, is_product_id, product_id_problem
 from tests.builders import ACME, NOON
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -115,3 +115,5 @@ def test_an_id_has_1_to_256_characters() -> None:
     assert is_product_id("x")
     assert is_product_id("x" * 256)
     assert not any(map(is_product_id, ["", "x" * 257, "a\0"]))
+    assert product_id_problem("gid://shopify/Product/1") is None
+    assert all(map(product_id_problem, ["", ".", "..", "/", "undefined", "{{ product.id }}", "gid://shopify/Product/"]))

@@ -104,6 +104,28 @@ def test_a_body_that_is_no_form_is_named(service: Service, content_type: str, sa
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "is empty; send the photo as its part"),
+        (form((FILE, PHOTO), boundary=b"another"), "does not hold the boundary that its Content-Type names"),
+        (PHOTO, "does not hold the boundary"),
+        (b'{"file": "photo.jpg"}', "does not hold the boundary"),
+        (form((FILE, PHOTO))[:-4], "ends before its last boundary"),
+    ],
+)
+def test_a_form_that_is_none_is_told_why(service: Service, body: bytes, said: str) -> None:
+    assert said in message_of(post(service, body))
+
+
+def test_json_may_begin_with_a_byte_order_mark_and_an_empty_body_is_called_empty(service: Service) -> None:
+    url, headers = f"{API}/customers/erase", {"x-api-key": service.key, "content-type": "application/json"}
+    mark = b"\xef\xbb\xbf"
+    assert service.client.post(url, content=mark + b'{"customerId": "ann"}', headers=headers).status_code == 200
+    for nothing in (b"", b" \n", mark):
+        assert "is empty" in message_of(service.client.post(url, content=nothing, headers=headers))
+
+
+@pytest.mark.parametrize(
     ("name", "meant"),
     [
         ("keepfordays", "keepForDays"),

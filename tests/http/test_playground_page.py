@@ -74,6 +74,7 @@ def test_the_page_and_all_its_files_are_served_under_a_strict_policy(service: Se
         assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-type"].count("charset") <= 1
 
 
 def test_pictures_may_come_from_where_links_lead_to(service: Service) -> None:

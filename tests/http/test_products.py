@@ -172,7 +172,8 @@ def test_products_are_listed_page_by_page(shop: Shop) -> None:
 def test_a_product_that_cannot_be_is_refused(shop: Shop) -> None:
     refused(register(shop, externalId="new"), "PRODUCT_IMAGES_REQUIRED")
     refused(register(shop, title="x"), "PRODUCT_IMAGES_REQUIRED")
-    refused(register(shop, **shirt(externalId="")), "VALIDATION_FAILED")
+    for nothing in ("", "..", "/", "undefined", "gid://shopify/Product/"):
+        refused(register(shop, **shirt(externalId=nothing)), "VALIDATION_FAILED")
     refused(register(shop, **shirt(validForDays=0)), "VALIDATION_FAILED")
     refused(register(shop, externalId="a", imageUrls=["https://shop.test/gone.jpg"]), "PRODUCT_IMAGE_FETCH_FAILED")
     shop.fetcher.web["https://shop.test/text"] = b"no picture"

@@ -477,8 +477,10 @@ def test_no_product_images(shop: Shop, product: dict[str, object]) -> None:
 
 def test_a_file_key_that_names_no_part(shop: Shop) -> None:
     body = request({"fileKey": "selfie"})
-    for answer in (shop.try_on(body), shop.try_on_form(body, other=ANN)):
-        assert "person.image.source.fileKey" in refused(answer, "MULTIPART_FILE_NOT_FOUND")["message"]
+    for answer, came in ((shop.try_on(body), "No file came"), (shop.try_on_form(body, other=ANN), "were: other.")):
+        message = refused(answer, "MULTIPART_FILE_NOT_FOUND")["message"]
+        assert "person.image.source.fileKey" in message
+        assert came in message
     assert shop.stored() == []
 
 

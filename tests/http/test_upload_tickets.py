@@ -126,7 +126,7 @@ def test_a_ticket_allows_twenty_checks(service: Service) -> None:
     ticket = a_ticket(service)["ticket"]
     for _ in range(20):
         assert upload(service, ticket, path="check").status_code == 200
-    refused(upload(service, ticket, path="check"), "TICKET_USED")
+    assert "All 20 checks" in refused(upload(service, ticket, path="check"), "TICKET_USED")["message"]
     assert upload(service, ticket).status_code == 201
 
 
@@ -148,6 +148,14 @@ def test_a_ticket_allows_twenty_checks(service: Service) -> None:
 def test_malformed_terms_are_named(service: Service, terms: dict[str, Any], path: str) -> None:
     answer = service.client.post(f"{API}/upload-tickets", json=terms, headers={"x-api-key": service.key})
     assert [problem["path"] for problem in refused(answer, "VALIDATION_FAILED")["details"]] == [path]
+
+
+def test_a_term_that_nobody_knows_is_answered_with_the_one_that_was_meant(service: Service) -> None:
+    warnings = a_ticket(service, customerId="ann", keep_for_days=3)["warnings"]
+    assert [warning["code"] for warning in warnings] == ["UNKNOWN_FIELD"] * 2
+    assert 'Did you mean "externalUserId"?' in warnings[0]["message"]
+    assert 'Did you mean "keepForDays"?' in warnings[1]["message"]
+    assert "warnings" not in a_ticket(service, externalUserId="ann")
 
 
 def test_the_same_request_for_a_ticket_gets_the_same_ticket(service: Service) -> None:
