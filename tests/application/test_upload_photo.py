@@ -6,15 +6,27 @@ from datetime import timedelta
 import pytest
 
 from application.photo_sources import StoredSource
+from application.ports.photos import PreparedPhoto
 from application.upload_photo import UploadCommand
 from domain.account import Account
-from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, QuotaExceeded
-from domain.image import ImageState
+from domain.cropping import Fit
+from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidImage, QuotaExceeded
+from domain.photo import PhotoWarning, WarningCode
 from domain.retention import RetentionPolicy
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan, ProcessDied
-from tests.durability.world import World
+from tests.durability.world import PhotoAsItIs, World
+
+DARK = PhotoWarning(WarningCode.TOO_DARK, "message")
+
+
+class WishesForAPhoto(PhotoAsItIs):
+    """Every picture, dark as it is, is the text of what was asked for."""
+
+    async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
+        prepared = await super().prepare(f"crop={crop} fit={fit}".encode(), crop=crop, fit=fit)
+        return replace(prepared, facts=replace(prepared.facts, warnings=(DARK,)))
 
 
 async def limited(world: World, live_images: int) -> Account:
@@ -38,6 +50,7 @@ async def test_pictures_of_products_do_not_count() -> None:
         for number in range(3):
             await world.upload(bytes([number]), account=account, keep_for_days=30)
         await world.upload(b"person", account=account)
+        await world.upload(b"another product", account=account, keep_for_days=30)
 
 
 async def test_the_same_upload_with_the_same_key_is_the_same_image_even_over_the_quota() -> None:
@@ -45,7 +58,7 @@ async def test_the_same_upload_with_the_same_key_is_the_same_image_even_over_the
         account = await limited(world, 1)
         first = await world.upload(b"photo", account=account, key="k")
         again = await world.upload(b"photo", account=account, key="k")
-        assert again.image == replace(first.image, state=ImageState.STORED)
+        assert again.image == first.image
         assert await world.assert_nothing_is_left_behind() == {first.image.image_id}
 
 
@@ -104,6 +117,34 @@ async def test_without_a_wish_an_image_lives_as_long_as_its_account_says() -> No
         account = replace(await world.account(), default_retention=RetentionPolicy(3))
         image = (await world._upload_photo(None).execute(UploadCommand(account=account, photo=b"photo"))).image
         assert image.retention == RetentionPolicy(3)
+
+
+async def test_a_photo_that_cannot_be_prepared_gives_its_place_and_its_key_back_at_once() -> None:
+    async with world_in_memory() as world:
+        account = await limited(world, 1)
+        with pytest.raises(InvalidImage):
+            await world.upload(b"", account=account, key="k")
+        await world.upload(b"photo", account=account, key="k")
+
+
+async def test_a_photo_is_prepared_as_was_asked_for_and_cut_without_a_wish() -> None:
+    async with world_in_memory() as world:
+        world.processor = WishesForAPhoto()
+        command = UploadCommand(account=await world.account(), photo=b"photo")
+        usual = (await world._upload_photo(None).execute(command)).image
+        padded = (await world._upload_photo(None).execute(replace(command, crop=False, fit=Fit.PAD))).image
+        assert await world.bytes_of(usual.image_id) == b"crop=True fit=crop"
+        assert await world.bytes_of(padded.image_id) == b"crop=False fit=pad"
+
+
+async def test_warnings_about_the_request_follow_those_about_the_photo() -> None:
+    about_the_request = PhotoWarning(WarningCode.LOW_RESOLUTION, "message")
+    async with world_in_memory() as world:
+        world.processor = WishesForAPhoto()
+        command = UploadCommand(account=await world.account(), photo=b"photo", warnings=(about_the_request,))
+        image = (await world._upload_photo(None).execute(command)).image
+    assert image.photo is not None
+    assert image.photo.warnings == (DARK, about_the_request)
 
 
 async def test_the_key_of_a_try_on_is_not_an_uploads() -> None:

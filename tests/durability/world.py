@@ -16,7 +16,7 @@ from application.keep_picture import KeepPicture
 from application.keep_product import CopyPicture, KeepProduct
 from application.photo_sources import FileSource, OpenSource, StoredSource
 from application.ports.objects import DiskReserve, ObjectStore
-from application.ports.photos import PreparedPhoto
+from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import UnitOfWork
 from application.ports.system import RandomSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
@@ -43,7 +43,7 @@ RECOVERY_STEPS = (timedelta(minutes=2), UploadedImage.PENDING_LEASE, UploadedIma
 """What a purger waits for: a deletion that was not finished, a dead upload, an upload that gave up just then."""
 
 
-class PhotoAsItIs:
+class PhotoAsItIs(PhotoProcessor):
     """Takes every photo for a finished picture: what is kept can be compared with what was sent."""
 
     async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
@@ -74,6 +74,7 @@ class World:
     clock: MovableClock = field(default_factory=MovableClock)
     random: RandomSource = field(default_factory=CountingRandom)
     disk_reserve: DiskReserve = field(default_factory=lambda: LocalDiskReserve((), 0))
+    processor: PhotoProcessor = field(default_factory=PhotoAsItIs)
 
     async def upload(
         self,
@@ -220,7 +221,7 @@ class World:
     def _upload_photo(self, plan: Plan | None) -> UploadPhoto:
         work, objects, finish = self._ports(plan)
         return UploadPhoto(
-            check_photo=CheckPhoto(self._faulty(PhotoAsItIs(), plan), FairTurns(8)),
+            check_photo=CheckPhoto(self._faulty(self.processor, plan), FairTurns(8)),
             keep_picture=KeepPicture(objects, work, finish, self.clock, self.disk_reserve),
             links=PreviewLinks(self._faulty(LINKS, plan), self.clock, timedelta(minutes=15)),
             clock=self.clock,

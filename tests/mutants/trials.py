@@ -6,9 +6,9 @@ import importlib.abc
 import importlib.util
 import os
 import pickle
-import resource
 import signal
 import sys
+import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,38 +25,32 @@ KILLERS: Final = (
     "tests/domain",
     "tests/application",
     "tests/durability/test_faults.py",
-    "tests/durability/test_races.py",
     "tests/durability/test_reconcile.py",
     "tests/durability/test_credits.py",
     "tests/contracts/test_adapters.py",
     "tests/contracts/test_try_on_adapters.py",
-    "tests/http/test_checks.py",
-    "tests/http/test_erasure.py",
-    "tests/http/test_images.py",
-    "tests/http/test_keys.py",
-    "tests/http/test_limits.py",
-    "tests/http/test_products.py",
-    "tests/http/test_try_on.py",
-    "tests/http/test_upload_tickets.py",
 )
-"""Where the quick tests are."""
-SLOW: Final = ("sql", "postgres", "gcs", "folder", "odd_image_ids")
-"""Words in the names of tests that need more than memory."""
+"""Where the quick tests are: a mutant costs them 0.1 s, and a second if HTTP had a say, too."""
+SLOW: Final = ("sql", "postgres", "gcs", "folder", "odd_image_ids", "cropping", "photo_quality", "fair_turns")
+"""Words in the names of tests that need more than memory, or are about other things and try examples by chance."""
 OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
 PATIENCE: Final = 20
-"""A mutant that never ends is caught after so many times what its tests take otherwise."""
+"""A test that never ends is stopped after so many times what it takes otherwise, and:"""
+CPU_SECONDS: Final = 10.0
+WAITING_SECONDS: Final = 120.0
 FAVOURITES: Final = 5
-SURVIVED, CAUGHT, UNFIT = 0, 1, 2
+SURVIVED, CAUGHT = 0, 1
 
-Told = Callable[[Mutant, int], None]
+Told = Callable[[Mutant, bool], None]
 Tried = Callable[[Mutant, list[str], int], int]
 
 
 @dataclass
 class Reached:
-    """Which tests reach a line, and how long each takes (s)."""
+    """Which tests reach a line, and how long each takes: CPU and all (s)."""
 
     tests: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
@@ -68,10 +62,12 @@ class Reached:
         else:
             lines = self.tests.get(str(mutant.path), {})
             found = {test for line in mutant.lines for test in lines.get(line, ())}
-        return sorted(found, key=self.seconds.__getitem__)
+        return sorted(found, key=self.cpu.__getitem__)
 
-    def patience(self, tests: list[str]) -> int:
-        return 10 + int(PATIENCE * sum(map(self.seconds.__getitem__, tests)))
+    def be_patient(self, test: str) -> None:
+        """Time on a processor is what a loaded machine does not stretch; the other clock ends those that only wait."""
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + PATIENCE * self.cpu[test])
+        signal.setitimer(signal.ITIMER_REAL, WAITING_SECONDS + PATIENCE * self.seconds[test])
 
 
 class Quick:
@@ -102,10 +98,13 @@ class Recorder(Quick):
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._coverage.switch_context(item.nodeid)
-        return (yield)
+        cpu, start = time.process_time(), time.monotonic()
+        result = yield
+        self.reached.cpu[item.nodeid] = time.process_time() - cpu
+        self.reached.seconds[item.nodeid] = time.monotonic() - start
+        return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.reached.seconds[report.nodeid] = self.reached.seconds.get(report.nodeid, 0) + report.duration
         self.reached.failed += [report.nodeid] if report.failed else []
 
 
@@ -119,13 +118,17 @@ class ShortTracebacks:
 class UntilOneFails:
     """A pytest plugin that runs the given tests, in their order; the process ends with the first that fails."""
 
-    def __init__(self, tests: list[str], caught_by: int) -> None:
+    def __init__(self, tests: list[str], reached: Reached, caught_by: int) -> None:
         self._order = {test: number for number, test in enumerate(tests)}
-        self._caught_by = caught_by
+        self._reached, self._caught_by = reached, caught_by
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         chosen = {self._order[item.nodeid]: item for item in items if item.nodeid in self._order}
         items[:] = [chosen[number] for number in sorted(chosen)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        self._reached.be_patient(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -134,7 +137,7 @@ class UntilOneFails:
 
 
 class Forks(Quick):
-    """A pytest plugin that tries mutants of function bodies instead of running the tests."""
+    """A pytest plugin that tries mutants instead of running the tests."""
 
     def __init__(self, trials: dict[Mutant, list[str]], reached: Reached, told: Told) -> None:
         self._trials, self._reached, self._told = trials, reached, told
@@ -143,42 +146,29 @@ class Forks(Quick):
         items = {item.nodeid: item for item in session.items}
 
         def tried(mutant: Mutant, tests: list[str], caught_by: int) -> int:
-            if not put_in_place(mutant):
-                return UNFIT
-            session.config.pluginmanager.register(UntilOneFails([], caught_by))
+            if mutant.is_declaration or not put_in_place(mutant):
+                return imported_anew(mutant, tests, self._reached, caught_by)
+            session.config.pluginmanager.register(UntilOneFails([], self._reached, caught_by))
             chosen = [items[test] for test in tests]
             for item, following in zip(chosen, [*chosen[1:], None], strict=True):
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             return SURVIVED
 
-        in_forks(self._trials, tried, self._reached, self._told)
+        in_forks(self._trials, tried, self._told)
         return True
 
 
-def survivors(mutants: list[Mutant], told: Told) -> list[Mutant]:
-    """Raises: SystemExit: tests fail without any mutant."""
+def try_all(mutants: list[Mutant], told: Told) -> None:
+    """Tell of each whether it survives. Raises: SystemExit: tests fail without any mutant."""
     reached = record()
-    trials = {mutant: reached.by(mutant) for mutant in mutants}
-    alive = [mutant for mutant, tests in trials.items() if not tests]
-    anew = {mutant: tests for mutant, tests in trials.items() if tests and mutant.is_declaration}
-    bodies = {mutant: tests for mutant, tests in trials.items() if tests and not mutant.is_declaration}
-
-    def noted(mutant: Mutant, status: int) -> None:
-        told(mutant, status)
-        if status == UNFIT:
-            anew[mutant] = bodies[mutant]
-        elif status == SURVIVED:
-            alive.append(mutant)
-
-    run_pytest(Forks(bodies, reached, noted), KILLERS)
-    in_forks(anew, imported_anew, reached, noted)
-    return alive
+    run_pytest(Forks({mutant: reached.by(mutant) for mutant in mutants}, reached, told), KILLERS)
 
 
 def record() -> Reached:
     """In a process of its own, so that the one that forks has run nothing. Raises: SystemExit."""
     read, write = os.pipe()
     if not (pid := os.fork()):
+        _be_silent()
         recorder = Recorder()
         run_pytest(recorder, KILLERS)
         with os.fdopen(write, "wb") as out:
@@ -194,11 +184,11 @@ def record() -> Reached:
 
 
 def run_pytest(plugin: object, paths: Iterable[str]) -> int:
-    options = ["--override-ini", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    options = ["--override-ini", "addopts=", "-s", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
     return pytest.main([*options, *paths], plugins=[plugin, ShortTracebacks()])
 
 
-def in_forks(trials: dict[Mutant, list[str]], tried: Tried, reached: Reached, told: Told) -> None:
+def in_forks(trials: dict[Mutant, list[str]], tried: Tried, told: Told) -> None:
     """One fork for each, as many at once as there are cores. What caught others of a function is tried first."""
     waiting, running = deque(trials.items()), dict[int, tuple[Mutant, int]]()
     favourites: dict[str, list[str]] = {}
@@ -209,25 +199,29 @@ def in_forks(trials: dict[Mutant, list[str]], tried: Tried, reached: Reached, to
             order = sorted(tests, key=lambda test: first.index(test) if test in first else FAVOURITES)
             answer, caught_by = os.pipe()
             if not (pid := os.fork()):
-                _end_with(functools.partial(tried, mutant, order, caught_by), reached.patience(tests))
+                _end_with(functools.partial(tried, mutant, order, caught_by))
             os.close(caught_by)
             running[pid] = mutant, answer
         pid, status = os.wait()
         mutant, answer = running.pop(pid)
         with os.fdopen(answer) as told_by:
             favourites[mutant.where] = [*dict.fromkeys([told_by.read(), *favourites[mutant.where]])][:FAVOURITES]
-        told(mutant, os.waitstatus_to_exitcode(status))
+        told(mutant, os.waitstatus_to_exitcode(status) == SURVIVED)
 
 
-def _end_with(trial: Callable[[], int], seconds: int) -> None:
+def _end_with(trial: Callable[[], int]) -> None:
     result = CAUGHT
     try:
-        signal.alarm(seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        _be_silent()
+        signal.setitimer(signal.ITIMER_REAL, 5 * WAITING_SECONDS)  # until the first test begins
         result = trial()
     finally:
         os._exit(result)
+
+
+def _be_silent() -> None:
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def put_in_place(mutant: Mutant) -> bool:
@@ -265,7 +259,7 @@ class MutantFinder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return self._mutant.source
 
 
-def imported_anew(mutant: Mutant, tests: list[str], caught_by: int) -> int:
+def imported_anew(mutant: Mutant, tests: list[str], reached: Reached, caught_by: int) -> int:
     """For what runs when modules are imported: everything of ours is imported again, one file of tests at a time."""
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         if not name.startswith("tests.mutants"):
@@ -274,5 +268,5 @@ def imported_anew(mutant: Mutant, tests: list[str], caught_by: int) -> int:
     files: dict[str, list[str]] = {}
     for test in tests:
         files.setdefault(test.partition("::")[0], []).append(test)
-    results = (run_pytest(UntilOneFails(chosen, caught_by), [file]) for file, chosen in files.items())
+    results = (run_pytest(UntilOneFails(chosen, reached, caught_by), [file]) for file, chosen in files.items())
     return SURVIVED if all(result == pytest.ExitCode.OK for result in results) else CAUGHT
