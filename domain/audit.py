@@ -22,6 +22,7 @@ class Action(StrEnum):
     CUSTOMER_SHOWN = "customer_shown"
     CUSTOMER_EXPORTED = "customer_exported"
     ERASURE_REPLAYED = "erasure_replayed"
+    IMAGES_UPLOADED = "images_uploaded"
     IMAGE_SHOWN = "image_shown"
     IMAGE_DELETED = "image_deleted"
     CLOCK_TRUSTED = "clock_trusted"

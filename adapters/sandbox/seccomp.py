@@ -76,6 +76,7 @@ NUMBERS: Final = {  # syscall: (x86_64, aarch64)
     "execve": (59, 221),
     "exit": (60, 93),
     "gettimeofday": (96, 169),
+    "sigaltstack": (131, 132),
     "gettid": (186, 178),
     "futex": (202, 98),
     "sched_getaffinity": (204, 123),
@@ -112,10 +113,10 @@ def pixel_work(own_process_id: int) -> tuple[Rule, ...]:
     plain = (
         "read write recvfrom sendto poll ppoll epoll_wait epoll_pwait close brk munmap mremap madvise futex "
         "sched_yield sched_getaffinity getpid gettid clock_gettime gettimeofday nanosleep clock_nanosleep "
-        "restart_syscall getrandom rt_sigprocmask rt_sigreturn set_robust_list rseq exit exit_group"
+        "restart_syscall getrandom rt_sigprocmask rt_sigreturn sigaltstack set_robust_list rseq exit exit_group"
     )
     return (
-        *map(Rule, plain.split()),
+        *map(Rule, plain.split()),  # sigaltstack: a thread of MediaPipe that ends and may not take off its own aborts
         Rule("mmap", (_NO_CODE,)),
         Rule("mprotect", (_NO_CODE,)),
         # Threads, but no processes and no namespaces. A filter cannot see the flags of clone3: the C library is told

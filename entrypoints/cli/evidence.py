@@ -204,7 +204,7 @@ async def _canary(container: "Container", account: str) -> Found:
     verify = container.verify_erasure()
     fields = {"externalUserId": canary, "crop": "false", "keepForDays": "1"}
     try:
-        async with embedded_service(container, account) as target:
+        async with embedded_service(container, found) as target:
             await target.send(_noise(), fields, canary)
         needles = await verify.needles(customer, canary)
         before = await container.raw_files().search(needles)

@@ -18,14 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from domain.errors import DomainError
+from domain.audit import Action
+from domain.errors import AccountNotFound, DomainError
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import EXIT_FAILED, EXIT_UNAVAILABLE, as_json, fail, run
 from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
 from entrypoints.cli.upload_targets import Busy, Refused, Target, embedded_service, running_service
 
 if TYPE_CHECKING:
-    pass
+    from entrypoints.wiring.container import Container
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """The service decides how large a file may be; this only keeps a disk image out of memory."""
@@ -95,8 +96,17 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
     batch = find_photos(photos)
     batch.say_what_was_passed_over()
     work = _Work(batch, fields, _Output.chosen(json_output=json_output, csv_output=csv_output), at_once)
+
+    async def embedded(container: "Container") -> None:
+        async with container.work().read() as repositories:
+            found = await repositories.accounts.find_by_name(account)
+        if found is None:
+            raise AccountNotFound(account)
+        await container.note_in_audit().execute(Action.IMAGES_UPLOADED, found.account_id, images=len(batch.photos))
+        await work.into(embedded_service(container, found))
+
     if url is None:
-        run(lambda container: work.into(embedded_service(container, account)))
+        run(embedded)
     else:
         asyncio.run(work.into(running_service(url, _key(key_file))))
     work.summarize()

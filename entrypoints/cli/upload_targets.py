@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import httpx
 import msgspec
 
+from domain.account import Account
 from domain.errors import DomainError, IdempotencyKeyInUse, Overloaded
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class EmbeddedService(Target):
     """The very same use case, with photo workers of our own; also while a server runs on the same folder."""
 
     container: "Container"
-    account_name: str
+    account: Account
 
     async def send(self, photo: bytes, fields: Mapping[str, str], idempotency_key: str) -> Body:
         from entrypoints.http.schemas import ImageBody  # noqa: PLC0415 - a second that other commands do not need
@@ -91,11 +92,7 @@ class EmbeddedService(Target):
 
         form = UploadForm(photo, {name: [value.encode()] for name, value in fields.items()})
         try:
-            async with self.container.work().read() as repositories:
-                account = await repositories.accounts.find_by_name(self.account_name)
-            if account is None:
-                raise Refused("ACCOUNT_NOT_FOUND", f'There is no account named "{self.account_name}".')
-            command = form.to_command(account, idempotency_key, self.container.pseudonyms())
+            command = form.to_command(self.account, idempotency_key, self.container.pseudonyms())
             linked = await self.container.upload_photo().execute(command)
         except (Overloaded, IdempotencyKeyInUse) as error:
             raise Busy(error.code, str(error)) from None
@@ -108,12 +105,12 @@ class EmbeddedService(Target):
 
 
 @asynccontextmanager
-async def embedded_service(container: "Container", account_name: str) -> AsyncIterator[Target]:
+async def embedded_service(container: "Container", account: Account) -> AsyncIterator[Target]:
     """Its photo workers run as long as the block."""
     processor = container.processor()
     await processor.start()
     try:
-        yield EmbeddedService(container, account_name)
+        yield EmbeddedService(container, account)
     finally:
         await processor.close()
 

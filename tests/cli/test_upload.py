@@ -213,7 +213,7 @@ def test_an_account_that_is_not_there_is_told(tmp_path: Path) -> None:
     with an_embedded_service(tmp_path / "data") as environment:
         done = CliRunner().invoke(main, ["upload", str(photo), "--account", "nobody"], env=environment)
     assert done.exit_code == 1
-    assert "ACCOUNT_NOT_FOUND" in done.stdout
+    assert '"nobody"' in done.stderr
 
 
 def test_what_was_uploaded_is_listed_and_goes_with_its_account(tmp_path: Path) -> None:
@@ -232,6 +232,8 @@ def test_what_was_uploaded_is_listed_and_goes_with_its_account(tmp_path: Path) -
         assert json.loads(run("images", "list", "--account", "acme", "--expiring", "1", "--json").stdout) == []
         assert len(json.loads(run("images", "list", "--account", "acme", "--expiring", "73", "--json").stdout)) == 2
         assert len(json.loads(run("images", "list", "--account", "acme", "--limit", "1", "--json").stdout)) == 1
+        (entry,) = [it for it in json.loads(run("audit", "--json").stdout) if it["action"] == "images_uploaded"]
+        assert entry["facts"] == {"images": 2}
         deleted = json.loads(run("accounts", "delete", "acme", "--yes", "--json").stdout)
         assert deleted == {"keysRevoked": 0, "imagesDeleted": 2, "productsDeleted": 0, "bytesLeft": 0}
     assert list((tmp_path / "data" / "objects").rglob("*.jpg")) == []

@@ -225,6 +225,11 @@ class TestADetector:
             assert await answer(pool, "a photo") == DAMAGED
             await until(lambda: pool.restarts == 2 and pool.workers_alive == 1)
 
+    async def test_outlives_its_idle_threads(self) -> None:
+        async with a_pool(observer=("observer_whose_threads_end", None)) as pool:
+            assert await answer(pool, "a photo") == "fine"
+            assert pool.restarts == 0
+
     async def test_outlives_a_photo_that_dies_while_it_looks(self) -> None:
         async with a_pool() as pool:
             [before] = detectors(pool)
