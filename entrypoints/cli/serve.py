@@ -25,6 +25,7 @@ from entrypoints.wiring.surroundings import (
     folders_of,
     give_up_rights,
     hold_data_folder,
+    leave_folder,
     prepare_folders,
 )
 from entrypoints.wiring.telemetry import check_tracing
@@ -67,6 +68,7 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
         _hand_out(key, settings)
     click.echo("Starting ...")
     sys.stdout.flush()
+    leave_folder(settings, os.environ)
     # A fresh process: the server keeps none of the memory that the preparation took.
     arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]
     os.execve(sys.executable, arguments, server_memory() | os.environ)  # noqa: S606 - fixed arguments

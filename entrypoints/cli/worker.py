@@ -1,14 +1,16 @@
 """Run generations without serving HTTP, on as many machines as there is work for."""
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from entrypoints.cli.console import run
+from entrypoints.cli.console import run, settings_or_fail
 from entrypoints.server.background import generating, in_time, supervised
 from entrypoints.server.metrics_server import serve_metrics
+from entrypoints.wiring.surroundings import leave_folder
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -28,6 +30,7 @@ def worker(at_once: int) -> None:
     \b
     Example: TRYON_ENGINE=vertex TRYON_VERTEX_PROJECT=acme tryon-images worker --at-once 8
     """
+    leave_folder(settings_or_fail(), os.environ)
     run(lambda container: _work(container, at_once))
 
 

@@ -50,9 +50,11 @@ async def read_erasure(
 
 
 async def _erase(request: RequestWithKey, service: Service, external_id: object) -> ErasureOutcome:
-    problem = external_id_problem(external_id) if isinstance(external_id, str) else "must be there, as a string"
-    if problem or not isinstance(external_id, str):
-        raise ValidationFailed((FieldProblem("customerId", str(problem)),))
+    if not isinstance(external_id, str):
+        problem = "is missing; send the id of the customer" if external_id is None else "must be a string"
+        raise ValidationFailed((FieldProblem("customerId", problem),))
+    if unfit := external_id_problem(external_id):
+        raise ValidationFailed((FieldProblem("customerId", unfit),))
     customer = service.pseudonyms.customer(request.user.account_id, external_id)
     return await service.erase_customer.execute(customer)
 

@@ -18,7 +18,7 @@ from entrypoints.http.errors import AnyRequest
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 from entrypoints.http.service import Service
 from entrypoints.server.metrics_folder import VARIABLE
-from entrypoints.server.metrics_server import MEDIA_TYPE, health_socket
+from entrypoints.server.metrics_server import MEDIA_TYPE, health_socket, in_short
 
 NOT_IN_THE_WAY = frozenset({"engine", "clock"})
 """Parts without which every promise can be kept: try-ons wait, and nothing is purged before its time."""
@@ -62,7 +62,8 @@ async def health_beside(service: Service) -> AsyncIterator[None]:
     if folder is None:
         yield
         return
-    server = await asyncio.start_unix_server(partial(_answer_probe, service), health_socket(Path(folder)))
+    with in_short(health_socket(Path(folder), os.getpid())) as address:
+        server = await asyncio.start_unix_server(partial(_answer_probe, service), address)
     try:
         yield
     finally:

@@ -74,7 +74,7 @@ def _command() -> str:
     ours = Path(sys.executable).with_name(PROGRAM)
     if shutil.which(PROGRAM) == str(ours):
         return PROGRAM
-    return shlex.quote(os.path.relpath(ours) if ours.is_relative_to(Path.cwd()) else str(ours))
+    return shlex.quote(str(ours))
 
 
 def _signs_in(settings: Settings) -> bool:

@@ -4,6 +4,8 @@ import os
 import random
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,8 @@ HEALTH_SECONDS = 3
 """Longer than readiness may take, shorter than a probe waits."""
 MAX_HEALTH_BYTES = 10_000
 HEALTH_SOCKET = "health-"
+MAX_SOCKET_CHARS = 103
+"""Of macOS; Linux takes 107."""
 
 
 class _Metrics(BaseHTTPRequestHandler):
@@ -44,9 +48,22 @@ class _Metrics(BaseHTTPRequestHandler):
         """Scrapes and probes are not worth a line."""
 
 
-def health_socket(folder: Path) -> Path:
-    """Where a server process answers probes, and nobody else asks."""
-    return folder / f"{HEALTH_SOCKET}{os.getpid()}"
+def health_socket(folder: Path, process: int) -> Path:
+    """Where a server process answers probes, and nobody else asks; it is there once the process is ready."""
+    return folder / f"{HEALTH_SOCKET}{process}"
+
+
+@contextmanager
+def in_short(path: Path) -> Iterator[str]:
+    """The path as a socket's address, which holds about a hundred characters however deep the folder is (unix(7))."""
+    if len(os.fsencode(path)) <= MAX_SOCKET_CHARS:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class _OverSocket(HTTPConnection):
@@ -59,7 +76,8 @@ class _OverSocket(HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        with in_short(self._path) as address:
+            self.sock.connect(address)
 
 
 def _health(folder: Path | None, path: str) -> tuple[int, str, bytes]:

@@ -6,7 +6,10 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -19,13 +22,15 @@ from entrypoints.cli import broken
 from entrypoints.server.banner import announce_when_ready
 from entrypoints.server.logging import configure_logging, server_logging
 from entrypoints.server.metrics_folder import metrics_folder
-from entrypoints.server.metrics_server import serve_metrics
+from entrypoints.server.metrics_server import health_socket, serve_metrics
 from entrypoints.wiring.environment import is_service_link, load_settings
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import DRAIN_SIGNAL, end_with_parent, give_up_rights
 
 log = structlog.get_logger()
 
+TRIES: Final = 3
+"""Server processes that may end in a row before one is ready."""
 BACKLOG: Final = 2048
 """Connections that the kernel has taken and nobody has accepted yet."""
 OTHER_FILES: Final = 1024
@@ -37,6 +42,12 @@ class Supervisor(MPServer):
     """Granian, but after SIGTERM it first lets readiness fail, and goes on serving for a while."""
 
     seconds_to_drain = 0
+    tries_left = TRIES
+    folder = Path()
+    """Where a server process that is ready has a socket."""
+
+    def is_ready(self, process: int) -> bool:
+        return health_socket(self.folder, process).exists()
 
     def interrupt(self) -> None:
         """What Granian itself does when it is told to stop."""
@@ -45,15 +56,28 @@ class Supervisor(MPServer):
 
     def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
         is_term = args[:1] == (signal.SIGTERM,)
-        if not is_term or not self.seconds_to_drain:
+        ready = [worker.inner.pid for worker in self.wrks if self.is_ready(worker.inner.pid)]
+        if not is_term or not self.seconds_to_drain or not ready:
             self.interrupt()
             return
         seconds, self.seconds_to_drain = self.seconds_to_drain, 0  # a second SIGTERM means it
-        for worker in self.wrks:
-            os.kill(worker.inner.pid, DRAIN_SIGNAL)
+        for process in ready:
+            with suppress(ProcessLookupError):
+                os.kill(process, DRAIN_SIGNAL)
         stop = threading.Timer(seconds, self.interrupt)
         stop.daemon = True
         stop.start()
+
+    def _respawn_workers(self, workers: list[int], *arguments: Any, **named: Any) -> None:
+        """Another server process for each that has ended, unless too many in a row ended before they were ready."""
+        is_first_ready = any(self.is_ready(self.wrks[index].inner.pid) for index in workers)
+        self.tries_left = TRIES if is_first_ready else self.tries_left - 1
+        if self.tries_left > 0:
+            super()._respawn_workers(workers, *arguments, **named)
+            return
+        log.critical("start_failed", reason=f"{TRIES} server processes in a row ended before they were ready")
+        self.interrupt_children.extend(workers)  # the exit code says so, too
+        self.interrupt()
 
 
 OPEN: Final = "--open"
@@ -75,7 +99,8 @@ def main(application: str = APPLICATION) -> None:
     with metrics_folder(last=settings.data_dir.absolute()) as folder:
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port, folder)
-        _supervisor(settings, application).serve(target_loader=partial(_load, os.getpid()))
+        os.register_at_fork(after_in_child=_end_at_once)  # until Granian listens: its own handlers are inherited
+        _supervisor(settings, application, folder).serve(target_loader=partial(_load, os.getpid()))
 
 
 def _load(master: int, application: str) -> Any:
@@ -89,18 +114,43 @@ def _load(master: int, application: str) -> Any:
         raise SystemExit(1) from None
 
 
+def _end_at_once() -> list[tuple[int, Any]]:
+    """Until it is ready a server process has nothing to finish. Returns: the handlers that there were before."""
+    wanted = ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.SIG_IGN))  # Ctrl-C is for the supervisor
+    return [(number, signal.signal(number, how)) for number, how in wanted]
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    before = _end_at_once()
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
 def _in_one_sentence(application: Any) -> Any:
-    """Tells why a start failed (a broken installation, a model that is gone) where the framework tells a traceback."""
+    """Tells why a start failed (a broken installation, a model that is gone) where the framework tells a traceback; a
+    start that takes long can be stopped.
+    """
 
     async def told(scope: Any, receive: Any, send: Any) -> None:
         async def tell(message: dict[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                starting.close()
             if message["type"] == "lifespan.startup.failed":
                 lines = [line.strip(" |+-") for line in message["message"].splitlines()]
                 reason = next((line for line in reversed(lines) if line), "unknown").rpartition("StartFailed: ")[2]
                 message = {**message, "message": f"The service cannot start: {reason}"}
             await send(message)
 
-        await application(scope, receive, tell if scope["type"] == "lifespan" else send)
+        if scope["type"] != "lifespan":
+            await application(scope, receive, send)
+            return
+        with ExitStack() as starting:
+            starting.enter_context(_ending_at_once())
+            await application(scope, receive, tell)
 
     return told
 
@@ -114,7 +164,7 @@ def raise_file_limit(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def _supervisor(settings: Settings, application: str) -> Supervisor:
+def _supervisor(settings: Settings, application: str, folder: Path) -> Supervisor:
     signal.signal(DRAIN_SIGNAL, signal.SIG_IGN)  # inherited: a child that does not listen yet must not die of it
     supervisor = Supervisor(
         application,
@@ -134,7 +184,7 @@ def _supervisor(settings: Settings, application: str) -> Supervisor:
         backlog=BACKLOG,
         backpressure=settings.share(settings.max_connections),
     )
-    supervisor.seconds_to_drain = settings.seconds_to_drain
+    supervisor.seconds_to_drain, supervisor.folder = settings.seconds_to_drain, folder
     return supervisor
 
 

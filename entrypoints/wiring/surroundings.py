@@ -8,19 +8,34 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Final
 
 from adapters.sandbox import system
 from entrypoints.server.metrics_folder import PLACES
 from entrypoints.server.metrics_folder import PREFIX as METRICS
-from entrypoints.wiring.environment import ConfigurationError, Problem
-from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError, Problem
+from entrypoints.wiring.settings import SECRETS, Settings
 
 SQLITE: Final = "sqlite+aiosqlite:///"
 FIRST_FREE_PORT: Final = 1024
 """Those below need a right of their own (ip(7), `ip_unprivileged_port_start`)."""
+PATHS: Final = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "MPLCONFIGDIR",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+)
+"""What libraries of ours read as paths."""
 _LOCK_SECONDS: Final = 3.0
 DRAIN_SIGNAL: Final = signal.SIGUSR1
 """From the supervisor to each server process: begin to drain."""
@@ -55,6 +70,21 @@ def database_file(settings: Settings) -> Path | None:
     """Of SQLite; PostgreSQL's files are its server's."""
     url = settings.resolved_database_url
     return Path(url.removeprefix(SQLITE).partition("?")[0]).absolute() if url.startswith(SQLITE) else None
+
+
+def leave_folder(settings: Settings, environ: MutableMapping[str, str]) -> None:
+    """Go to `/`, where nobody puts anything for us to find; relative paths go on to mean what they mean here."""
+    for name in {*PATHS, *(f"{PREFIX}{secret.upper()}{FROM_FILE}" for secret in SECRETS)} & environ.keys():
+        if environ[name].strip():
+            environ[name] = str(Path(environ[name].strip()).expanduser().absolute())
+    if "PYTHONPATH" in environ:
+        environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, environ["PYTHONPATH"].split(os.pathsep)))
+    environ["TRYON_DATA_DIR"] = str(settings.data_dir.absolute())
+    environ["TRYON_MODEL_DIR"] = str(settings.model_dir.expanduser().absolute())
+    if settings.database_url and (file := database_file(settings)):
+        _, mark, query = settings.database_url.partition("?")
+        environ["TRYON_DATABASE_URL"] = f"{SQLITE}{file}{mark}{query}"
+    os.chdir("/")
 
 
 def prepare_folders(settings: Settings) -> None:

@@ -40,15 +40,14 @@ class Service:
         return [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
 
 
-def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
+def environment(port: int) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
         "PYTHONPATH": ROOT,
         "TRYON_PORT": str(port),
-        "TRYON_DATA_DIR": str(folder / "data"),
+        "TRYON_DATA_DIR": "data",
         "TRYON_DEV_API_KEY": KEY,
         "TRYON_WORKERS": "2",
-        **more,
     }
 
 
@@ -56,9 +55,7 @@ def environment(folder: Path, port: int, **more: str) -> dict[str, str]:
 def serving(folder: Path, port: int) -> Iterator[Service]:
     with (
         (folder / "server.log").open("w") as log,
-        subprocess.Popen(
-            COMMAND, cwd=folder, env=environment(folder, port), stdout=log, stderr=log, text=True
-        ) as process,
+        subprocess.Popen(COMMAND, cwd=folder, env=environment(port), stdout=log, stderr=log, text=True) as process,
     ):
         try:
             wait_until_ready(f"http://127.0.0.1:{port}", process)
@@ -87,7 +84,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def refusal_of_a_second(folder: Path, port: int) -> str:
     done = subprocess.run(
-        COMMAND, env=environment(folder, port), capture_output=True, text=True, check=False, timeout=60
+        COMMAND, cwd=folder, env=environment(port), capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode != 0
     return done.stderr
@@ -95,6 +92,11 @@ def refusal_of_a_second(folder: Path, port: int) -> str:
 
 def test_nothing_is_imported_from_the_folder_that_it_was_started_in(service: Service) -> None:
     assert list(service.folder.rglob("was-imported")) == []
+
+
+def test_no_process_stays_in_the_folder_that_it_was_started_in(service: Service) -> None:
+    assert {Path(f"/proc/{process_id}/cwd").readlink() for process_id in service.everybody} == {Path("/")}
+    assert (service.folder / "data" / "tryon.db").exists()  # where the relative path led from there
 
 
 def test_nobody_else_may_read_what_it_wrote(service: Service) -> None:
