@@ -65,7 +65,7 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
                     await container.engine().dispose()
 
     try:
-        return asyncio.run(main())
+        return or_fail(lambda: asyncio.run(main()))
     except Overloaded as error:
         fail(error.advice, EXIT_UNAVAILABLE)
     except DomainError as error:

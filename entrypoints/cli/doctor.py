@@ -15,7 +15,7 @@ import click
 import httpx
 
 from domain.errors import DomainError, Overloaded
-from entrypoints.cli.console import as_json, show
+from entrypoints.cli.console import NOBODY_ELSE, as_json, show
 from entrypoints.server.logging import configure_logging
 from entrypoints.server.metrics_folder import room_problem
 from entrypoints.wiring.environment import ConfigurationError, load_settings
@@ -234,7 +234,14 @@ def _look_at_folder(folder: Path) -> str:
     there = _existing(folder)
     if not os.access(there, os.W_OK | os.X_OK):
         raise Unwell(f"User {os.geteuid()} may not write to {there}. Run: chown {os.geteuid()} {there}")
-    is_open = folder.exists() and folder.stat().st_mode & 0o077
+    is_open = folder.exists() and folder.stat().st_mode & NOBODY_ELSE
+    bare = (
+        [path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mode & NOBODY_ELSE]
+        if is_open
+        else []
+    )
+    if bare:
+        raise Unwell(f"Other users may read {', '.join(sorted(bare))}. Run: chmod 700 {folder}")
     return f"{folder}, into which other users may look" if is_open else str(folder)
 
 

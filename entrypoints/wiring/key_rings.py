@@ -22,7 +22,7 @@ def signing_ring(settings: Settings) -> tuple[bytes, ...]:
 
     At least 32 bytes each, without commas and white space, which separate them. Any number of processes may ask at
     once; all of them get the same keys. Raises: ConfigurationError: the file holds less than that, as after a power
-    cut; a link could be forged with it.
+    cut; a link could be forged with it; or it cannot be read.
     """
     cure = "Delete the file: a new one is made"
     return _ring("TRYON_SIGNING_KEY", settings.signing_key, settings.data_dir / SIGNING_FILE, cure)
@@ -63,9 +63,13 @@ def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
 def _ring(variable: str, given: str | None, path: Path, cure: str) -> tuple[bytes, ...]:
     if given is not None:
         return keys_in(given)
-    if not path.exists():
-        _make(path)
-    ring = keys_in(path.read_text())
+    try:
+        if not os.path.lexists(path):
+            _make(path)
+        ring = keys_in(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "no text"
+        raise ConfigurationError([Problem(variable, str(path), f"a file of keys that can be read ({why})")]) from None
     if min(map(len, ring), default=0) < MIN_BYTES:
         holds = f"{', '.join(str(len(key)) for key in ring) or 0} bytes in {path}"
         raise ConfigurationError([Problem(variable, holds, f"{MIN_BYTES} or more. {cure}")])

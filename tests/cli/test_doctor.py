@@ -125,3 +125,12 @@ def test_a_start_names_the_port_it_cannot_have(patient: Patient) -> None:
 
 def test_the_data_folder_is_for_its_user_only(patient: Patient) -> None:
     assert Path(patient.environment["TRYON_DATA_DIR"]).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_key_or_a_database_that_other_users_may_read_is_found(patient: Patient) -> None:
+    folder = Path(patient.environment["TRYON_DATA_DIR"])
+    (folder / "signing.key").write_text("k" * 40)
+    folder.chmod(0o755)
+    (folder / "signing.key").chmod(0o640)
+    found = patient.examined()["folder of TRYON_DATA_DIR"]
+    assert found["fix"] == f"Other users may read signing.key. Run: chmod 700 {folder}"

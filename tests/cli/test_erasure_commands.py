@@ -58,6 +58,15 @@ def test_under_a_lost_key_nobody_is_proved_to_be_gone(shop: Shop) -> None:
     assert (proof["imagesErased"], proof["imagesUnderOtherKeys"]) == (1, 0)
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40])
+def test_a_damaged_key_is_told_in_place_of_a_traceback(shop: Shop, content: bytes) -> None:
+    (shop.folder / "pseudonym.key").write_bytes(content)
+    done = shop.run("customers", "erase", PERSON, "--yes", "--verify")
+    assert done.exit_code == 4
+    assert done.stderr.startswith("Error: The configuration is wrong.")
+    assert "TRYON_PSEUDONYM_KEY" in done.stderr
+
+
 def test_an_id_that_comes_through_a_pipe_is_the_one_that_was_sent(shop: Shop) -> None:
     shop.upload(b"one")
     erase = ("customers", "erase", "--yes", "--verify", "--json")

@@ -63,6 +63,24 @@ def test_one_that_a_power_cut_left_short_is_refused(tmp_path: Path, content: byt
     assert "Delete the file" in problem.takes
 
 
+def noise(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe" * 40)
+
+
+def link_that_leads_nowhere(file: Path) -> None:
+    file.symlink_to(file.parent / "absent" / "key")
+
+
+@pytest.mark.parametrize("damage", [noise, link_that_leads_nowhere, Path.mkdir])
+@pytest.mark.parametrize(("ring", "name"), RINGS, ids=[SIGNING_FILE, PSEUDONYM_FILE])
+def test_one_that_cannot_be_read_is_told(tmp_path: Path, ring: Ring, name: str, damage: Callable[[Path], None]) -> None:
+    damage(tmp_path / name)
+    with pytest.raises(ConfigurationError) as refused:
+        ring(Settings(data_dir=tmp_path))
+    (problem,) = refused.value.problems
+    assert problem.holds == str(tmp_path / name)
+
+
 def test_with_a_bucket_that_serves_links_nothing_is_written(tmp_path: Path) -> None:
     settings = Settings(
         data_dir=tmp_path / "absent", storage_url="gs://photos", database_url="postgresql+asyncpg://x/y"
