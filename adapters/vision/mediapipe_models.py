@@ -1,6 +1,7 @@
 """MediaPipe's detectors behind plain numbers: pixels in, landmarks, masks and faces in pixels out."""
 
 import ctypes
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -84,16 +85,17 @@ class Face:
 
 
 class MediaPipeModels:
-    """The three models, loaded once; use them from one thread at a time."""
+    """The models, loaded once; use them from one thread at a time."""
 
-    def __init__(self, poses: Any, faces: Any, segmenter: Any, picture: Any) -> None:
-        for model in (poses, faces, segmenter):
+    def __init__(self, poses: Any, faces: Any, segmenter: Any, people: Any, picture: Any) -> None:
+        for model in (poses, faces, segmenter, people):
             # They live as long as the process: closing them while the interpreter shuts down fails loudly, since
             # MediaPipe's executor is gone by then, and its finalizers would try.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
         self._poses = poses
         self._faces = faces
         self._segmenter = segmenter
+        self._people = people
         self._picture = picture
         self._answers: list[tuple[Callable[[Any], Any], Pixels, Any]] = []
 
@@ -109,6 +111,8 @@ class MediaPipeModels:
             loaded.poses(blank)
             loaded.faces(blank)
             loaded.people_mask(blank)
+            loaded.people_maps(blank)
+            loaded.forget()
         return loaded
 
     @classmethod
@@ -136,7 +140,11 @@ class MediaPipeModels:
                 base_options=options(models.SEGMENTATION), output_confidence_masks=True, output_category_mask=False
             )
         )
-        return cls(poses, faces, segmenter, lambda pixels: mp.Image(image_format=mp.ImageFormat.SRGB, data=pixels))
+        people = vision.ImageEmbedder.create_from_options(
+            vision.ImageEmbedderOptions(base_options=options(models.PEOPLE), l2_normalize=False, quantize=False)
+        )
+        picture = functools.partial(mp.Image, mp.ImageFormat.SRGB)
+        return cls(poses, faces, segmenter, people, picture)
 
     def forget(self) -> None:
         """The photo is done. Until then no network sees the same pixels twice: many a closer look shows them again."""
@@ -179,6 +187,14 @@ class MediaPipeModels:
     def people_mask(self, pixels: Pixels) -> NDArray[np.float32]:
         """How likely each pixel belongs to a person, height x width, 0-1."""
         return _copied(self._ask(self._segmenter.segment, pixels).confidence_masks[0])
+
+    def people_maps(self, pixels: Pixels) -> tuple[NDArray[np.float32], ...]:
+        """What the general detector says of a square picture, map by map: see `ssd_conversion.people_model`.
+
+        An image embedder runs any network and hands out its numbers, here in less than half of the time of OpenCV.
+        """
+        answer = self._ask(self._people.embed, pixels)
+        return tuple(np.asarray(row.embedding, np.float32) for row in answer.embeddings)
 
 
 def _copied(mask: Any) -> NDArray[np.float32]:

@@ -23,13 +23,13 @@ from typing import Final
 POSE: Final = "pose_landmarker_full.task"
 FACE: Final = "face_detection_full_range_sparse.tflite"
 SEGMENTATION: Final = "selfie_segmentation.tflite"
-PEOPLE: Final = "ssd_mobilenet_v2_people.onnx"
+PEOPLE: Final = "ssd_mobilenet_v2_people.tflite"
 
 SHA256: Final = {
     POSE: "88248a9e5616a960b25ee74ad09c1f334a856428229b67d3df2e6f598068bc17",
     FACE: "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
     SEGMENTATION: "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
-    PEOPLE: "dde16cefa2b8f8d53924bc81fd27a90615cef9f994f5b4581050b9849f0ae1d3",
+    PEOPLE: "5adf1a3b33ca4a0be9e1ae296797faf606a861ee7eb5f08f4a45b82c8b85841e",
 }
 """Every file that an installed folder holds."""
 
@@ -155,48 +155,15 @@ def _mediapipe_files(wheel: Path) -> dict[str, bytes]:
 
 
 def _described(model: bytes) -> bytes:
-    """A TFLite model with the metadata that MediaPipe needs: an RGB image whose 0-255 is scaled to 0-1.
+    """The pose landmarks with the metadata that MediaPipe needs: an RGB image whose 0-255 is scaled to 0-1.
 
     Source: MediaPipe's own graph pose_landmark_by_roi_cpu.pbtxt (`output_tensor_float_range {min: 0.0 max: 1.0}`).
     """
-    import flatbuffers  # noqa: PLC0415 - only an installation pays for these imports
-    import numpy as np  # noqa: PLC0415
-    from mediapipe.tasks.metadata import metadata_schema_py_generated as described  # noqa: PLC0415
-    from mediapipe.tasks.metadata import schema_py_generated as tflite  # noqa: PLC0415
+    from mediapipe.tasks.metadata import schema_py_generated as tflite  # noqa: PLC0415 - only an installation pays
 
-    scale = described.ProcessUnitT()
-    scale.optionsType = described.ProcessUnitOptions.NormalizationOptions
-    scale.options = described.NormalizationOptionsT()
-    scale.options.mean, scale.options.std = [0.0], [255.0]
-    content = described.ContentT()
-    content.contentPropertiesType = described.ContentProperties.ImageProperties
-    content.contentProperties = described.ImagePropertiesT()
-    content.contentProperties.colorSpace = described.ColorSpaceType.RGB
-    image = described.TensorMetadataT()
-    image.name, image.content, image.processUnits = "image", content, [scale]
+    from adapters.vision.tflite_metadata import described  # noqa: PLC0415
 
-    unpacked = tflite.ModelT.InitFromPackedBuf(model, 0)
-    graph = unpacked.subgraphs[0]
-    subgraph = described.SubGraphMetadataT()
-    subgraph.inputTensorMetadata, subgraph.outputTensorMetadata = [image], []
-    for output in graph.outputs:
-        tensor = described.TensorMetadataT()
-        tensor.name = graph.tensors[output].name
-        subgraph.outputTensorMetadata.append(tensor)
-    description = described.ModelMetadataT()
-    description.name, description.subgraphMetadata = "pose landmarks", [subgraph]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(description.Pack(builder), b"M001")
-
-    buffer = tflite.BufferT()
-    buffer.data = np.frombuffer(bytes(builder.Output()), np.uint8)
-    unpacked.buffers.append(buffer)
-    entry = tflite.MetadataT()
-    entry.name, entry.buffer = "TFLITE_METADATA", len(unpacked.buffers) - 1
-    unpacked.metadata = [*(unpacked.metadata or []), entry]
-    builder = flatbuffers.Builder(len(model) + 4096)
-    builder.Finish(unpacked.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return described(tflite.ModelT.InitFromPackedBuf(model, 0), name="pose landmarks", mean=0.0, scale=255.0)
 
 
 def _bundle(models: dict[str, bytes]) -> bytes:

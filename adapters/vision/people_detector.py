@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.vision import models
 from adapters.vision.closer_looks import around_body_of, pieces, square_around
 from adapters.vision.content_box import look_at_content
 from adapters.vision.look import Look
@@ -70,7 +69,7 @@ class PeopleDetector(PersonDetector):
         """
         cv2.setNumThreads(1)
         self._models = MediaPipeModels.load(directory)
-        self._boxes = SsdDetector(directory / models.PEOPLE)
+        self._boxes = SsdDetector(self._models.people_maps)
 
     def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         try:

@@ -1,20 +1,20 @@
-"""Turn Google's SSD-MobileNet-V2 graph (TensorFlow, 91 classes, 69 MB) into an ONNX model of people alone (14 MB).
+"""Turn Google's SSD-MobileNet-V2 graph (TensorFlow, 91 classes, 69 MB) into a TFLite model of people alone (14 MB).
 
 The convolutions are taken over with their batch norms folded in; of the class scores only that of "person" is kept.
-What is left is Conv, Clip and Add. Both formats are Protocol Buffers: the few messages that are needed are read and
-written here byte by byte, in one fixed order and with exactly rounded arithmetic, so that the file is always the same.
+TensorFlow's graph is a Protocol Buffer, of which the few messages that are needed are read here byte by byte.
+Everything has one fixed order and exactly rounded arithmetic, so that the file is always the same.
 """
 
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
+from mediapipe.tasks.metadata import schema_py_generated as tflite
 from numpy.typing import NDArray
 
-INPUT_EDGE: Final = 300
-"""The model looks at a square of so many pixels."""
+from adapters.vision.ssd_detector import INPUT_EDGE
+from adapters.vision.tflite_metadata import described
 
 _LEVELS: Final = 6
 _CLASSES: Final = 91
@@ -22,19 +22,22 @@ _PERSON: Final = 1
 _VARIANCE_FLOOR: Final = np.float32(0.001)
 """The epsilon of every batch norm in the graph."""
 
-_OPSET: Final = 11
-_IR_VERSION: Final = 6
-_FLOAT, _INT, _INTS = 1, 2, 7
-"""Numbers of ONNX's element and attribute types."""
+_OPERATIONS: Final = (
+    (tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOptions.Conv2DOptions),
+    (tflite.BuiltinOperator.DEPTHWISE_CONV_2D, tflite.BuiltinOptions.DepthwiseConv2DOptions),
+    (tflite.BuiltinOperator.ADD, tflite.BuiltinOptions.AddOptions),
+    (tflite.BuiltinOperator.RESHAPE, tflite.BuiltinOptions.ReshapeOptions),
+)
+_CONVOLUTION, _DEPTHWISE, _ADD, _RESHAPE = range(len(_OPERATIONS))
 
 Floats = NDArray[np.float32]
 Fields = Iterator[tuple[int, Any]]
 
 
 def people_model(frozen_graph: bytes) -> bytes:
-    """The ONNX model: `image` (1 x 3 x 300 x 300, RGB, -1 to 1) to six maps `level0` to `level5`.
+    """The TFLite model: an image of 300 x 300 pixels to six rows of numbers, one for each map.
 
-    Each map has 5 channels for every anchor: first four box numbers (y, x, height, width) of each, then their logits.
+    A map has 5 channels for every anchor: first four box numbers (y, x, height, width) of each, then their logits.
     """
     conversion = _Conversion(_nodes_by_name(memoryview(frozen_graph)))
     for level in range(_LEVELS):
@@ -80,18 +83,29 @@ def _nodes_by_name(graph: memoryview) -> dict[str, _Node]:
     return dict(_Node.of(message) for number, message in _fields(graph) if number == 1)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A tensor of the new model: its number, and height (which is the width) and channels."""
+
+    number: int
+    edge: int
+    channels: int
+
+
 class _Conversion:
     """Walks from the outputs to the image and writes every operation behind those that it needs."""
 
-    graph: dict[str, _Node]
-    nodes: list[bytes] = field(default_factory=list)
-    weights: list[bytes] = field(default_factory=list)
-    outputs: list[bytes] = field(default_factory=list)
-    known: dict[str, tuple[str, int]] = field(default_factory=lambda: {"Preprocessor/sub": ("image", INPUT_EDGE)})
+    def __init__(self, graph: dict[str, _Node]) -> None:
+        self._graph = graph
+        self._subgraph = tflite.SubGraphT()
+        self._subgraph.tensors, self._subgraph.operators, self._subgraph.outputs = [], [], []
+        self._buffers = [tflite.BufferT()]  # the first one is empty and belongs to all tensors that are computed
+        image = self._add_tensor(INPUT_EDGE, 3)
+        self._subgraph.inputs = [image.number]
+        self._known = {"Preprocessor/sub": image}
 
     def add_level(self, level: int) -> None:
-        """Box numbers and person scores of one map come out of one convolution."""
+        """Box numbers and person scores of one map come out of one convolution, in one row."""
         boxes, classes = (f"BoxPredictor_{level}/{part}" for part in ("BoxEncodingPredictor", "ClassPredictor"))
         kernel = np.concatenate(
             [self._constant(f"{boxes}/weights"), self._constant(f"{classes}/weights")[..., _PERSON::_CLASSES]], axis=3
@@ -99,104 +113,100 @@ class _Conversion:
         bias = np.concatenate(
             [self._constant(f"{boxes}/biases"), self._constant(f"{classes}/biases")[_PERSON::_CLASSES]]
         )
-        source, edge = self._tensor(self.graph[f"{boxes}/Conv2D"].inputs[0])
-        self._write_convolution(f"level{level}", (source, edge), (kernel.transpose(3, 2, 0, 1), bias), 1, groups=1)
-        self.outputs.append(_described(f"level{level}", (1, kernel.shape[3], edge, edge)))
+        source = self._tensor(self._graph[f"{boxes}/Conv2D"].inputs[0])
+        made = self._write_convolution(source, kernel.transpose(3, 0, 1, 2), bias)
+        row = self._add(tflite.TensorT(), (1, made.edge**2 * made.channels))
+        shape = tflite.ReshapeOptionsT()
+        shape.newShape = list(self._subgraph.tensors[row].shape)
+        self._write(_RESHAPE, shape, [made.number], row)
+        self._subgraph.outputs.append(row)
 
     def model(self) -> bytes:
-        graph = b"".join(
-            [
-                *(_message(1, node) for node in self.nodes),
-                _message(2, b"people"),
-                *(_message(5, tensor) for tensor in self.weights),
-                _message(11, _described("image", (1, 3, INPUT_EDGE, INPUT_EDGE))),
-                *(_message(12, output) for output in self.outputs),
-            ]
-        )
-        return _number(1, _IR_VERSION) + _message(7, graph) + _message(8, _number(2, _OPSET))
+        model = tflite.ModelT()
+        model.version, model.description = 3, "people"
+        model.operatorCodes = [_code(kind) for kind, _ in _OPERATIONS]
+        model.subgraphs, model.buffers = [self._subgraph], self._buffers
+        return described(model, name="people", mean=127.5, scale=127.5)
 
-    def _tensor(self, name: str) -> tuple[str, int]:
-        """The name in the new model of what a node yields, and its edge in pixels; written when it is new."""
-        if name not in self.known:
-            self.known[name] = self._written(name, self.graph[name])
-        return self.known[name]
+    def _tensor(self, name: str) -> _Tensor:
+        """What a node yields in the new model; written when it is new."""
+        if name not in self._known:
+            self._known[name] = self._written(name, self._graph[name])
+        return self._known[name]
 
-    def _written(self, name: str, node: _Node) -> tuple[str, int]:
+    def _written(self, name: str, node: _Node) -> _Tensor:
         if node.operation == "Identity":
             return self._tensor(node.inputs[0])
+        if node.operation == "Relu6":
+            return self._convolution(node.inputs[0], is_clipped=True)
         if name.endswith("/BatchNorm/batchnorm/add_1"):
             return self._convolution(name)
         sources = [self._tensor(source) for source in node.inputs]
-        output = f"t{len(self.nodes)}"
-        names = [source for source, _ in sources]
-        if node.operation == "Relu6":
-            names += [self._weight(f"{output}-least", np.float32(0)), self._weight(f"{output}-most", np.float32(6))]
-        self.nodes.append(_operation({"Relu6": "Clip", "Add": "Add"}[node.operation], names, output))
-        return output, sources[0][1]
+        output = self._add_tensor(sources[0].edge, sources[0].channels)
+        self._write({"Add": _ADD}[node.operation], tflite.AddOptionsT(), [one.number for one in sources], output.number)
+        return output
 
-    def _convolution(self, name: str) -> tuple[str, int]:
+    def _convolution(self, name: str, *, is_clipped: bool = False) -> _Tensor:
         """A convolution with the batch norm behind it folded into its weights."""
-        convolution = self.graph[self.graph[self.graph[name].inputs[0]].inputs[0]]
-        source, edge = self._tensor(convolution.inputs[0])
+        convolution = self._graph[self._graph[self._graph[name].inputs[0]].inputs[0]]
+        source = self._tensor(convolution.inputs[0])
         kernel = self._constant(convolution.inputs[1].removesuffix("/read"))
-        is_depthwise = convolution.operation == "DepthwiseConv2dNative"
-        kernel = kernel.transpose(2, 3, 0, 1) if is_depthwise else kernel.transpose(3, 2, 0, 1)
         norm = name.removesuffix("/batchnorm/add_1")
         scale = self._constant(f"{norm}/gamma") / np.sqrt(self._constant(f"{norm}/moving_variance") + _VARIANCE_FLOOR)
         bias = self._constant(f"{norm}/beta") - self._constant(f"{norm}/moving_mean") * scale
-        groups = kernel.shape[0] if is_depthwise else 1
-        output, stride = f"t{len(self.nodes)}", convolution.stride()
-        weights = kernel * scale[:, None, None, None], bias
-        self._write_convolution(output, (source, edge), weights, stride, groups=groups)
-        return output, -(-edge // stride)
+        is_depthwise = convolution.operation == "DepthwiseConv2dNative"
+        kernel = kernel.transpose(3, 0, 1, 2) * (scale if is_depthwise else scale[:, None, None, None])
+        return self._write_convolution(
+            source, kernel, bias, convolution.stride(), is_depthwise=is_depthwise, is_clipped=is_clipped
+        )
 
     def _write_convolution(
-        self, output: str, source: tuple[str, int], weights: tuple[Floats, Floats], stride: int, *, groups: int
-    ) -> None:
-        """Padded as TensorFlow's SAME does it: an odd row or column goes to the bottom or right.
+        self, source: _Tensor, kernel: Floats, bias: Floats, stride: int = 1, *,
+        is_depthwise: bool = False, is_clipped: bool = False,
+    ) -> _Tensor:  # fmt: skip
+        options = tflite.DepthwiseConv2DOptionsT() if is_depthwise else tflite.Conv2DOptionsT()
+        options.padding = tflite.Padding.SAME
+        options.strideW = options.strideH = stride
+        if is_depthwise:
+            options.depthMultiplier = 1
+        if is_clipped:
+            options.fusedActivationFunction = tflite.ActivationFunctionType.RELU6
+        output = self._add_tensor(-(-source.edge // stride), len(bias))
+        inputs = [source.number, self._add_weight(kernel), self._add_weight(bias)]
+        self._write(_DEPTHWISE if is_depthwise else _CONVOLUTION, options, inputs, output.number)
+        return output
 
-        Args: source: name and edge of the input. weights: kernel and bias.
-        """
-        (name, edge), (kernel, bias) = source, weights
-        missing = max(0, (-(-edge // stride) - 1) * stride + kernel.shape[2] - edge)
-        before, after = missing // 2, missing - missing // 2
-        names = [name, self._weight(f"{output}-kernel", kernel), self._weight(f"{output}-bias", bias)]
-        attributes = {
-            "dilations": (1, 1),
-            "group": groups,
-            "kernel_shape": kernel.shape[2:],
-            "pads": (before, before, after, after),
-            "strides": (stride, stride),
-        }
-        self.nodes.append(_operation("Conv", names, output, attributes))
+    def _write(self, kind: int, options: Any, inputs: list[int], output: int) -> None:
+        operator = tflite.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = kind, inputs, [output]
+        operator.builtinOptionsType, operator.builtinOptions = _OPERATIONS[kind][1], options
+        self._subgraph.operators.append(operator)
 
-    def _weight(self, name: str, values: Floats | np.float32) -> str:
-        array = np.asarray(values, "<f4")
-        sizes = b"".join(_number(1, size) for size in array.shape)
-        self.weights.append(sizes + _number(2, _FLOAT) + _message(8, name.encode()) + _message(9, array.tobytes()))
-        return name
+    def _add_tensor(self, edge: int, channels: int) -> _Tensor:
+        return _Tensor(self._add(tflite.TensorT(), (1, edge, edge, channels)), edge, channels)
+
+    def _add_weight(self, values: Floats) -> int:
+        tensor, buffer = tflite.TensorT(), tflite.BufferT()
+        buffer.data = np.frombuffer(np.ascontiguousarray(values, "<f4").tobytes(), np.uint8)
+        tensor.buffer = len(self._buffers)
+        self._buffers.append(buffer)
+        return self._add(tensor, values.shape)
+
+    def _add(self, tensor: Any, shape: tuple[int, ...]) -> int:
+        tensor.shape, tensor.type = list(shape), tflite.TensorType.FLOAT32
+        tensor.name = f"t{len(self._subgraph.tensors)}"
+        self._subgraph.tensors.append(tensor)
+        return len(self._subgraph.tensors) - 1
 
     def _constant(self, name: str) -> Floats:
-        return self.graph[name].floats()
+        return self._graph[name].floats()
 
 
-def _operation(kind: str, inputs: list[str], output: str, attributes: dict[str, Any] | None = None) -> bytes:
-    """An ONNX NodeProto."""
-    names = b"".join(_message(1, name.encode()) for name in inputs)
-    settings = b"".join(_message(5, _attribute(name, value)) for name, value in (attributes or {}).items())
-    return names + _message(2, output.encode()) + _message(3, output.encode()) + _message(4, kind.encode()) + settings
-
-
-def _attribute(name: str, value: int | tuple[int, ...]) -> bytes:
-    if isinstance(value, int):
-        return _message(1, name.encode()) + _number(3, value) + _number(20, _INT)
-    return _message(1, name.encode()) + b"".join(_number(8, item) for item in value) + _number(20, _INTS)
-
-
-def _described(name: str, shape: tuple[int, ...]) -> bytes:
-    """An ONNX ValueInfoProto of floats."""
-    sizes = b"".join(_message(1, _number(1, size)) for size in shape)
-    return _message(1, name.encode()) + _message(2, _message(1, _number(1, _FLOAT) + _message(2, sizes)))
+def _code(kind: int) -> Any:
+    code = tflite.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = kind
+    code.version = 1
+    return code
 
 
 def _fields(message: memoryview) -> Fields:
@@ -221,19 +231,3 @@ def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
-
-
-def _varint(value: int) -> bytes:
-    digits = []
-    while value > 0x7F:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    return struct.pack(f"{len(digits) + 1}B", *digits, value)
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value)
-
-
-def _message(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content

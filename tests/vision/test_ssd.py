@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.vision import models
+from adapters.vision.people_detector import PeopleDetector
 from adapters.vision.ssd_conversion import people_model
 from adapters.vision.ssd_detector import SsdDetector
 from tests.people import ASTRONAUT, scenery
-from tests.vision.conftest import MODEL_DIR
 
 
-@pytest.fixture(scope="module")
-def witness() -> SsdDetector:
-    return SsdDetector(MODEL_DIR / models.PEOPLE)
+@pytest.fixture
+def witness(detector: PeopleDetector) -> SsdDetector:
+    return detector._boxes
 
 
 def test_somebody_in_a_meadow_is_boxed_where_they_are(witness: SsdDetector) -> None:
