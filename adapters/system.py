@@ -1,13 +1,18 @@
-"""The system's clocks and its random numbers."""
+"""The machine: its clocks, random numbers, free disk, and raw files."""
 
+import asyncio
+import os
 import secrets
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
+from application.ports.objects import RawSearch
 from domain.account import AccountId
 from domain.errors import Overloaded
 from domain.generation import GenerationId, LeaseId
@@ -104,3 +109,90 @@ class WallClockJumps:
 def _reference() -> ClockReference:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return ClockReference(boot_id, time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+BLOCK_BYTES = 4 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFiles:
+    """`places` says anew at each search which folders and files there are; what is not there holds nothing."""
+
+    places: Callable[[], Iterable[Path]]
+
+    async def search(self, needles: Sequence[bytes]) -> RawSearch:
+        return await asyncio.to_thread(self._search, needles)
+
+    def _search(self, needles: Sequence[bytes]) -> RawSearch:
+        files, size_bytes, hits, unread = 0, 0, list[str](), list[str]()
+
+        def note(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone meanwhile, and all that it held
+                unread.append(str(error.filename))
+
+        for path in sorted({file for place in self.places() for file in _files(place.absolute(), note)}):
+            try:
+                with path.open("rb") as file:
+                    found, size = _look_into(file, needles)
+            except OSError as error:
+                note(OSError(error.errno, error.strerror, str(path)))  # of a read, it names no file
+                continue
+            files, size_bytes = files + 1, size_bytes + size
+            if found:
+                hits.append(str(path))
+        return RawSearch(files, size_bytes, tuple(hits), tuple(unread))
+
+
+def _files(place: Path, note: Callable[[OSError], None]) -> Iterator[Path]:
+    """Regular ones, none behind a link; `note` hears of folders that cannot be read."""
+    for folder, _, names in os.walk(place, onerror=note):
+        yield from (path for name in names if (path := Path(folder) / name).is_file() and not path.is_symlink())
+    if place.is_file():
+        yield place
+
+
+def _look_into(file: BinaryIO, needles: Sequence[bytes]) -> tuple[bool, int]:
+    """Whether the file holds one of the needles, and its size; blocks overlap by the longest needle."""
+    overlap, tail, size, found = max(map(len, needles), default=1) - 1, b"", 0, False
+    while block := file.read(BLOCK_BYTES):
+        size += len(block)
+        window = tail + block
+        found = found or any(needle in window for needle in needles)
+        tail = window[-overlap:] if overlap else b""
+    return found, size
+
+
+RETRY_AFTER_SECONDS: Final = 60
+"""What fills a disk is seldom gone in a moment."""
+
+
+class LocalDiskReserve:
+    """Of the file systems that `folders` are on, or will be. No folders, or nothing to reserve: always there."""
+
+    def __init__(self, folders: Iterable[Path], reserve_bytes: int) -> None:
+        self._folders = tuple(folders) if reserve_bytes else ()
+        self._reserve_bytes = reserve_bytes
+
+    async def expect(self) -> None:
+        """Raises: Overloaded. In a thread: a lost network disk does not answer."""
+        if self._folders and not await asyncio.to_thread(self._is_there):
+            raise Overloaded(
+                "There is no room for more photos. Try again later.",
+                RETRY_AFTER_SECONDS,
+                cause="disk_full",
+                advice=f"Less than {self._reserve_bytes / 1024**2:.0f} MB are free (TRYON_DISK_RESERVE_MB).",
+            )
+
+    def _is_there(self) -> bool:
+        try:
+            return all(_free_bytes(folder) >= self._reserve_bytes for folder in self._folders)
+        except OSError:
+            return False
+
+
+def _free_bytes(folder: Path) -> int:
+    """Of what this process may use. A folder that is yet to be made is on the disk of its parent."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    system = os.statvfs(folder)
+    return system.f_bavail * system.f_frsize

@@ -26,7 +26,10 @@ class ProductMoved(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedProduct:
-    """A product as a request names it. No garments: one that was sent before. No `external_id`: one is made."""
+    """A product as a request names it; garments are its pictures, best first. None: it was sent before.
+
+    Without an `external_id` one is made.
+    """
 
     account: Account
     external_id: str | None

@@ -6,12 +6,20 @@ from datetime import datetime, timedelta
 
 from application.audit import audited
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
-from application.ports.rows import ImageToDelete, UnitOfWork
+from application.ports.rows import ImageToDelete, Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey
 from domain.audit import Action, AuditEntry
 from domain.errors import AccountNotFound, KeyNotFound
 from domain.retention import RetentionPolicy
+
+
+async def account_named(name: str, repositories: Repositories) -> Account:
+    """Raises: AccountNotFound."""
+    account = await repositories.accounts.find_by_name(name)
+    if account is None:
+        raise AccountNotFound(name)
+    return account
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +150,7 @@ class SetCredits:
     async def execute(self, name: str, credits_left: int | None) -> Account:
         """None: no limit. Raises: AccountNotFound, Overloaded."""
         async with self.work.begin() as repositories:
-            account = await repositories.accounts.find_by_name(name)
-            if account is None:
-                raise AccountNotFound(name)
+            account = await account_named(name, repositories)
             await repositories.accounts.set_credits(account.account_id, credits_left)
             entry = audited(self.clock.now(), Action.CREDITS_SET, account.account_id, credits=credits_left)
             await repositories.audit.add(entry)
@@ -174,9 +180,7 @@ class CreateKey:
     async def execute(self, account_name: str, label: str, *, grant: KeyGrant = ALL_OF_IT) -> NewKey:
         """Raises: AccountNotFound, Overloaded."""
         async with self.work.begin() as repositories:
-            account = await repositories.accounts.find_by_name(account_name)
-            if account is None:
-                raise AccountNotFound(account_name)
+            account = await account_named(account_name, repositories)
             made = self.new(account.account_id, label, grant)
             await repositories.accounts.add_key(made.key)
             await repositories.audit.add(_key_entry(Action.KEY_CREATED, made.key.created_at, made.key))
@@ -258,6 +262,11 @@ class ListAccounts:
     """Accounts in the order of their names, keys in the order of their making."""
 
     work: UnitOfWork
+
+    async def named(self, name: str) -> Account:
+        """Raises: AccountNotFound, Overloaded."""
+        async with self.work.read() as repositories:
+            return await account_named(name, repositories)
 
     async def accounts(self) -> tuple[Account, ...]:
         async with self.work.read() as repositories:

@@ -1,8 +1,10 @@
 """The state of generations, with links to their results."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 from application.ports.rows import UnitOfWork
@@ -73,11 +75,14 @@ class ReadGeneration:
 
 @dataclass(frozen=True, slots=True)
 class AwaitGeneration:
-    """Look at a generation until it has ended, for those who would rather wait than ask."""
+    """Look at a generation until it has ended, for those who would rather wait than ask; one for a server process."""
 
     EVERY_SECONDS: ClassVar = 0.5
+    WAITING_PER_ACCOUNT: ClassVar = 8
+    """At once: each holds a connection, and looks at its generation twice a second. One more is answered at once."""
 
     read_generation: ReadGeneration
+    waiting: Counter[AccountId] = field(default_factory=Counter)
 
     async def execute(
         self,
@@ -88,13 +93,28 @@ class AwaitGeneration:
     ) -> GenerationReport:
         """As it is when it has ended, when the time is up, or as soon as `has_left` returns. Raises: Overloaded."""
         leaving = asyncio.ensure_future(has_left())
-        deadline = asyncio.get_running_loop().time() + seconds
         try:
-            while True:
-                report = await self.read_generation.execute(generation_id, account_id)
-                is_late = asyncio.get_running_loop().time() >= deadline
-                if report.generation.has_ended or leaving.done() or is_late:
-                    return report
-                await asyncio.wait((leaving,), timeout=self.EVERY_SECONDS)
+            with self._place(account_id) as may_wait:
+                deadline = asyncio.get_running_loop().time() + (seconds if may_wait else 0)
+                while True:
+                    report = await self.read_generation.execute(generation_id, account_id)
+                    is_late = asyncio.get_running_loop().time() >= deadline
+                    if report.generation.has_ended or leaving.done() or is_late:
+                        return report
+                    await asyncio.wait((leaving,), timeout=self.EVERY_SECONDS)
         finally:
             leaving.cancel()
+
+    @contextmanager
+    def _place(self, account_id: AccountId) -> Iterator[bool]:
+        """Yields: whether one more may wait."""
+        if self.waiting[account_id] >= self.WAITING_PER_ACCOUNT:
+            yield False
+            return
+        self.waiting[account_id] += 1
+        try:
+            yield True
+        finally:
+            self.waiting[account_id] -= 1
+            if not self.waiting[account_id]:
+                del self.waiting[account_id]

@@ -38,29 +38,14 @@ ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryOnCommand:
-    """One try-on. `account` is as it was when the request began; garments are pictures of one product, best first.
-
-    No garments: the product is one that was sent before. No `product_id`: one is made.
-    """
+    """One try-on. `account` is as it was when the request began."""
 
     account: Account
     person: PhotoSource
-    garments: tuple[PhotoSource, ...]
-    product_id: str | None
-    title: str | None = None
-    description: str | None = None
+    product: WantedProduct
     customer: Customer | None = None
     retention: RetentionPolicy | None = None
     idempotency: IdempotencyRecord | None = None
-
-    def product(self) -> WantedProduct:
-        return WantedProduct(
-            account=self.account,
-            external_id=self.product_id,
-            garments=self.garments,
-            title=self.title,
-            description=self.description,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +100,18 @@ class StartTryOn:
     async def _start(self, command: TryOnCommand, request: KeptRequest | None, made: Made) -> StartedTryOn:
         # What is there already comes first: nothing is fetched for a request that is refused anyway.
         stored = await self._stored(command)
-        wanted, generation_id = command.product(), self.random.generation_id()
+        generation_id = self.random.generation_id()
         person = stored or await self._new(command, made.fetch)
         try:
             started = await self._with_product(command, person, made, request, generation_id)
         except BaseException as error:
-            is_queued = await asyncio.shield(self._discard(None if stored else person, wanted, made, generation_id))
+            is_queued = await asyncio.shield(
+                self._discard(None if stored else person, command.product, made, generation_id)
+            )
             if not (is_queued and isinstance(error, Overloaded)):
                 raise
-            return StartedTryOn(generation_id, made.product_id or command.product_id or "")
-        await self.keep_product.discard(wanted, made, generation_id)
+            return StartedTryOn(generation_id, made.product_id or command.product.external_id or "")
+        await self.keep_product.discard(command.product, made, generation_id)
         return started
 
     async def _with_product(
@@ -136,7 +123,7 @@ class StartTryOn:
         generation_id: GenerationId,
     ) -> StartedTryOn:
         for _ in range(ATTEMPTS):
-            prepared = await self.keep_product.prepare(command.product(), made)
+            prepared = await self.keep_product.prepare(command.product, made)
             with suppress(ProductMoved):
                 return await self._queue(command, person, prepared, request, generation_id)
         raise Overloaded

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from domain.account import AccountId
 
 MAX_EXTERNAL_ID_CHARS: Final = 256
+EXTERNAL_ID_HAS: Final = f"1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
 _PLACEHOLDER: Final = re.compile(
     r"(?:^|[/:])\s*(?:undefined|null|NaN|None|\(null\)|<nil>)\s*(?:$|[/:])"  # also inside gid://shop/Customer/undefined
     r"|\[object [\w ]+\]|\{\{.*\}\}|[$#%]\{.*\}|<%.*%>|^<null>$"
@@ -50,7 +51,7 @@ class Customer:
 
 
 def is_external_id(text: str) -> bool:
-    """1 to 256 characters; NUL is refused because PostgreSQL cannot store it (an erasure must find what was sent)."""
+    """Of a customer or a product. PostgreSQL cannot store NUL, and an erasure must find what was sent."""
     return 1 <= len(text) <= MAX_EXTERNAL_ID_CHARS and "\0" not in text
 
 
@@ -65,7 +66,7 @@ def external_id_problem(text: str) -> str | None:
     Stricter than `is_external_id`, which also holds for what was kept before these rules.
     """
     if not is_external_id(text):
-        return f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
+        return f"must have {EXTERNAL_ID_HAS}"
     if not is_text(text):
         return "must not hold control characters or half a character (a lone surrogate)"
     return unusable_id_problem(text)

@@ -5,11 +5,9 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
 from domain.account import AccountId
-from domain.customer import unusable_id_problem
+from domain.customer import MAX_EXTERNAL_ID_CHARS, is_external_id, unusable_id_problem
 from domain.image import ImageId
 from domain.retention import RetentionPolicy
-
-MAX_EXTERNAL_ID_CHARS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +120,8 @@ class Product:
         return replace(self, expires_at=expires_at, updated_at=now, is_registered=True, is_one_shot=False)
 
 
-def is_product_id(text: str) -> bool:
-    """1 to 256 characters; no NUL, which PostgreSQL cannot store."""
-    return 1 <= len(text) <= MAX_EXTERNAL_ID_CHARS and "\0" not in text
-
-
 def product_id_problem(text: str) -> str | None:
     """What is wrong with an id that a client sends, for the client. A placeholder would be every product in turn."""
-    if not is_product_id(text):
+    if not is_external_id(text):
         return f"must be a string of 1 to {MAX_EXTERNAL_ID_CHARS} characters"
     return unusable_id_problem(text)

@@ -11,6 +11,7 @@ class RetentionPolicy:
 
     ALLOWED_DAYS: ClassVar = (1, 3, 7)
     """What a client may ask for."""
+    PROBLEM: ClassVar = "must be 1, 3 or 7"
     PRODUCT_DAYS: ClassVar = 30
     """For pictures of products: twice the 15 days that a product may go unused, so that one used every day is copied
     once in a fortnight and no object ever outlives its class."""

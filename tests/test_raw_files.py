@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from adapters import raw_files
-from adapters.raw_files import LocalFiles
+from adapters import system
+from adapters.system import LocalFiles
 
 
 async def found_in(*places: Path, needle: bytes = b"canary") -> list[str]:
@@ -31,7 +31,7 @@ async def test_every_file_is_searched_once_and_counted(tmp_path: Path) -> None:
 async def test_a_needle_across_two_blocks_is_found(
     tmp_path: Path, begins: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw_files, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(system, "BLOCK_BYTES", 4096)
     (tmp_path / "file").write_bytes(b"x" * begins + b"canary" + b"x" * 5000)
     assert await found_in(tmp_path) == ["file"]
 
@@ -50,14 +50,14 @@ async def test_what_cannot_be_read_is_named_since_it_may_hold_anything(
     """Root reads everything: a failing disk is read as any user."""
     (tmp_path / "whole").write_bytes(b"a canary")
     (tmp_path / "torn").write_bytes(b"a canary")
-    look = raw_files._look_into
+    look = system._look_into
 
     def look_at_a_failing_disk(file: BinaryIO, needles: Sequence[bytes]) -> tuple[bool, int]:
         if file.name.endswith("torn"):
             raise OSError(errno.EIO, "Input/output error")
         return look(file, needles)
 
-    monkeypatch.setattr(raw_files, "_look_into", look_at_a_failing_disk)
+    monkeypatch.setattr(system, "_look_into", look_at_a_failing_disk)
     search = await LocalFiles(lambda: (tmp_path,)).search([b"canary"])
     assert (search.hits, search.unread) == ((str(tmp_path / "whole"),), (str(tmp_path / "torn"),))
 

@@ -7,9 +7,8 @@ from google.api_core.exceptions import Forbidden, NotFound, PreconditionFailed, 
 from google.auth.exceptions import DefaultCredentialsError, TransportError
 from google.cloud.storage import Bucket
 
-from adapters.object_storage.gcs import PROBES, GcsObjectStore
+from adapters.object_storage.gcs import PROBES, CannotSign, GcsLinks, GcsObjectStore
 from adapters.object_storage.gcs_bucket import ATTEMPT, RETRY, Cause, GcsBucket
-from adapters.object_storage.gcs_links import CannotSign, GcsLinks
 from application.ports.objects import StorageFinding
 from domain.errors import Overloaded
 from domain.retention import RetentionPolicy

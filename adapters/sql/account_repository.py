@@ -1,16 +1,19 @@
-"""Accounts and API keys as rows."""
+"""Accounts, API keys and the audit log as rows."""
 
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+import msgspec
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from adapters.sql.sqlite_engine import SqlConnection
-from adapters.sql.tables import accounts, api_keys
+from adapters.sql.engines import SqlConnection
+from adapters.sql.tables import accounts, api_keys, audit_log, entity_of, values_of
 from application.ports.account_rows import Credits
 from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope
+from domain.audit import Action, AuditEntry
 from domain.errors import AccountExists, InsufficientCredits
 from domain.retention import RetentionPolicy
 
@@ -32,19 +35,11 @@ class SqlAccountRepository:
         self._connection = connection
 
     async def add(self, account: Account) -> None:
-        row = insert(accounts).values(
-            id=account.account_id,
-            name=account.name,
-            default_keep_for_days=account.default_retention.keep_for_days,
-            is_active=account.is_active,
-            erasure_epoch=account.erasure_epoch,
-            created_at=account.created_at,
-            requests_per_minute=account.requests_per_minute,
-            max_live_images=account.max_live_images,
-            credits=account.credits,
+        row = values_of(
+            account, accounts, id=account.account_id, default_keep_for_days=account.default_retention.keep_for_days
         )
         try:
-            await self._connection.execute(row)
+            await self._connection.execute(insert(accounts).values(row))
         except IntegrityError as error:  # two at once: both found the name free, the constraint let one in
             raise AccountExists(account.name) from error
 
@@ -97,20 +92,8 @@ class SqlAccountRepository:
         return tuple(_account(row) for row in rows)
 
     async def add_key(self, key: ApiKey) -> None:
-        await self._connection.execute(
-            insert(api_keys).values(
-                id=key.key_id,
-                account_id=key.account_id,
-                digest=key.digest,
-                label=key.label,
-                created_at=key.created_at,
-                revoked_at=key.revoked_at,
-                scopes=None if key.scopes == EVERY_SCOPE else " ".join(sorted(key.scopes)),
-                expires_at=key.expires_at,
-                last_used_at=key.last_used_at,
-                requests_per_minute=key.requests_per_minute,
-            )
-        )
+        scopes = None if key.scopes == EVERY_SCOPE else " ".join(sorted(key.scopes))
+        await self._connection.execute(insert(api_keys).values(values_of(key, api_keys, id=key.key_id, scopes=scopes)))
 
     async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None:
         row = (await self._connection.execute(FIND_KEY, {"key": key_id})).one_or_none()
@@ -141,29 +124,44 @@ class SqlAccountRepository:
 
 
 def _account(row: Any) -> Account:
-    return Account(
-        account_id=row.id,
-        name=row.name,
-        default_retention=RetentionPolicy(row.default_keep_for_days),
-        created_at=row.created_at,
-        is_active=row.is_active,
-        erasure_epoch=row.erasure_epoch,
-        requests_per_minute=row.requests_per_minute,
-        max_live_images=row.max_live_images,
-        credits=row.credits,
-    )
+    retention = RetentionPolicy(row.default_keep_for_days)
+    return entity_of(Account, row._mapping, account_id=row.id, default_retention=retention)
 
 
 def _key(row: Mapping[Any, Any]) -> ApiKey:
-    return ApiKey(
-        key_id=row["id"],
-        account_id=row["account_id"],
-        digest=row["digest"],
-        label=row["label"],
-        created_at=row["created_at"],
-        revoked_at=row["revoked_at"],
-        scopes=EVERY_SCOPE if row["scopes"] is None else frozenset(map(KeyScope, row["scopes"].split())),
-        expires_at=row["expires_at"],
-        last_used_at=row["last_used_at"],
-        requests_per_minute=row["requests_per_minute"],
-    )
+    scopes = EVERY_SCOPE if row["scopes"] is None else frozenset(map(KeyScope, row["scopes"].split()))
+    return entity_of(ApiKey, row, key_id=row["id"], scopes=scopes)
+
+
+ID_BYTES = 16
+
+
+class SqlAuditRepository:
+    """Works inside the transaction of the connection it is given."""
+
+    def __init__(self, connection: SqlConnection) -> None:
+        self._connection = connection
+        self.added: list[AuditEntry] = []
+
+    async def add(self, entry: AuditEntry) -> None:
+        entry_id, facts = "aud_" + secrets.token_urlsafe(ID_BYTES), msgspec.json.encode(entry.facts).decode()
+        row = values_of(entry, audit_log, id=entry_id, facts=facts)
+        await self._connection.execute(insert(audit_log).values(row))
+        self.added.append(entry)
+
+    async def entries(
+        self, since: datetime | None, account_id: AccountId | None, after: AuditEntry | None, limit: int
+    ) -> tuple[AuditEntry, ...]:
+        query = select(audit_log).order_by(audit_log.c.at, audit_log.c.id).limit(limit)
+        if since is not None:
+            query = query.where(audit_log.c.at >= since)
+        if account_id is not None:
+            query = query.where(audit_log.c.account_id == account_id)
+        if after is not None:
+            query = query.where(tuple_(audit_log.c.at, audit_log.c.id) > tuple_(after.at, after.entry_id))
+        return tuple(_entry(row) for row in await self._connection.execute(query))
+
+
+def _entry(row: Any) -> AuditEntry:
+    facts = msgspec.json.decode(row.facts)
+    return entity_of(AuditEntry, row._mapping, entry_id=row.id, action=Action(row.action), facts=facts)

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, insert, select, tuple_, update
 
-from adapters.sql.sqlite_engine import SqlConnection
-from adapters.sql.tables import accounts, erased_images, erasures, images, tombstones
+from adapters.sql.engines import SqlConnection
+from adapters.sql.tables import accounts, entity_of, erased_images, erasures, images, tombstones, values_of
 from domain.account import AccountId, Beginning
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
@@ -40,18 +40,8 @@ class SqlErasureRepository:
         return int(advanced.scalar_one())
 
     async def add_tombstone(self, tombstone: Tombstone) -> None:
-        await self._connection.execute(
-            insert(tombstones).values(
-                erasure_id=tombstone.erasure_id,
-                account_id=tombstone.account_id,
-                epoch=tombstone.epoch,
-                salt=tombstone.salt,
-                digest=tombstone.digest,
-                is_keyed=True,
-                expires_at=tombstone.expires_at,
-                erased_at=tombstone.erased_at,
-            )
-        )
+        row = values_of(tombstone, tombstones, is_keyed=True)
+        await self._connection.execute(insert(tombstones).values(row))
 
     async def is_erased_since(self, customer: Customer, beginning: Beginning) -> bool:
         later = tombstones.c.epoch > beginning.epoch
@@ -72,15 +62,8 @@ class SqlErasureRepository:
         return swept.rowcount
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
-        await self._connection.execute(
-            insert(erasures).values(
-                id=record.erasure_id,
-                account_id=record.account_id,
-                requested_at=record.requested_at,
-                completed_at=record.completed_at,
-                image_count=record.image_count,
-            )
-        )
+        row = values_of(record, erasures, id=record.erasure_id)
+        await self._connection.execute(insert(erasures).values(row))
         rows = [
             {"image_id": image_id, "erasure_id": record.erasure_id, "forget_at": forget_ids_at} for image_id in erased
         ]
@@ -132,18 +115,7 @@ class SqlErasureRepository:
     async def _tombstones(self, account_id: AccountId, *conditions: ColumnElement[bool]) -> list[Tombstone]:
         query = select(tombstones).where(tombstones.c.account_id == account_id, *conditions)
         rows = await self._connection.execute(query)
-        return [
-            Tombstone(
-                erasure_id=ErasureId(row.erasure_id),
-                account_id=AccountId(row.account_id),
-                epoch=row.epoch,
-                salt=row.salt,
-                digest=row.digest,
-                expires_at=row.expires_at,
-                erased_at=row.erased_at,
-            )
-            for row in rows
-        ]
+        return [entity_of(Tombstone, row) for row in rows.mappings()]
 
 
 def _lock_key(account_id: AccountId, pseudonym: str) -> int:
@@ -152,10 +124,4 @@ def _lock_key(account_id: AccountId, pseudonym: str) -> int:
 
 
 def _record(row: Any) -> ErasureRecord:
-    return ErasureRecord(
-        erasure_id=row.id,
-        account_id=row.account_id,
-        requested_at=row.requested_at,
-        image_count=row.image_count,
-        completed_at=row.completed_at,
-    )
+    return entity_of(ErasureRecord, row._mapping, erasure_id=row.id)

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, tuple_, update
 
-from adapters.sql.sqlite_engine import SqlConnection
-from adapters.sql.tables import accounts, generations
+from adapters.sql.engines import SqlConnection
+from adapters.sql.tables import accounts, entity_of, generations, values_of
 from domain.account import AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
@@ -63,22 +63,17 @@ class SqlGenerationRepository:
         inputs = generation.inputs
         if inputs is None:
             raise ValueError("a generation begins with its inputs")
-        await self._connection.execute(
-            insert(generations).values(
-                id=generation.generation_id,
-                account_id=generation.account_id,
-                status=generation.status,
-                customer_id=inputs.customer.pseudonym if inputs.customer else None,
-                person_image_id=inputs.person,
-                garment_image_ids=msgspec.json.encode(inputs.garments).decode(),
-                keep_for_days=inputs.retention.keep_for_days,
-                attempts=generation.attempts,
-                has_credit=generation.has_credit,
-                created_at=generation.created_at,
-                updated_at=generation.updated_at,
-                due_at=generation.created_at,
-            )
+        row = values_of(
+            generation,
+            generations,
+            id=generation.generation_id,
+            customer_id=inputs.customer.pseudonym if inputs.customer else None,
+            person_image_id=inputs.person,
+            garment_image_ids=msgspec.json.encode(inputs.garments).decode(),
+            keep_for_days=inputs.retention.keep_for_days,
+            due_at=generation.created_at,
         )
+        await self._connection.execute(insert(generations).values(row))
 
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
         row = (await self._connection.execute(FIND, {"generation": generation_id, "account": account_id})).one_or_none()
@@ -233,17 +228,14 @@ def _generation(row: Any) -> Generation:
             customer=Customer(account_id, row.customer_id) if row.customer_id is not None else None,
             retention=RetentionPolicy(row.keep_for_days),
         )
-    return Generation(
-        generation_id=GenerationId(row.id),
-        account_id=account_id,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+    return entity_of(
+        Generation,
+        row._mapping,
+        generation_id=row.id,
         status=GenerationStatus(row.status),
         inputs=inputs,
-        attempts=row.attempts,
-        lease=LeaseId(row.lease_id) if row.lease_id is not None else None,
-        engine=row.engine,
-        result=ImageId(row.result_image_id) if row.result_image_id is not None else None,
+        lease=row.lease_id,
+        result=row.result_image_id,
         failure=Failure(row.error_code, row.error_message) if row.error_code is not None else None,
         has_credit=bool(row.has_credit),
     )

@@ -7,9 +7,8 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
-from adapters.sql import photo_json
-from adapters.sql.sqlite_engine import SqlConnection
-from adapters.sql.tables import accounts, images
+from adapters.sql.engines import SqlConnection
+from adapters.sql.tables import accounts, images, photo_as_json, photo_of_json
 from application.ports.rows import (
     CustomerTraces,
     DueBatch,
@@ -77,7 +76,7 @@ class SqlImageRepository:
         published = await self._connection.execute(
             update(images)
             .where(images.c.id == image.image_id, images.c.state == ImageState.PENDING)
-            .values(state=ImageState.STORED, due_at=image.expires_at, photo=photo_json.encode(photo))
+            .values(state=ImageState.STORED, due_at=image.expires_at, photo=photo_as_json(photo))
         )
         if published.rowcount:
             return PublishOutcome.PUBLISHED
@@ -322,6 +321,6 @@ def _image(row: Any) -> UploadedImage:
         retention=RetentionPolicy(row.keep_for_days),
         created_at=row.created_at,
         state=ImageState(row.state),
-        photo=photo_json.decode(row.photo) if row.photo is not None else None,
+        photo=photo_of_json(row.photo) if row.photo is not None else None,
         idempotency=IdempotencyRecord(row.key_digest, row.fingerprint) if row.key_digest is not None else None,
     )

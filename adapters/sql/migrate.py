@@ -11,8 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.sql.engines import truncate_log
 from adapters.sql.outages import OutagesAsOverloaded
-from adapters.sql.sqlite_engine import truncate_log
 from adapters.sql.tables import audit_log, metadata
 from domain.pseudonyms import Pseudonyms
 

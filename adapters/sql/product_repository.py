@@ -7,8 +7,8 @@ import msgspec
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.sql.sqlite_engine import SqlConnection
-from adapters.sql.tables import products
+from adapters.sql.engines import SqlConnection
+from adapters.sql.tables import entity_of, products, values_of
 from domain.account import AccountId
 from domain.image import ImageId
 from domain.product import Product, ProductPicture
@@ -25,9 +25,7 @@ class SqlProductRepository:
 
     async def add(self, product: Product) -> bool:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(products).values(
-            account_id=product.account_id, external_id=product.external_id, **_values(product)
-        )
+        row = dialect.insert(products).values(_values(product))
         return (await self._connection.execute(row.on_conflict_do_nothing())).rowcount == 1
 
     async def replace(self, product: Product) -> None:
@@ -107,34 +105,19 @@ def _named(account_id: AccountId, external_id: str) -> tuple[Any, ...]:
 
 
 def _values(product: Product) -> dict[str, Any]:
-    return {
-        "images": msgspec.json.encode(product.images).decode(),
-        "pictures": msgspec.json.encode(product.pictures).decode(),
-        "title": product.title,
-        "description": product.description,
-        "is_one_shot": product.is_one_shot,
-        "is_registered": product.is_registered,
-        "created_at": product.created_at,
-        "updated_at": product.updated_at,
-        "last_used_at": product.last_used_at,
-        "expires_at": product.expires_at,
-        "renew_at": product.renew_at,
-    }
+    images, pictures = (msgspec.json.encode(each).decode() for each in (product.images, product.pictures))
+    return values_of(product, products, images=images, pictures=pictures)
 
 
 def _product(row: Any) -> Product:
     began_at = row.created_at or row.expires_at - Product.IDLE_LIFETIME
-    return Product(
-        account_id=AccountId(row.account_id),
-        external_id=row.external_id,
+    return entity_of(
+        Product,
+        row._mapping,
         pictures=_pictures(row),
         created_at=began_at,
         updated_at=row.updated_at or began_at,
         last_used_at=row.last_used_at or began_at,
-        expires_at=row.expires_at,
-        title=row.title,
-        description=row.description,
-        is_one_shot=row.is_one_shot,
         is_registered=bool(row.is_registered),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Integer, Text, cast, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.sql.sqlite_engine import SqlConnection
+from adapters.sql.engines import SqlConnection
 from adapters.sql.tables import idempotency_keys as kept
 from application.ports.try_on_rows import KeptRequest
 from domain.account import AccountId

@@ -1,7 +1,11 @@
-"""The database schema, as the newest migration leaves it."""
+"""The database schema, as the newest migration leaves it, and entities as its rows."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, cast
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -21,6 +25,11 @@ from sqlalchemy import (
     text,
 )
 
+from domain.image import StoredPhoto
+from domain.photo import PhotoWarning, WarningCode
+
+T = TypeVar("T")
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC on both sides; SQLite drops the offset, so it is taken off before and put back after."""
@@ -38,6 +47,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def _partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of the rows that fulfil a condition alone."""
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def values_of(entity: Any, table: Table, **others: Any) -> dict[str, Any]:
+    """A row: what entity and table call the same, and `others`."""
+    return {each.name: getattr(entity, each.name) for each in table.c if hasattr(entity, each.name)} | others
+
+
+def entity_of(kind: type[T], row: Mapping[Any, Any], **others: Any) -> T:
+    """An entity out of a row: what both call the same, and `others`."""
+    names = cast("Any", kind).__dataclass_fields__
+    return kind(**{name: value for name, value in row.items() if name in names} | others)
 
 
 # Ordered by their bytes, as object names are, whatever the database's own language: `reconcile` merges the two.
@@ -93,21 +118,8 @@ images = Table(
     Index("ix_images_due_at", "due_at"),
     # Counts an account's live images without a look at rows.
     Index("ix_images_account_live", "account_id", "state", "keep_for_days"),
-    Index(
-        "ix_images_customer",
-        "account_id",
-        "customer_id",
-        sqlite_where=text("customer_id IS NOT NULL"),
-        postgresql_where=text("customer_id IS NOT NULL"),
-    ),
-    Index(
-        "uq_images_idempotency",
-        "account_id",
-        "key_digest",
-        unique=True,
-        sqlite_where=text("key_digest IS NOT NULL"),
-        postgresql_where=text("key_digest IS NOT NULL"),
-    ),
+    _partial_index("ix_images_customer", "account_id", "customer_id", where="customer_id IS NOT NULL"),
+    _partial_index("uq_images_idempotency", "account_id", "key_digest", where="key_digest IS NOT NULL", unique=True),
 )
 
 tombstones = Table(
@@ -133,12 +145,7 @@ erasures = Table(
     Column("requested_at", UtcDateTime, nullable=False, index=True),
     Column("completed_at", UtcDateTime),
     Column("image_count", Integer, nullable=False),
-    Index(
-        "ix_erasures_open",
-        "id",
-        sqlite_where=text("completed_at IS NULL"),
-        postgresql_where=text("completed_at IS NULL"),
-    ),
+    _partial_index("ix_erasures_open", "id", where="completed_at IS NULL"),
 )
 
 erased_images = Table(
@@ -191,13 +198,7 @@ generations = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Index("ix_generations_due_at", "due_at"),
     Index("ix_generations_account", "account_id", "created_at", "id"),
-    Index(
-        "ix_generations_customer",
-        "account_id",
-        "customer_id",
-        sqlite_where=text("customer_id IS NOT NULL"),
-        postgresql_where=text("customer_id IS NOT NULL"),
-    ),
+    _partial_index("ix_generations_customer", "account_id", "customer_id", where="customer_id IS NOT NULL"),
 )
 
 idempotency_keys = Table(
@@ -209,13 +210,7 @@ idempotency_keys = Table(
     Column("customer_id", String(256)),  # so that an erasure finds it: the fingerprint is derived from the id, too
     Column("result", Text),  # without a value: the first request is still running
     Column("due_at", UtcDateTime, nullable=False, index=True),
-    Index(
-        "ix_idempotency_keys_customer",
-        "account_id",
-        "customer_id",
-        sqlite_where=text("customer_id IS NOT NULL"),
-        postgresql_where=text("customer_id IS NOT NULL"),
-    ),
+    _partial_index("ix_idempotency_keys_customer", "account_id", "customer_id", where="customer_id IS NOT NULL"),
 )
 
 probes = Table("probes", metadata, Column("id", String(40), primary_key=True))
@@ -243,3 +238,38 @@ rate_buckets = Table(
     Column("bucket", String(20), primary_key=True),
     Column("full_at_us", BigInteger, nullable=False),
 )
+
+
+LATER: Final = "later_warnings"
+LATER_CODES: Final = frozenset(
+    {
+        WarningCode.BODY_CUT_BY_CROP,
+        WarningCode.PHOTO_SIDEWAYS,
+        WarningCode.HDR_TONE_MAPPED,
+        WarningCode.UNKNOWN_FIELD,
+    }
+)
+"""Those of after 0.1.0. A new code has to be here: a test compares."""
+_FIRST_VERSION: Final = msgspec.json.Decoder(StoredPhoto)
+_WITH_LATER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def photo_as_json(photo: StoredPhoto) -> str:
+    """As the version before can read it too: while an upgrade rolls, both serve from one database.
+
+    The first version refuses a warning that it does not know, so the codes of later ones have a place of their own.
+    """
+    later = tuple(warning for warning in photo.warnings if warning.code in LATER_CODES)
+    if not later:
+        return msgspec.json.encode(photo).decode()
+    first = replace(photo, warnings=tuple(warning for warning in photo.warnings if warning not in later))
+    return msgspec.json.encode(msgspec.to_builtins(first) | {LATER: msgspec.to_builtins(later)}).decode()
+
+
+def photo_of_json(text: str) -> StoredPhoto:
+    """The photo; warnings of a version that is newer than this one are left out."""
+    photo = _FIRST_VERSION.decode(text)
+    if LATER not in text:
+        return photo
+    later = (warning for warning in _WITH_LATER.decode(text)[LATER] if warning["code"] in set(WarningCode))
+    return replace(photo, warnings=photo.warnings + tuple(msgspec.convert(warning, PhotoWarning) for warning in later))

@@ -10,24 +10,24 @@ from types import TracebackType
 from sqlalchemy import delete, event, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.account_repository import SqlAccountRepository
-from adapters.sql.audit_repository import SqlAuditRepository
-from adapters.sql.diagnosis import SCHEMA
-from adapters.sql.erasure_repository import SqlErasureRepository
-from adapters.sql.generation_repository import SqlGenerationRepository
-from adapters.sql.image_repository import SqlImageRepository
-from adapters.sql.migrate import is_new_enough
-from adapters.sql.outages import OutagesAsOverloaded
-from adapters.sql.postgres_engine import DRIVER, TRANSACTIONS_ONLY, create_postgres_engine
-from adapters.sql.product_repository import SqlProductRepository
-from adapters.sql.request_repository import SqlRequestRepository
-from adapters.sql.sqlite_engine import (
+from adapters.sql.account_repository import SqlAccountRepository, SqlAuditRepository
+from adapters.sql.engines import (
+    DRIVER,
+    TRANSACTIONS_ONLY,
     SqlConnection,
     SqliteReader,
+    create_postgres_engine,
     create_sqlite_engine,
     expect_a_database,
     truncate_log,
 )
+from adapters.sql.erasure_repository import SqlErasureRepository
+from adapters.sql.generation_repository import SqlGenerationRepository
+from adapters.sql.image_repository import SqlImageRepository
+from adapters.sql.migrate import is_new_enough
+from adapters.sql.outages import SCHEMA, OutagesAsOverloaded
+from adapters.sql.product_repository import SqlProductRepository
+from adapters.sql.request_repository import SqlRequestRepository
 from adapters.sql.tables import probes
 from application.ports.system import Clock
 from domain.errors import Overloaded
@@ -45,37 +45,18 @@ def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: i
 
 
 class SqlRepositories:
-    """What one transaction sees; most of them need one repository."""
+    """What one transaction sees."""
 
-    __slots__ = ("_connection", "audit")
+    __slots__ = ("accounts", "audit", "erasures", "generations", "images", "products", "requests")
 
     def __init__(self, connection: SqlConnection) -> None:
-        self._connection = connection
+        self.accounts = SqlAccountRepository(connection)
         self.audit = SqlAuditRepository(connection)
-
-    @property
-    def images(self) -> SqlImageRepository:
-        return SqlImageRepository(self._connection)
-
-    @property
-    def accounts(self) -> SqlAccountRepository:
-        return SqlAccountRepository(self._connection)
-
-    @property
-    def erasures(self) -> SqlErasureRepository:
-        return SqlErasureRepository(self._connection)
-
-    @property
-    def products(self) -> SqlProductRepository:
-        return SqlProductRepository(self._connection)
-
-    @property
-    def generations(self) -> SqlGenerationRepository:
-        return SqlGenerationRepository(self._connection)
-
-    @property
-    def requests(self) -> SqlRequestRepository:
-        return SqlRequestRepository(self._connection)
+        self.erasures = SqlErasureRepository(connection)
+        self.generations = SqlGenerationRepository(connection)
+        self.images = SqlImageRepository(connection)
+        self.products = SqlProductRepository(connection)
+        self.requests = SqlRequestRepository(connection)
 
 
 class SqlTransaction:

@@ -4,24 +4,86 @@ Several server processes share them through files (prometheus-client's multiproc
 when it is asked for: gauges are set by those who know, every few seconds.
 """
 
+import mmap
+import os
 from collections import Counter as Tally
-from functools import cache
-from typing import Final
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, mmap_dict, values
 
-from adapters.telemetry.metric_files import use_preallocated_files
+from adapters.sandbox import system
 from application.request_trace import ObservedRequest, StageName
 from application.run_generation import GenerationOutcome
+
+BYTES: Final = 256 * 1024
+"""Some 1,000 series of one kind in one process; more grow it."""
+LONGEST_ENTRY: Final = 4096
+
+
+_LibrarysFile: Any = mmap_dict.MmapedDict  # its methods have no types
+
+
+class PreallocatedFile(_LibrarysFile):  # type: ignore[misc]  # as said
+    """A file of shared metrics that owns its space from the start, in place of the library's sparse one.
+
+    A sparse file that finds no page left when it is written ends its process by SIGBUS. What finds no room here is not
+    counted: figures are no reason to fail a request.
+    """
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if read_mode or _grow(filename, BYTES):
+            super().__init__(filename, read_mode)
+            return
+        Path(filename).unlink(missing_ok=True)  # whoever reads all files expects none without a beginning
+        self._f: Any = None
+        self._fname, self._capacity = filename, BYTES
+        self._m = mmap.mmap(-1, BYTES)  # this process counts for itself
+        self._positions: dict[str, int] = {}
+        self._used = 8
+
+    def read_value(self, key: str) -> tuple[float, float]:
+        if key in self._positions or self._has_room():
+            found: tuple[float, float] = super().read_value(key)
+            return found
+        return 0.0, 0.0
+
+    def write_value(self, key: str, value: float, timestamp: float) -> None:
+        if key in self._positions or self._has_room():
+            super().write_value(key, value, timestamp)
+
+    def _has_room(self) -> bool:
+        if self._used + LONGEST_ENTRY <= self._capacity:
+            return True
+        return self._f is not None and _grow(self._fname, 2 * self._capacity)
+
+
+def _grow(filename: str, size: int) -> bool:
+    """Give the file `size` bytes of its own; False when there is no space for them."""
+    descriptor = os.open(filename, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        system.take_room(descriptor, size)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+values.MmapedDict = PreallocatedFile  # type: ignore[attr-defined]  # before the first metric is made
 
 SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's own variable; it has to be set before this module is imported."""
 
-use_preallocated_files()
-
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _GENERATION_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)
 _STAGE_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+_summed = partial(Gauge, multiprocess_mode="livesum")
+_highest = partial(Gauge, multiprocess_mode="livemax")
+_latest = partial(Gauge, multiprocess_mode="mostrecent")
+"""Of all server processes, over those that live, or by whichever set it last."""
 
 REQUESTS: Final = Counter(
     "tryon_requests_total", "Requests, by route template, method and status.", ["route", "method", "status"]
@@ -64,13 +126,12 @@ ACCOUNT_REQUESTS: Final = Counter(
     "Requests by account and code of the answer; `account` is its id only where an operator asked for it, else `all`.",
     ["account", "code"],
 )
-ACTIVE_ACCOUNTS: Final = Gauge(
+ACTIVE_ACCOUNTS: Final = _summed(
     "tryon_active_accounts", "Accounts that asked for something in the last half minute.", multiprocess_mode="livemax"
 )
-BUSIEST_ACCOUNT_REQUESTS: Final = Gauge(
+BUSIEST_ACCOUNT_REQUESTS: Final = _highest(
     "tryon_busiest_account_requests",
     "Requests of the account that asked for most in the last half minute; of one server process.",
-    multiprocess_mode="livemax",
 )
 STORAGE_ERRORS: Final = Counter(
     "tryon_storage_errors_total", "Failures of the object storage, by operation and cause.", ["operation", "cause"]
@@ -78,21 +139,13 @@ STORAGE_ERRORS: Final = Counter(
 DATABASE_ERRORS: Final = Counter("tryon_database_errors_total", "Failures of the database, by cause.", ["cause"])
 ERASURES: Final = Counter("tryon_erasures_total", "Erasures of customers that clients asked for and got.")
 
-UPLOADS_IN_HAND: Final = Gauge("tryon_uploads_in_hand", "Requests with a body.", multiprocess_mode="livesum")
-UPLOAD_MEMORY_BYTES: Final = Gauge(
-    "tryon_upload_memory_bytes", "Claimed by bodies on their way and photos in work.", multiprocess_mode="livesum"
-)
-UPLOAD_MEMORY_LIMIT_BYTES: Final = Gauge(
-    "tryon_upload_memory_limit_bytes", "That may be claimed.", multiprocess_mode="livesum"
-)
-PHOTOS_QUEUED: Final = Gauge("tryon_photos_queued", "Photos that wait for a worker.", multiprocess_mode="livesum")
-PHOTO_WORKERS_BUSY: Final = Gauge(
-    "tryon_photo_workers_busy", "Photo workers that are at work.", multiprocess_mode="livesum"
-)
-PHOTO_WORKERS_ALIVE: Final = Gauge("tryon_photo_workers_alive", "Photo workers that live.", multiprocess_mode="livesum")
-PHOTO_WORKERS_WANTED: Final = Gauge(
-    "tryon_photo_workers_wanted", "Photo workers that there should be.", multiprocess_mode="livesum"
-)
+UPLOADS_IN_HAND: Final = Gauge("tryon_uploads_in_hand", "Requests with a body.")
+UPLOAD_MEMORY_BYTES: Final = _summed("tryon_upload_memory_bytes", "Claimed by bodies on their way and photos in work.")
+UPLOAD_MEMORY_LIMIT_BYTES: Final = _summed("tryon_upload_memory_limit_bytes", "That may be claimed.")
+PHOTOS_QUEUED: Final = _summed("tryon_photos_queued", "Photos that wait for a worker.")
+PHOTO_WORKERS_BUSY: Final = _summed("tryon_photo_workers_busy", "Photo workers that are at work.")
+PHOTO_WORKERS_ALIVE: Final = _summed("tryon_photo_workers_alive", "Photo workers that live.")
+PHOTO_WORKERS_WANTED: Final = _summed("tryon_photo_workers_wanted", "Photo workers that there should be.")
 PHOTO_WORKER_RESTARTS: Final = Counter(
     "tryon_photo_worker_restarts_total", "Detectors that were replaced: hanging, broken or dead."
 )
@@ -102,91 +155,33 @@ PHOTOS_MISBEHAVED: Final = Counter(
     "Photos whose decoder broke the rules of its sandbox or answered what no honest one does: attacks.",
 )
 
-PART_READY: Final = Gauge(
-    "tryon_part_ready",
-    "1 when the part was well half a minute ago or later, else 0.",
-    ["part"],
-    multiprocess_mode="mostrecent",
+PART_READY: Final = _latest(
+    "tryon_part_ready", "1 when the part was well half a minute ago or later, else 0.", ["part"]
 )
-STORAGE_RESERVE_OK: Final = Gauge(
+STORAGE_RESERVE_OK: Final = _latest(
     "tryon_storage_reserve_ok",
     "1 while the disks of files and embedded database have the room that is kept for deletions, else 0: uploads stop.",
-    multiprocess_mode="mostrecent",
 )
-EXPIRED_IMAGES: Final = Gauge(
-    "tryon_expired_images", "Images past their expiry that are still there.", multiprocess_mode="mostrecent"
+EXPIRED_IMAGES: Final = _latest("tryon_expired_images", "Images past their expiry that are still there.")
+OLDEST_EXPIRED_SECONDS: Final = _latest(
+    "tryon_oldest_expired_seconds", "How long the oldest of them has been past its expiry; 0 when there is none."
 )
-OLDEST_EXPIRED_SECONDS: Final = Gauge(
-    "tryon_oldest_expired_seconds",
-    "How long the oldest of them has been past its expiry; 0 when there is none.",
-    multiprocess_mode="mostrecent",
+OPEN_ERASURES: Final = _latest("tryon_open_erasures", "Erasures of which images are left.")
+CREDITS_LEFT: Final = _latest("tryon_credits_left", "Try-ons that accounts with a limit may still start, all together.")
+ACCOUNTS_WITHOUT_CREDITS: Final = _latest(
+    "tryon_accounts_without_credits", "Active accounts that have used up their try-ons."
 )
-OPEN_ERASURES: Final = Gauge(
-    "tryon_open_erasures", "Erasures of which images are left.", multiprocess_mode="mostrecent"
-)
-CREDITS_LEFT: Final = Gauge(
-    "tryon_credits_left",
-    "Try-ons that accounts with a limit may still start, all together.",
-    multiprocess_mode="mostrecent",
-)
-ACCOUNTS_WITHOUT_CREDITS: Final = Gauge(
-    "tryon_accounts_without_credits", "Active accounts that have used up their try-ons.", multiprocess_mode="mostrecent"
-)
-LONGEST_WAITING_GENERATION_SECONDS: Final = Gauge(
+LONGEST_WAITING_GENERATION_SECONDS: Final = _latest(
     "tryon_longest_waiting_generation_seconds",
     "How long the try-on that is due for the longest has waited for a worker; 0 when none is due.",
-    multiprocess_mode="mostrecent",
 )
-LAST_PURGE: Final = Gauge(
-    "tryon_last_purge_timestamp_seconds",
-    "When a purge last went through, in Unix time.",
-    multiprocess_mode="mostrecent",
-)
-CLOCK_SKEW_SECONDS: Final = Gauge(
-    "tryon_clock_skew_seconds",
-    "How far this machine's clock is ahead of the database's; expiry goes by this one.",
-    multiprocess_mode="mostrecent",
+LAST_PURGE: Final = _latest("tryon_last_purge_timestamp_seconds", "When a purge last went through, in Unix time.")
+CLOCK_SKEW_SECONDS: Final = _latest(
+    "tryon_clock_skew_seconds", "How far this machine's clock is ahead of the database's; expiry goes by this one."
 )
 PURGED_IMAGES: Final = Counter("tryon_purged_images_total", "Images that a purge removed, with their bytes.")
 
-ALL: Final = (
-    REQUESTS,
-    REQUEST_SECONDS,
-    STAGE_SECONDS,
-    REJECTIONS,
-    IMAGES,
-    PHOTO_WAIT_SECONDS,
-    PHOTO_SECONDS,
-    GENERATIONS,
-    GENERATION_WAIT_SECONDS,
-    GENERATION_SECONDS,
-    ACCOUNT_REQUESTS,
-    ACTIVE_ACCOUNTS,
-    BUSIEST_ACCOUNT_REQUESTS,
-    STORAGE_ERRORS,
-    DATABASE_ERRORS,
-    ERASURES,
-    UPLOADS_IN_HAND,
-    UPLOAD_MEMORY_BYTES,
-    UPLOAD_MEMORY_LIMIT_BYTES,
-    PHOTOS_QUEUED,
-    PHOTO_WORKERS_BUSY,
-    PHOTO_WORKERS_ALIVE,
-    PHOTO_WORKERS_WANTED,
-    PHOTO_WORKER_RESTARTS,
-    PHOTOS_MISBEHAVED,
-    PART_READY,
-    STORAGE_RESERVE_OK,
-    EXPIRED_IMAGES,
-    OLDEST_EXPIRED_SECONDS,
-    OPEN_ERASURES,
-    CREDITS_LEFT,
-    ACCOUNTS_WITHOUT_CREDITS,
-    LONGEST_WAITING_GENERATION_SECONDS,
-    LAST_PURGE,
-    CLOCK_SKEW_SECONDS,
-    PURGED_IMAGES,
-)
+ALL: Final = tuple(each for each in list(globals().values()) if isinstance(each, (Counter, Gauge, Histogram)))
 
 
 UPLOAD: Final = "uploadImage"

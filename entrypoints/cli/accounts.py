@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.account import Account
-from domain.errors import AccountNotFound
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import EXIT_UNAVAILABLE, as_json, confirm, confirmed, run, show, show_one
 
@@ -170,10 +169,8 @@ def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> No
 
     async def count(container: "Container") -> dict[str, int]:
         keys = await _count_live_keys(container, name)
+        account = await container.list_accounts().named(name)
         async with container.work().read() as repositories:
-            account = await repositories.accounts.find_by_name(name)
-            if account is None:
-                raise AccountNotFound(name)
             images = await repositories.images.count_live(account.account_id)
             return {"keys": keys, "images": images, "products": await repositories.products.count(account.account_id)}
 
@@ -217,9 +214,7 @@ def _change(name: str, change: Callable[[Account], Account], *, json_output: boo
 
 async def _count_live_keys(container: "Container", name: str) -> int:
     listing = container.list_accounts()
-    account = next((found for found in await listing.accounts() if found.name == name), None)
-    if account is None:
-        raise AccountNotFound(name)
+    account = await listing.named(name)
     return sum(key.revoked_at is None for key in await listing.keys(account.account_id))
 
 

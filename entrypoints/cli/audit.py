@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from domain.account import AccountId
 from domain.audit import AuditEntry
-from domain.errors import AccountNotFound
 from entrypoints.cli.console import NEW_FILE, as_json, private_file, run, show, show_one
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ def audit(since: datetime | None, account: str | None, output: Path | None, json
     begin = since.replace(tzinfo=UTC) if since else None
 
     async def read(container: "Container") -> list[dict[str, Any]]:
-        account_id = await _account_id(container, account)
+        account_id = (await container.list_accounts().named(account)).account_id if account is not None else None
         return [_row(entry, as_text) async for entry in container.read_audit().execute(begin, account_id)]
 
     if output is None:
@@ -51,16 +49,6 @@ def audit(since: datetime | None, account: str | None, output: Path | None, json
         rows = run(read)
         file.write(_as_csv(rows) if is_csv else _as_lines(rows))
     show_one({"file": str(output), "entries": len(rows)}, json_output=json_output)
-
-
-async def _account_id(container: "Container", name: str | None) -> AccountId | None:
-    if name is None:
-        return None
-    async with container.work().read() as repositories:
-        found = await repositories.accounts.find_by_name(name)
-    if found is None:
-        raise AccountNotFound(name)
-    return AccountId(found.account_id)
 
 
 def _row(entry: AuditEntry, as_text: bool) -> dict[str, Any]:

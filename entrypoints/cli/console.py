@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, Protocol, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from application.audit import USER, act_as
 from domain.errors import DomainError, Overloaded
@@ -158,14 +158,24 @@ def show_one(row: Row, *, json_output: bool) -> None:
             click.echo(f"{_in_words(key):<{width}}  {_cell(value)}")
 
 
+class Advance(Protocol):
+    """Told how far the work has come, and that something else is done from now on."""
+
+    def __call__(self, completed: int, what: str | None = None) -> None: ...
+
+
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error that is told how far the work has come; not there at all when that is not a terminal."""
+def progress(what: str, total: int, *more: ProgressColumn) -> Iterator[Advance]:
+    """A bar on standard error; not there at all when that is not a terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda completed: bar.update(task, completed=completed)
+
+        def advance(completed: int, what: str | None = None) -> None:
+            bar.update(task, completed=completed, description=what)
+
+        yield advance
 
 
 def _plain(value: Any) -> Any:

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from domain.cropping import Fit
 from domain.errors import DomainError
-from entrypoints.cli.console import EXIT_FAILED, as_json, fail, settings_or_fail
+from entrypoints.cli.console import EXIT_FAILED, as_json, fail, progress, settings_or_fail
 from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
 from entrypoints.wiring.photo_processing import (
     SandboxUnavailable,
@@ -96,15 +94,12 @@ def _only_our_lines() -> Iterator[None]:
 
 
 def _crop_all(batch: Batch, settings: Settings, results: "_Results", *, fit: Fit, overlay: bool) -> Iterator[Report]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Loading models", total=len(batch.photos))
+    with progress("Loading models", len(batch.photos)) as advance:
         preparer = offline_preparer(settings)
-        progress.update(task, description="Cropping")
-        for path in batch.photos:
+        advance(0, "Cropping")
+        for number, path in enumerate(batch.photos, start=1):
             yield _crop(preparer, path, results, settings.max_file_bytes, fit=fit, overlay=overlay)
-            progress.advance(task)
+            advance(number)
 
 
 @dataclass(slots=True)

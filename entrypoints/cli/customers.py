@@ -13,8 +13,7 @@ from application.customer_holdings import Holdings
 from application.erase_customer import ErasureOutcome
 from application.erasure_audit import Remains
 from domain.audit import Action
-from domain.customer import MAX_EXTERNAL_ID_CHARS, Customer, is_external_id, is_text
-from domain.errors import AccountNotFound
+from domain.customer import EXTERNAL_ID_HAS, Customer, is_external_id, is_text
 from entrypoints.cli.console import (
     EXIT_FAILED,
     EXIT_UNAVAILABLE,
@@ -29,8 +28,7 @@ from entrypoints.cli.console import (
     show_one,
 )
 from entrypoints.cli.customer_export import write_export
-from entrypoints.cli.erasures import list_erasures, read_export
-from entrypoints.cli.receipts import own_keys, write_receipt
+from entrypoints.cli.erasures import list_erasures, own_keys, read_export, write_receipt
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -101,7 +99,7 @@ def _external_id(customer_id: str | None) -> str:
     if not is_text(external_id):
         raise click.UsageError("The id holds control characters or half a character. Nothing is kept under such an id.")
     if not is_external_id(external_id):
-        raise click.UsageError(f"A customer's id has 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL.")
+        raise click.UsageError(f"A customer's id has {EXTERNAL_ID_HAS}.")
     return external_id
 
 
@@ -245,8 +243,6 @@ async def _holdings(container: "Container", account: str, external_id: str, acti
 
 
 async def _customer(container: "Container", account: str, external_id: str) -> Customer:
-    async with container.work().read() as repositories:
-        found = await repositories.accounts.find_by_name(account)
-    if found is None:
-        raise AccountNotFound(account)
+    """Raises: AccountNotFound, Overloaded."""
+    found = await container.list_accounts().named(account)
     return container.pseudonyms().customer(found.account_id, external_id)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ import httpx
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import NOBODY_ELSE, as_json, show
 from entrypoints.server.logging import configure_logging
-from entrypoints.server.metrics_folder import room_problem
+from entrypoints.server.metrics_server import room_problem
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.photo_processing import (
     SandboxUnavailable,
@@ -25,6 +26,7 @@ from entrypoints.wiring.photo_processing import (
     missing_models,
     missing_system_libraries,
     optional_libraries,
+    sample_photos,
     sandbox_facts,
     sandbox_problem,
 )
@@ -89,8 +91,8 @@ def _local(settings: Settings) -> Iterator[Finding]:
     yield _looked_at("sandbox", _expect_sandbox)
     yield _looked_at("folders", lambda: prepare_folders(settings))
     for variable, folder in folders_of(settings).items():
-        yield _looked_at(f"folder of {variable}", lambda folder=folder: _look_at_folder(folder))  # type: ignore[misc]
-        yield _looked_at(f"disk of {variable}", lambda folder=folder: _look_at_disk(folder))  # type: ignore[misc]
+        yield _looked_at(f"folder of {variable}", partial(_look_at_folder, folder))
+        yield _looked_at(f"disk of {variable}", partial(_look_at_disk, folder))
     yield _looked_at("temporary folder", _look_at_temporary_folder)
     yield _looked_at("shared memory", lambda: _expect_nothing(room_problem()))
     yield _looked_at("port", lambda: _look_at_port(settings))
@@ -128,8 +130,8 @@ async def _probed(check: str, probe: Callable[[], Awaitable[str | None]]) -> Fin
 
 
 async def _remote(settings: Settings) -> list[Finding]:
+    from entrypoints.wiring.chosen_adapters import probe_engine  # noqa: PLC0415
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - only once the settings are known to be right
-    from entrypoints.wiring.try_on_engine import probe_engine  # noqa: PLC0415
 
     container = Container(settings=settings)
     checks: dict[str, Callable[[], Awaitable[str | None]]] = {
@@ -172,8 +174,6 @@ async def _rules(container: "Container") -> list[Finding]:
 
 async def _photos(container: "Container") -> list[Finding]:
     """What an upload does with one photo of each format, in the real sandbox."""
-    from entrypoints.wiring.sample_photos import SAMPLES  # noqa: PLC0415 - only the last check needs them
-
     processor = container.processor()
     started = await _probed("photo workers", processor.start)
     if not started.ok:
@@ -184,7 +184,7 @@ async def _photos(container: "Container") -> list[Finding]:
         return f"{prepared.facts.source_size.width} x {prepared.facts.source_size.height} decoded"
 
     try:
-        return [await _probed(f"{kind} photo", lambda photo=photo: decode(photo)) for kind, photo in SAMPLES.items()]  # type: ignore[misc]
+        return [await _probed(f"{kind} photo", partial(decode, photo)) for kind, photo in sample_photos().items()]
     finally:
         await processor.close()
 

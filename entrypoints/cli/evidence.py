@@ -20,11 +20,11 @@ import msgspec
 
 from application.erasure_audit import key_text
 from domain.audit import Action
-from domain.errors import AccountNotFound, DomainError, Overloaded
+from domain.errors import DomainError, Overloaded
 from entrypoints.cli.config import settings_in_use
 from entrypoints.cli.console import NEW_FILE, NOBODY_ELSE, as_json, private_file, run, show
 from entrypoints.cli.doctor import attacks
-from entrypoints.cli.receipts import write_receipt
+from entrypoints.cli.erasures import write_receipt
 from entrypoints.cli.sbom import sbom
 from entrypoints.cli.upload_targets import Busy, Refused, embedded_service
 from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError
@@ -196,10 +196,7 @@ async def _storage(container: "Container", _account: str) -> Found:
 async def _canary(container: "Container", account: str) -> Found:
     """Uploaded as a client's photo, found in storage and raw files, erased, and looked for again."""
     canary = f"evidence-canary-{secrets.token_hex(16)}"
-    async with container.work().read() as repositories:
-        found = await repositories.accounts.find_by_name(account)
-    if found is None:
-        raise AccountNotFound(account)
+    found = await container.list_accounts().named(account)
     customer = container.pseudonyms().customer(found.account_id, canary)
     verify = container.verify_erasure()
     fields = {"externalUserId": canary, "crop": "false", "keepForDays": "1"}
@@ -215,7 +212,7 @@ async def _canary(container: "Container", account: str) -> Found:
         outcome = await container.erase_customer().execute(customer)
     remains = await verify.execute(customer, outcome.marked, needles)
     verified = {"rowsLeft": remains.images, "objectsLeft": remains.objects, "rawFilesWithTraces": len(remains.raw.hits)}
-    receipt = write_receipt(container, found.account_id, outcome, verified) if _can_sign(container) else b"null"
+    receipt = write_receipt(container, customer.account_id, outcome, verified) if _can_sign(container) else b"null"
     searched = f"{len(before.hits)} raw files held it before, {len(remains.raw.hits)} of {remains.raw.files} after"
     said = f"erased {outcome.images} image, left {remains.images}; in storage {len(in_storage)} before, "
     is_gone = outcome.images == 1 and outcome.bytes_left == 0 and remains.is_nothing

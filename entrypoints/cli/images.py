@@ -7,7 +7,7 @@ import click
 
 from domain.account import AccountId
 from domain.audit import Action
-from domain.errors import AccountNotFound, ImageNotFound
+from domain.errors import ImageNotFound
 from domain.image import ImageId, UploadedImage
 from entrypoints.cli.console import as_json, confirm, confirmed, limit_rows, run, show, show_one
 
@@ -88,11 +88,7 @@ def delete_image(image_id: str, account: str, yes: bool, dry_run: bool) -> None:
 
 
 async def _account_id(container: "Container", name: str) -> AccountId:
-    async with container.work().read() as repositories:
-        account = await repositories.accounts.find_by_name(name)
-    if account is None:
-        raise AccountNotFound(name)
-    return account.account_id
+    return AccountId((await container.list_accounts().named(name)).account_id)
 
 
 def _facts(image: UploadedImage) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import click
 
 from application.manage_accounts import KeyGrant, NewKey
 from domain.account import EVERY_SCOPE, ApiKey, KeyId, KeyScope
-from domain.errors import AccountNotFound, KeyNotFound
+from domain.errors import KeyNotFound
 from entrypoints.cli.console import as_json, confirm, confirmed, run, show, show_one
 
 if TYPE_CHECKING:
@@ -91,10 +91,8 @@ def list_keys(account: str | None, json_output: bool) -> None:
 
     async def find(container: "Container") -> tuple[ApiKey, ...]:
         listing = container.list_accounts()
-        by_name = {found.name: found.account_id for found in await listing.accounts()}
-        if account is not None and account not in by_name:
-            raise AccountNotFound(account)
-        keys: tuple[ApiKey, ...] = await listing.keys(by_name[account] if account else None)
+        account_id = (await listing.named(account)).account_id if account is not None else None
+        keys: tuple[ApiKey, ...] = await listing.keys(account_id)
         return keys
 
     show([_key(key) for key in run(find)], json_output=json_output, empty="There are no keys yet.")

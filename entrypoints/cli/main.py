@@ -1,5 +1,8 @@
 """`tryon-images`: serve photos, and look after what is kept."""
 
+from importlib.resources import files
+from typing import Final
+
 import click
 from click.shell_completion import get_completion_class
 
@@ -9,18 +12,42 @@ from entrypoints.cli.config import config
 from entrypoints.cli.console import fail
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
-from entrypoints.cli.database import db, purge
 from entrypoints.cli.doctor import doctor
+from entrypoints.cli.erasures import verify_receipt
 from entrypoints.cli.evidence import evidence
 from entrypoints.cli.images import images
 from entrypoints.cli.keys import keys
-from entrypoints.cli.observability import observability
-from entrypoints.cli.receipts import verify_receipt
-from entrypoints.cli.reconcile import reconcile
-from entrypoints.cli.serve import models, serve
-from entrypoints.cli.storage import storage
+from entrypoints.cli.serve import models, serve, worker
+from entrypoints.cli.storage import db, purge, reconcile, storage
 from entrypoints.cli.upload import upload
-from entrypoints.cli.worker import worker
+
+FOLDER: Final = files("entrypoints") / "observability"
+
+
+@click.group()
+def observability() -> None:
+    """Alert rules and a dashboard, to be kept where yours are."""
+
+
+@observability.command("alerts")
+def alerts() -> None:
+    """Print rules for Prometheus.
+
+    \b
+    Example: tryon-images observability alerts > /etc/prometheus/rules/tryon-images.yaml
+    """
+    click.echo((FOLDER / "alerts.yaml").read_text(), nl=False)
+
+
+@observability.command("dashboard")
+def dashboard() -> None:
+    """Print a dashboard for Grafana.
+
+    \b
+    Example: tryon-images observability dashboard > tryon-images.json
+    """
+    click.echo((FOLDER / "dashboard.json").read_text(), nl=False)
+
 
 PROGRAM = "tryon-images"
 VARIABLE = "_TRYON_IMAGES_COMPLETE"

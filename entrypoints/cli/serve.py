@@ -1,8 +1,10 @@
-"""Start the service: bring everything into place, the models too, then become the server process."""
+"""Start the service, or workers for its try-ons: bring all into place, then become the server process."""
 
+import asyncio
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -10,16 +12,18 @@ from application.authenticate import DEFAULT_ACCOUNT
 from domain.errors import AccountExists
 from domain.retention import RetentionPolicy
 from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or_fail
+from entrypoints.server.background import generating, in_time, supervised
+from entrypoints.server.metrics_server import serve_metrics
+from entrypoints.wiring.key_rings import keep_first_key
 from entrypoints.wiring.photo_processing import (
+    SERVER_ENVIRONMENT,
     ModelInstallationFailed,
     expect_sandbox,
     install_models,
     missing_models,
     missing_system_libraries,
-    server_memory,
 )
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.sign_in import keep_first_key
 from entrypoints.wiring.surroundings import (
     expect_free_port,
     folders_of,
@@ -71,7 +75,7 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     leave_folder(settings, os.environ)
     # A fresh process: the server keeps none of the memory that the preparation took.
     arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]
-    os.execve(sys.executable, arguments, server_memory() | os.environ)  # noqa: S606 - fixed arguments
+    os.execve(sys.executable, arguments, SERVER_ENVIRONMENT | os.environ)  # noqa: S606 - fixed arguments
 
 
 @click.group()
@@ -124,3 +128,47 @@ async def _first_run(container: "Container") -> str | None:
         return None
     made = await container.create_key().execute(DEFAULT_ACCOUNT, "made on the first start")
     return str(made.secret)
+
+
+STOP_SECONDS: Final = 5.0
+
+
+@click.command()
+@click.option("--at-once", type=click.IntRange(1, 64), default=2, show_default=True, help="Try-ons at a time.")
+def worker(at_once: int) -> None:
+    """Run try-ons that wait in the database, until told to stop.
+
+    Needs the same database, storage and engine settings as the server. Set TRYON_GENERATIONS_AT_ONCE=0 where servers
+    should leave the work to workers. The try-ons of a stopped worker go back into the queue; those of a killed one are
+    taken over within 30 s.
+
+    \b
+    Example: TRYON_ENGINE=vertex TRYON_VERTEX_PROJECT=acme tryon-images worker --at-once 8
+    """
+    leave_folder(settings_or_fail(), os.environ)
+    run(lambda container: _work(container, at_once))
+
+
+async def _work(container: "Container", at_once: int) -> None:
+    await container.work().check()
+    settings = container.settings()
+    if settings.metrics_port is not None:
+        serve_metrics(settings.metrics_host, settings.metrics_port)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    crew = [
+        asyncio.create_task(supervised("generating", lambda: generating(container.run_next_generation())))
+        for _ in range(at_once)
+    ]
+    try:
+        click.echo(f"Working on generations, {at_once} at once (stop with Ctrl-C)")
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, *crew}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+    finally:
+        for task in crew:
+            task.cancel()
+        await in_time("background", STOP_SECONDS, asyncio.gather(*crew, return_exceptions=True))
+        await in_time("engine", STOP_SECONDS, container.try_on_engine().close())
+        await in_time("photo workers", STOP_SECONDS, container.processor().close())

@@ -1,17 +1,146 @@
-"""The settings of the bucket in which objects are kept."""
+"""What is kept, for the operator: the schema, what is overdue, database against bucket, and the rules of the bucket."""
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from application.ports.objects import StorageFinding
+from application.purge import PurgeReport
+from application.reconcile import Comparison
 from domain.audit import Action
 from domain.errors import Overloaded
-from entrypoints.cli.console import as_json, run, settings_or_fail, show, show_one
+from entrypoints.cli.console import EXIT_FAILED, as_json, progress, run, settings_or_fail, show, show_one
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
+
+
+@click.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command("upgrade")
+@click.option(
+    "--print-grants",
+    "role",
+    metavar="[ROLE]",
+    is_flag=False,
+    flag_value="tryon_app",
+    help="Only print the SQL that lets a role serve and do no more; run it as the owner of the tables.",
+)
+def upgrade(role: str | None) -> None:
+    """Create the schema or bring it up to date; safe while the previous version serves.
+
+    \b
+    Example: tryon-images db upgrade && tryon-images db upgrade --print-grants=tryon_app | psql tryon
+    """
+    if role is None:
+        click.echo(f"The schema is at revision {run(_upgrade)}.")
+        return
+
+    async def grants(container: "Container") -> tuple[str, ...]:
+        return container.migrator().grants(role)
+
+    try:
+        click.echo("\n".join(run(grants)))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--print-grants") from error
+
+
+async def _upgrade(container: "Container") -> str:
+    before: str | None = await container.migrator().revision()
+    revision: str = await container.migrator().upgrade()
+    if revision != before:
+        await container.note_in_audit().execute(Action.SCHEMA_UPGRADED, revision=revision)
+    return revision
+
+
+@click.command()
+@click.option("--trust-clock", is_flag=True, help="The clock was set, and is right now: go on purging, the server too.")
+@as_json
+def purge(trust_clock: bool, json_output: bool) -> None:
+    """Delete what is overdue: expired images, dead uploads, unfinished deletions. The server does this by itself too.
+
+    \b
+    Example, in cron: */5 * * * * tryon-images purge --json
+    """
+
+    async def execute(container: "Container") -> PurgeReport:
+        purge_overdue = container.purge_overdue()
+        if trust_clock:
+            await container.note_in_audit().execute(Action.CLOCK_TRUSTED)
+            purge_overdue.time.jumps.trust()
+        report: PurgeReport = await purge_overdue.execute()
+        return report
+
+    report = run(execute)
+    show_one(
+        {
+            "expired": report.expired,
+            "interrupted": report.interrupted,
+            "removed": report.removed,
+            "leftForLater": report.left_for_later,
+            "erasuresCompleted": report.erasures_completed,
+        },
+        json_output=json_output,
+    )
+    if report.left_for_later:
+        raise SystemExit(3)
+
+
+@click.command()
+@click.option("--apply", "repair", is_flag=True, help="Repair what differs. Without it, only say what does.")
+@click.option("--dry-run", is_flag=True, help="Only say what differs; the default.")
+@click.option("--after", default="", metavar="NAME", help="Go on after this object's name, as printed when stopped.")
+@as_json
+def reconcile(repair: bool, dry_run: bool, after: str, json_output: bool) -> None:
+    """Compare the bucket with the database both ways; exit code 1 when differences are left.
+
+    With --apply, objects without a row are deleted, and images whose object is gone are deleted too. Never needed after
+    a crash; use it after a restore, or after somebody changed the bucket by hand. Safe while the service runs.
+
+    \b
+    Examples:
+      tryon-images reconcile
+      tryon-images reconcile --apply --after ttl-3d/img_4kT.jpg
+    """
+    if repair and dry_run:
+        raise click.UsageError("--apply and --dry-run exclude each other.")
+
+    async def compare(container: "Container") -> Comparison:
+        use_case = container.reconcile()
+        if repair:
+            await container.note_in_audit().execute(Action.STORAGE_REPAIRED)
+        done = Comparison(last=after)
+        with progress("Comparing", await use_case.total()) as advance:
+            try:
+                async for done in use_case.execute(repair=repair, after=after):
+                    advance(done.compared)
+                    if not json_output:
+                        for found in done.found:
+                            click.echo(f"{found.kind}: {found.object_name}")
+            except (Overloaded, asyncio.CancelledError):
+                click.echo(f"Stopped. Go on with: --after {done.last!r}", err=True)
+                raise
+        return done
+
+    done = run(compare)
+    show_one(
+        {
+            "compared": done.compared,
+            "objectsWithoutRow": done.orphans,
+            "imagesWithoutObject": done.missing,
+            "foreignObjects": done.foreign,
+            "repaired": done.repaired,
+            "last": done.last,
+        },
+        json_output=json_output,
+    )
+    if done.left:
+        raise SystemExit(EXIT_FAILED)
 
 
 @click.group()

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
 from domain.audit import Action
-from domain.errors import AccountNotFound, DomainError
+from domain.errors import DomainError
 from domain.retention import RetentionPolicy
-from entrypoints.cli.console import EXIT_FAILED, EXIT_UNAVAILABLE, as_json, fail, run
+from entrypoints.cli.console import EXIT_FAILED, EXIT_UNAVAILABLE, as_json, fail, progress, run
 from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
 from entrypoints.cli.upload_targets import Busy, Refused, Target, embedded_service, running_service
 
@@ -98,10 +97,7 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
     work = _Work(batch, fields, _Output.chosen(json_output=json_output, csv_output=csv_output), at_once)
 
     async def embedded(container: "Container") -> None:
-        async with container.work().read() as repositories:
-            found = await repositories.accounts.find_by_name(account)
-        if found is None:
-            raise AccountNotFound(account)
+        found = await container.list_accounts().named(account)
         await container.note_in_audit().execute(Action.IMAGES_UPLOADED, found.account_id, images=len(batch.photos))
         await work.into(embedded_service(container, found))
 
@@ -133,13 +129,12 @@ class _Work:
     warnings: Counter[str] = field(default_factory=Counter)
 
     async def into(self, opening: AbstractAsyncContextManager[Target]) -> None:
-        with _bar(len(self.batch.photos)) as bar:
-            (task,) = bar.task_ids
+        with progress("Uploading", len(self.batch.photos), _Rate()) as advance:
             async with opening as target:
                 async for report in self._reports(target):
                     self._note(report)
                     self.output.write(report)
-                    bar.advance(task)
+                    advance(self.counts.total())
 
     async def _reports(self, target: Target) -> AsyncIterator[Report]:
         """In the order in which they are done; only `at_once` photos are in memory."""
@@ -246,11 +241,3 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-
-def _bar(total: int) -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("Uploading"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    bar.add_task("", total=total)
-    return bar

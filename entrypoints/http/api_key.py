@@ -1,8 +1,13 @@
-"""Who is asking, and whether it is too often: settled before a byte of the body is read."""
+"""Admission of a request, settled before a byte of its body is read: whose key it has, and how often it asks."""
 
+import asyncio
+import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -15,10 +20,9 @@ from application.ports.system import RateBucket
 from application.request_trace import note
 from application.upload_tickets import UploadTickets
 from domain.account import Account, KeyScope
-from domain.errors import MissingApiKey, RateLimited
+from domain.errors import InvalidApiKey, MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
 from entrypoints.http.request_start import RequestStart
-from entrypoints.http.wrong_keys import WrongKeys
 
 RequestWithKey: TypeAlias = Request[Account, Any, Any]
 API_KEY_HEADER: Final = "x-api-key"
@@ -53,6 +57,50 @@ TICKET: Final = "ticket"
 """Where a request's ticket is, in its state."""
 TICKET_IN_HEADER: Final = re.compile(r"bearer +(tkt_.*)", re.IGNORECASE)
 """RFC 9110, 11.1: the scheme's case does not matter."""
+
+
+REMEMBERED: Final = 10_000
+WRONG_FOR_SECONDS: Final = 10.0
+"""A key that was made a moment ago is heard of after that."""
+RIGHT_FOR_SECONDS: Final = 600.0
+STRANGERS_AT_ONCE: Final = 2
+
+
+class WrongKeys:
+    """Wrong keys: refused again without the database, and looked up two at a time; `PacedRefusals` answers slowly.
+
+    A key that was right lately never waits behind guesses, and nobody is refused for what others send from the same
+    address: behind a proxy all have one. Of one server process. Keeps digests, never keys.
+    """
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._wrong_until: OrderedDict[bytes, float] = OrderedDict()
+        self._right_until: OrderedDict[bytes, float] = OrderedDict()
+        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+
+    @asynccontextmanager
+    async def looked_up(self, key: str) -> AsyncIterator[None]:
+        """Around the look-up of a key. Raises: InvalidApiKey: it was wrong a moment ago."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        is_known = self._right_until.get(digest, 0.0) > self._seconds()
+        async with nullcontext() if is_known else self._strangers:
+            if self._wrong_until.get(digest, 0.0) > self._seconds():
+                raise InvalidApiKey
+            try:
+                yield
+            except InvalidApiKey:
+                self._right_until.pop(digest, None)
+                _remember(self._wrong_until, digest, self._seconds() + WRONG_FOR_SECONDS)
+                raise
+        _remember(self._right_until, digest, self._seconds() + RIGHT_FOR_SECONDS)
+
+
+def _remember(where: OrderedDict[bytes, float], digest: bytes, until: float) -> None:
+    where[digest] = until
+    where.move_to_end(digest)
+    if len(where) > REMEMBERED:
+        where.popitem(last=False)
 
 
 def key_check(

@@ -8,20 +8,18 @@ from typing import Any, Final
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from entrypoints.http import customers, health, images, previews, products, try_on, upload_tickets
+from entrypoints.http import customers, health, images, products, try_on, upload_tickets
 from entrypoints.http.api_key import key_check
-from entrypoints.http.api_reference import reference_router
 from entrypoints.http.edge import Edge, HeadAsGet
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.paced_refusals import PacedRefusals
-from entrypoints.http.playground_page import playground_router
+from entrypoints.http.pages import playground_router, reference_router
 from entrypoints.http.request_start import RequestStart
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.http.upload_tickets import CrossOrigin
-from entrypoints.server.background import end_process, generating, in_time, purging, supervised
-from entrypoints.server.watching import Watch
+from entrypoints.server.background import Watch, end_process, generating, in_time, purging, supervised
 from entrypoints.wiring.container import Container
 
 BACKGROUND_SECONDS: Final = 3.0
@@ -65,7 +63,7 @@ def create_app(container: Container) -> Litestar:
         ],
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
-    link_routes = [previews.read_preview] if settings.serves_previews else []
+    link_routes = [images.read_preview] if settings.serves_previews else []
     metrics_routes = [health.metrics] if settings.serves_metrics else []
     app = Litestar(
         route_handlers=[

@@ -11,10 +11,9 @@ from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from domain.image import ErasureId
 from entrypoints.http.api_key import RequestWithKey
-from entrypoints.http.request_body import json_object_of
+from entrypoints.http.request_parts import id_at_the_end, json_object_of
 from entrypoints.http.schemas import ErasureBody
 from entrypoints.http.service import Service
-from entrypoints.http.url_parts import id_at_the_end
 
 RETRY_AFTER_SECONDS: Final = 60
 PREFIX: Final = "/tryon/v1/customers/"

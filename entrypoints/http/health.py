@@ -17,8 +17,7 @@ from entrypoints.http.api_key import API_KEY_HEADER
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 from entrypoints.http.service import Service
-from entrypoints.server.metrics_folder import VARIABLE
-from entrypoints.server.metrics_server import MEDIA_TYPE, health_socket, in_short
+from entrypoints.server.metrics_server import MEDIA_TYPE, VARIABLE, health_socket, in_short
 
 NOT_IN_THE_WAY = frozenset({"engine", "clock"})
 """Parts without which every promise can be kept: try-ons wait, and nothing is purged before its time."""

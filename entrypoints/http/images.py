@@ -1,20 +1,21 @@
-"""The routes of images."""
+"""The routes of images, and the one behind signed links where storage cannot serve its objects itself."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from litestar import delete, get, post
+from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 
 from application.read_image import LinkedImage
 from application.request_trace import Stage, note
 from application.upload_tickets import Ticket
+from domain.account import AccountId
 from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
 from domain.image import ImageId
 from entrypoints.http.api_key import TAKES_TICKETS, TICKET, RequestWithKey
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.request_body import receiving
+from entrypoints.http.request_parts import receiving
 from entrypoints.http.schemas import ImageBody, PhotoCheckBody
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FILE, UploadForm, read_upload_form
@@ -92,3 +93,29 @@ def _body(linked: LinkedImage) -> ImageBody:
     if linked.image.photo is None:
         raise ImageNotFound
     return ImageBody.of(linked, linked.image.photo)
+
+
+PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}
+"""A cache that kept the picture would keep it longer than we promised."""
+MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
+
+
+@get(
+    "/tryon/v1/previews/{imageId:str}",
+    operation_id="getPreview",
+    media_type="image/jpeg",
+)
+async def read_preview(
+    image_id: Annotated[str, PathParameter(name="imageId")],
+    service: NamedDependency[Service],
+    account: Annotated[str | None, QueryParameter()] = None,
+    expires: Annotated[str | None, QueryParameter()] = None,
+    signature: Annotated[str | None, QueryParameter()] = None,
+) -> Response[bytes]:
+    """The picture itself, by the link that came with its `imageId`; needs no API key."""
+    if not (account and signature and expires and expires.isascii() and expires.isdigit()):
+        raise ImageNotFound
+    if len(expires) > len(str(MAX_EXPIRES)) or int(expires) > MAX_EXPIRES:  # Python reads no number of 4,300 digits
+        raise ImageNotFound
+    jpeg = await service.open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
+    return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)

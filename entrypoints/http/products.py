@@ -7,15 +7,14 @@ from typing import Final
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 
+from domain.customer import EXTERNAL_ID_HAS, is_external_id
 from domain.errors import FieldProblem, ValidationFailed
-from domain.product import MAX_EXTERNAL_ID_CHARS, is_product_id
 from entrypoints.http.api_key import RequestWithKey
-from entrypoints.http.request_body import receiving
+from entrypoints.http.request_parts import Cursor, Limit, id_at_the_end, page_limit, receiving
 from entrypoints.http.schemas import ProductBody, ProductPageBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on import read_data_and_files
 from entrypoints.http.try_on_request import to_registration
-from entrypoints.http.url_parts import Cursor, Limit, id_at_the_end, page_limit
 
 PREFIX: Final = "/tryon/v1/products/"
 MAX_PRODUCTS: Final = 200
@@ -63,9 +62,8 @@ async def delete_product(request: RequestWithKey, service: NamedDependency[Servi
 
 def _id_in_path(request: RequestWithKey) -> str:
     external_id = id_at_the_end(request, "externalId", PREFIX)
-    if not is_product_id(external_id):
-        message = f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, none of them NUL"
-        raise ValidationFailed((FieldProblem("externalId", message),))
+    if not is_external_id(external_id):
+        raise ValidationFailed((FieldProblem("externalId", f"must have {EXTERNAL_ID_HAS}"),))
     return external_id
 
 
@@ -76,6 +74,6 @@ def _after(cursor: str | None) -> str:
         after = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         after = ""
-    if not is_product_id(after):
+    if not is_external_id(after):
         raise ValidationFailed((FieldProblem("cursor", "is not the nextCursor of a page"),))
     return after

@@ -1,8 +1,8 @@
 """What the routes call, made once with the application."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from application.authenticate import Authenticate, PagePass
 from application.body_memory import BodyMemory
@@ -17,8 +17,7 @@ from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.pseudonyms import Pseudonyms
-from entrypoints.http.waiting import Waiting
-from entrypoints.http.wrong_keys import WrongKeys
+from entrypoints.http.api_key import WrongKeys
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import Draining
@@ -42,7 +41,6 @@ class Service:
     start_try_on: StartTryOn
     read_generation: ReadGeneration
     await_generation: AwaitGeneration
-    waiting: Waiting
     wrong_keys: WrongKeys
     register_product: RegisterProduct
     read_products: ReadProducts
@@ -55,30 +53,12 @@ class Service:
 
     @classmethod
     def of(cls, container: Container) -> Self:
-        settings = container.settings()
-        return cls(
-            settings=settings,
-            body_memory=container.body_memory(),
-            draining=Draining(),
-            authenticate=container.authenticate(),
-            check_photo=container.check_photo(),
-            upload_photo=container.upload_photo(),
-            read_image=container.read_image(),
-            delete_image=container.delete_image(),
-            erase_customer=container.erase_customer(),
-            read_erasure=container.read_erasure(),
-            open_preview=container.open_preview(),
-            start_try_on=container.start_try_on(),
-            read_generation=container.read_generation(),
-            await_generation=AwaitGeneration(container.read_generation()),
-            waiting=Waiting(),
-            wrong_keys=WrongKeys(),
-            register_product=container.register_product(),
-            read_products=container.read_products(),
-            delete_product=container.delete_product(),
-            upload_tickets=container.upload_tickets(),
-            check_readiness=container.check_readiness(),
-            metrics=container.telemetry().metrics,
-            page_pass=container.page_pass(),
-            pseudonyms=container.pseudonyms(),
-        )
+        """Each field out of the provider of its name, but for what there is one of in each server process."""
+        own: dict[str, Any] = {
+            "draining": Draining(),
+            "await_generation": AwaitGeneration(container.read_generation()),
+            "wrong_keys": WrongKeys(),
+            "metrics": container.telemetry().metrics,
+        }
+        names = {field.name for field in fields(cls)} - own.keys()
+        return cls(**own, **{name: getattr(container, name)() for name in names})

@@ -13,11 +13,18 @@ from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, Valida
 from domain.generation import GenerationId
 from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import Content, PartLimit, is_form, malformed_body, read_parts
-from entrypoints.http.request_body import MAX_JSON_BYTES, receiving
+from entrypoints.http.request_parts import (
+    MAX_JSON_BYTES,
+    Cursor,
+    Limit,
+    page_limit,
+    read_json,
+    receiving,
+    too_much_json,
+)
 from entrypoints.http.schemas import CreditsBody, GenerationBody, GenerationPageBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import to_command
-from entrypoints.http.url_parts import Cursor, Limit, page_limit
 
 DATA = "data"
 POLL_SECONDS: Final = 2
@@ -44,11 +51,9 @@ async def try_on(
 ) -> Response[StartedTryOnBody] | Response[GenerationBody]:
     """The same, and wait for the picture. A client that leaves ends the waiting, and not the generation."""
     started = await _start(request, service)
-    account_id = request.user.account_id
-    with service.waiting.slot(account_id) as may_wait:
-        report = await service.await_generation.execute(
-            started.generation_id, account_id, WAIT_SECONDS if may_wait else 0, lambda: _left(request)
-        )
+    report = await service.await_generation.execute(
+        started.generation_id, request.user.account_id, WAIT_SECONDS, lambda: _left(request)
+    )
     if report.generation.has_ended:
         return Response(GenerationBody.of(report), status_code=200)
     return _accepted(StartedTryOnBody.of(started, report.generation.status))
@@ -113,17 +118,8 @@ async def read_data_and_files(
     """The JSON of a request, and the files that came beside it. Raises: ValidationFailed, FileTooLarge."""
     content_type = request.headers.get("content-type", "")
     if not is_form(content_type):
-        return await _read_json(body), {}
+        return await read_json(body), {}
     return await _read_form(content_type, body, service.settings.max_file_bytes)
-
-
-async def _read_json(stream: AsyncIterator[bytes]) -> bytearray:
-    data = bytearray()
-    async for chunk in stream:
-        data += chunk
-        if len(data) > MAX_JSON_BYTES:
-            raise _too_much_json()
-    return data
 
 
 async def _read_form(
@@ -131,7 +127,7 @@ async def _read_form(
 ) -> tuple[bytes | bytearray, dict[str, Content]]:
     def limit_of(name: str) -> PartLimit:
         if name == DATA:
-            return PartLimit(MAX_JSON_BYTES, _too_much_json())
+            return PartLimit(MAX_JSON_BYTES, too_much_json())
         too_large = FileTooLarge(max_file_bytes)
         too_large.path = name
         return PartLimit(max_file_bytes, too_large)
@@ -144,7 +140,3 @@ async def _read_form(
     if data is None:
         raise malformed_body('has no part named "data" with the JSON of the request')
     return bytes(data), files
-
-
-def _too_much_json() -> ValidationFailed:
-    return malformed_body(f"has more than {MAX_JSON_BYTES:,} bytes of JSON")

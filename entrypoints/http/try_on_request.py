@@ -30,7 +30,7 @@ from domain.image import IdempotencyRecord, ImageId
 from domain.product import product_id_problem
 from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
-from entrypoints.http.request_body import decoded_object
+from entrypoints.http.request_parts import decoded_object
 from entrypoints.http.upload_form import shown, unquoted
 
 MAX_GARMENTS: Final = 8
@@ -88,10 +88,7 @@ def to_command(
     return TryOnCommand(
         account=account,
         person=_with_file(person, files),
-        garments=tuple(_with_file(garment, files) for garment in product.garments),
-        product_id=product.external_id,
-        title=product.title,
-        description=product.description,
+        product=_wanted(product, account, files),
         customer=pseudonyms.customer(account.account_id, customer_id) if customer_id is not None else None,
         retention=RetentionPolicy(days) if days is not None else None,
         idempotency=pseudonyms.request(account.account_id, *asked) if asked else None,
@@ -108,15 +105,19 @@ def to_registration(
     request.expect_no_problems()
     if product is None or not (product.garments or product.external_id):
         raise ProductImagesRequired
-    wanted = WantedProduct(
+    wanted = _wanted(product, account, files)
+    record = pseudonyms.request(account.account_id, *asked) if asked else None
+    return wanted, timedelta(days=product.days) if product.days else None, record
+
+
+def _wanted(product: _Product, account: Account, files: Files) -> WantedProduct:
+    return WantedProduct(
         account=account,
         external_id=product.external_id,
         garments=tuple(_with_file(garment, files) for garment in product.garments),
         title=product.title,
         description=product.description,
     )
-    record = pseudonyms.request(account.account_id, *asked) if asked else None
-    return wanted, timedelta(days=product.days) if product.days else None, record
 
 
 def asked_once(header: str | None, operation: str, body: Json, files: Files) -> tuple[str, bytes] | None:
@@ -241,7 +242,7 @@ class _Request:
         }
         for path, value in given.items():
             if type(value) is not int or value not in RetentionPolicy.ALLOWED_DAYS:
-                self._note(path, "must be 1, 3 or 7")
+                self._note(path, RetentionPolicy.PROBLEM)
         if any(value != first for first in list(given.values())[:1] for value in given.values()):
             self._note(list(given)[-1], "differs from the other number of days in this request")
         return next((value for value in given.values() if type(value) is int), None)

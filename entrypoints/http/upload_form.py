@@ -152,7 +152,7 @@ def _external_id(text: str) -> str:
 
 def _days(text: str) -> int:
     if text not in DAYS:
-        raise ValueError("must be 1, 3 or 7")
+        raise ValueError(RetentionPolicy.PROBLEM)
     return DAYS[text]
 
 

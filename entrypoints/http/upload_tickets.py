@@ -14,7 +14,7 @@ from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from domain.retention import RetentionPolicy
 from entrypoints.http.api_key import API_KEY_HEADER, RequestWithKey
-from entrypoints.http.request_body import json_object_of
+from entrypoints.http.request_parts import json_object_of
 from entrypoints.http.schemas import UploadTicketBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import asked_once
@@ -73,7 +73,7 @@ def ticket_terms(body: dict[str, Any]) -> tuple[TicketTerms, timedelta]:
         "externalUserId": customer_problem,
         "keepForDays": days is not None
         and (type(days) is not int or days not in RetentionPolicy.ALLOWED_DAYS)
-        and "must be 1, 3 or 7",
+        and RetentionPolicy.PROBLEM,
         "crop": crop is not None and not isinstance(crop, bool) and "must be true or false",
         "fit": fit is not None and fit not in FITS and "must be crop or pad",
         "expiresInSeconds": seconds is not None

@@ -1,4 +1,4 @@
-"""Background jobs of a server: purge what is overdue, run generations that wait."""
+"""Background jobs of a server: purge what is overdue, run generations that wait, set gauges that nobody counts."""
 
 import asyncio
 import os
@@ -6,16 +6,24 @@ import signal
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from adapters.telemetry import metrics
-from application.purge import PurgeOverdue
+from adapters.telemetry.metrics import AccountMeter
+from application.body_memory import BodyMemory
+from application.check_readiness import CheckReadiness
+from application.ports.rows import UnitOfWork
+from application.ports.system import Clock
+from application.purge import DatabaseTime, PurgeOverdue
 from application.run_generation import RunNextGeneration
 from domain.errors import Overloaded
 from entrypoints.wiring.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.sandbox.processor import SandboxedPhotoProcessor
 
 log = structlog.get_logger()
 LONGEST_PAUSE: Final = 5 * 60
@@ -116,3 +124,79 @@ async def generating(run_next: RunNextGeneration) -> None:
                 )
                 continue
         await asyncio.sleep(pause)
+
+
+log = structlog.get_logger()
+
+WATCH_EVERY_SECONDS: Final = 5.0
+ROUNDS_PER_LOOK: Final = 6
+"""The database and the readiness of the parts: every half minute."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Of one server process."""
+
+    body_memory: BodyMemory
+    photo_workers: "SandboxedPhotoProcessor"
+    check_readiness: CheckReadiness
+    work: UnitOfWork
+    clock: Clock
+    database_clock: DatabaseTime
+    accounts: AccountMeter
+    restarts: int = 0
+    misbehaved: int = 0
+    failing: frozenset[str] = frozenset()
+
+    async def keep(self) -> None:
+        """Never ends, whatever happens."""
+        while True:
+            await self.look_around()
+            for _ in range(ROUNDS_PER_LOOK):
+                self.look_inside()
+                await asyncio.sleep(WATCH_EVERY_SECONDS)
+
+    def look_inside(self) -> None:
+        """At this process."""
+        workers = self.photo_workers
+        metrics.UPLOADS_IN_HAND.set(self.body_memory.bodies)
+        metrics.UPLOAD_MEMORY_BYTES.set(self.body_memory.held_bytes)
+        metrics.UPLOAD_MEMORY_LIMIT_BYTES.set(self.body_memory.max_bytes)
+        metrics.PHOTOS_QUEUED.set(workers.queued)
+        metrics.PHOTO_WORKERS_BUSY.set(workers.busy)
+        metrics.PHOTO_WORKERS_ALIVE.set(workers.workers_alive)
+        metrics.PHOTO_WORKERS_WANTED.set(workers.workers)
+        metrics.PHOTO_WORKER_RESTARTS.inc(workers.restarts - self.restarts)
+        metrics.PHOTOS_MISBEHAVED.inc(workers.misbehaved - self.misbehaved)
+        self.restarts, self.misbehaved = workers.restarts, workers.misbehaved
+
+    async def look_around(self) -> None:
+        """At what all processes share."""
+        self.accounts.conclude()
+        failing = (await self.check_readiness.execute()).failing
+        for part in self.check_readiness.parts:
+            metrics.PART_READY.labels(part).set(part not in failing)
+        if failing != self.failing:
+            log.warning("readiness_changed", failing=sorted(failing))
+            self.failing = failing
+        try:
+            async with self.work.read() as repositories:
+                overdue = await repositories.images.overdue(self.clock.now())
+                open_erasures = await repositories.erasures.count_open()
+                longest_wait = await repositories.generations.longest_wait(self.clock.now())
+                credits_in_all = await repositories.accounts.credits_in_all()
+            metrics.CLOCK_SKEW_SECONDS.set(await self._clock_skew())
+        except Overloaded:
+            return  # `tryon_part_ready` says so, and old figures are better than invented ones
+        metrics.EXPIRED_IMAGES.set(overdue.images)
+        metrics.OLDEST_EXPIRED_SECONDS.set(overdue.oldest.total_seconds())
+        metrics.OPEN_ERASURES.set(open_erasures)
+        metrics.LONGEST_WAITING_GENERATION_SECONDS.set(longest_wait.total_seconds())
+        metrics.CREDITS_LEFT.set(credits_in_all.left)
+        metrics.ACCOUNTS_WITHOUT_CREDITS.set(credits_in_all.spent)
+
+    async def _clock_skew(self) -> float:
+        """Seconds; a database that answers slowly makes it uncertain by half of what it took. Raises: Overloaded."""
+        before = self.clock.now()
+        theirs = await self.database_clock.now()
+        return ((before - theirs) + (self.clock.now() - theirs)).total_seconds() / 2

@@ -11,8 +11,8 @@ import webbrowser
 from pathlib import Path
 from typing import Final
 
+from entrypoints.wiring.key_rings import key_file, new_sign_in
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.sign_in import key_file, new_sign_in
 
 PATIENCE_SECONDS: Final = 120
 POLL_SECONDS: Final = 0.1

@@ -21,8 +21,7 @@ from granian.server.mp import MPServer
 from entrypoints.cli import broken
 from entrypoints.server.banner import announce_when_ready
 from entrypoints.server.logging import configure_logging, server_logging
-from entrypoints.server.metrics_folder import metrics_folder
-from entrypoints.server.metrics_server import health_socket, serve_metrics
+from entrypoints.server.metrics_server import health_socket, metrics_folder, serve_metrics
 from entrypoints.wiring.environment import is_service_link, load_settings
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import DRAIN_SIGNAL, end_with_parent, give_up_rights

@@ -1,23 +1,22 @@
 """The container: the adapter of each port, and the use cases made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.object_storage.disk_reserve import LocalDiskReserve
-from adapters.rate_limit.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
-from adapters.raw_files import LocalFiles
+from adapters.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
 from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import DatabaseClock, SqlUnitOfWork, create_engine
-from adapters.system import SystemClock, SystemRandomSource, WallClockJumps
+from adapters.system import LocalDiskReserve, LocalFiles, SystemClock, SystemRandomSource, WallClockJumps
 from adapters.telemetry.measured_ports import (
     MeasuredObjectStore,
     MeasuredReserve,
@@ -25,7 +24,7 @@ from adapters.telemetry.measured_ports import (
     NotedPhotoProcessor,
 )
 from adapters.telemetry.metrics import AccountMeter
-from adapters.url_fetching.url_fetcher import UrlFetcher
+from adapters.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
 from application.audit import NoteInAudit, ReadAudit
 from application.authenticate import Authenticate, LimitRate, PagePass
@@ -61,14 +60,14 @@ from application.upload_photo import CheckPhoto, UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
 from entrypoints.http.upload_form import FRAMING_BYTES
+from entrypoints.wiring.chosen_adapters import Storage, build_engine
 from entrypoints.wiring.key_rings import pseudonyms, receipt_keys, signing_ring
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.storage import Storage
 from entrypoints.wiring.surroundings import raw_places
 from entrypoints.wiring.telemetry import Telemetry
-from entrypoints.wiring.try_on_engine import build_engine
 
+T = TypeVar("T")
 MOST_UPLOAD_MEMORY_BYTES: Final = 768 * 1024 * 1024
 """Two hundred phones at once; the whole service then stays under 1.4 GB, whatever the machine has."""
 
@@ -118,6 +117,13 @@ def _photo_turns(photo_workers: SandboxedPhotoProcessor) -> FairTurns:
     return FairTurns(photo_workers.workers + 1)
 
 
+def _use_case(providers_by_name: Mapping[str, Any], kind: type[T], **given: Any) -> providers.Factory[T]:
+    """A use case: each of its fields comes out of the provider of that name, unless it is `given` or has a default."""
+    names = (field.name for field in fields(cast("Any", kind)))
+    found = {name: providers_by_name[name] for name in names if name in providers_by_name}
+    return providers.Factory(kind, **found | given)
+
+
 class Container(DeclarativeContainer):
     """A test overrides a port by keyword: `Container(settings=…, work=…, clock=…)`."""
 
@@ -154,61 +160,36 @@ class Container(DeclarativeContainer):
     storage = providers.Singleton(Storage, settings)
     objects = providers.Singleton(MeasuredObjectStore, providers.Singleton(Storage.objects, storage, work))
     disk_reserve = providers.Singleton(MeasuredReserve, providers.Singleton(_disk_reserve, settings))
-    link_signer = providers.Singleton(Storage.link_signer, storage)
-    link_reader = providers.Singleton(Storage.link_reader, storage)
-    hmac_links = providers.Singleton(Storage.own_links, storage)
+    signer = providers.Singleton(Storage.links, storage)
+    verifier = providers.Singleton(Storage.own_links, storage)
     storage_rules = providers.Singleton(Storage.rules, storage)
     photo_workers = providers.Singleton(build_processor, settings)
     processor = providers.Singleton(NotedPhotoProcessor, photo_workers)
 
-    links = providers.Factory(
-        PreviewLinks,
-        signer=link_signer,
-        clock=clock,
-        lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds),
-    )
-    resolve_image = providers.Factory(ResolveImage, work=work, clock=clock)
-    open_image = providers.Factory(OpenImage, resolve=resolve_image, objects=objects)
-    open_preview = providers.Factory(OpenPreview, verifier=hmac_links, open_image=open_image, work=work, clock=clock)
-    read_holdings = providers.Factory(ReadHoldings, work=work, open_image=open_image, clock=clock)
-    read_image = providers.Factory(ReadImage, resolve=resolve_image, links=links)
-    finish_deletion = providers.Factory(FinishDeletion, objects=objects, work=work, clock=clock)
-    delete_image = providers.Factory(DeleteImage, work=work, finish=finish_deletion, clock=clock)
+    use_case = partial(_use_case, locals())
+    """What is made of the providers so far."""
+
+    links = use_case(PreviewLinks, lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds))
+    resolve_image = use_case(ResolveImage)
+    open_image = use_case(OpenImage, resolve=resolve_image)
+    open_preview = use_case(OpenPreview)
+    read_holdings = use_case(ReadHoldings)
+    read_image = use_case(ReadImage, resolve=resolve_image)
+    finish = use_case(FinishDeletion)
+    delete_image = use_case(DeleteImage)
     backup_retention = providers.Callable(_days, settings.provided.backup_retention_days)
-    erase_customer = providers.Factory(
-        EraseCustomer,
-        work=work,
-        finish=finish_deletion,
-        clock=clock,
-        random=random,
-        backup_retention=backup_retention,
-        longest_upload=settings.provided.longest_upload,
-    )
+    erase_customer = use_case(EraseCustomer, longest_upload=settings.provided.longest_upload)
     raw_files = providers.Singleton(LocalFiles, providers.Callable(partial, raw_places, settings))
-    verify_erasure = providers.Factory(
-        VerifyErasure, work=work, objects=objects, files=raw_files, pseudonyms=pseudonyms
-    )
+    verify_erasure = use_case(VerifyErasure, files=raw_files)
     receipt_keys = providers.Singleton(receipt_keys, settings)
-    read_erasure = providers.Factory(ReadErasure, work=work)
-    list_erasures = providers.Factory(ListErasures, work=work)
-    replay_erasure = providers.Factory(
-        ReplayErasure, work=work, finish=finish_deletion, clock=clock, backup_retention=backup_retention
-    )
-    reconcile = providers.Factory(Reconcile, work=work, objects=objects, finish=finish_deletion, clock=clock)
-    keep_picture = providers.Factory(
-        KeepPicture, objects=objects, work=work, finish=finish_deletion, clock=clock, disk_reserve=disk_reserve
-    )
-    photo_turns = providers.Singleton(_photo_turns, photo_workers)
-    check_photo = providers.Factory(CheckPhoto, processor=processor, turns=photo_turns)
+    read_erasure = use_case(ReadErasure)
+    list_erasures = use_case(ListErasures)
+    replay_erasure = use_case(ReplayErasure)
+    reconcile = use_case(Reconcile)
+    keep_picture = use_case(KeepPicture)
+    check_photo = use_case(CheckPhoto, turns=providers.Singleton(_photo_turns, photo_workers))
     body_memory = providers.Singleton(_body_memory, settings)
-    upload_photo = providers.Factory(
-        UploadPhoto,
-        check_photo=check_photo,
-        keep_picture=keep_picture,
-        links=links,
-        clock=clock,
-        random=random,
-    )
+    upload_photo = use_case(UploadPhoto)
     fetcher = providers.Singleton(
         UrlFetcher,
         max_bytes=settings.provided.max_file_bytes,
@@ -216,101 +197,41 @@ class Container(DeclarativeContainer):
         seconds=settings.provided.fetch_timeout_seconds,
         allow_http=settings.provided.fetch_http,
     )
-    sources = providers.Factory(
-        OpenSource, resolve_image=resolve_image, fetcher=fetcher, links=link_reader, clock=clock
+    sources = use_case(OpenSource, links=signer)
+    copy_picture = use_case(CopyPicture)
+    keep_product = use_case(KeepProduct)
+    once = use_case(AnswerOnce)
+    start_try_on = use_case(StartTryOn, max_waiting=settings.provided.max_waiting_try_ons)
+    register_product = use_case(RegisterProduct)
+    dev_key_digest = providers.Callable(_dev_key_digest, settings)
+    upload_tickets = use_case(UploadTickets)
+    read_products = use_case(ReadProducts)
+    delete_product = use_case(DeleteProduct)
+    renew_products = use_case(RenewProducts)
+    purge_overdue = use_case(PurgeOverdue, time=trusted_time, renew=renew_products.provided.execute)
+    result_links = use_case(
+        PreviewLinks, lifetime=providers.Callable(_seconds, settings.provided.result_url_ttl_seconds)
     )
-    copy_picture = providers.Factory(
-        CopyPicture, keep_picture=keep_picture, objects=objects, clock=clock, random=random
-    )
-    keep_product = providers.Factory(
-        KeepProduct,
-        upload_photo=upload_photo,
-        delete_image=delete_image,
-        copy_picture=copy_picture,
-        sources=sources,
-        work=work,
-        clock=clock,
-        random=random,
-    )
-    once = providers.Factory(AnswerOnce, work=work, clock=clock)
-    start_try_on = providers.Factory(
-        StartTryOn,
-        max_waiting=settings.provided.max_waiting_try_ons,
-        upload_photo=upload_photo,
-        delete_image=delete_image,
-        keep_product=keep_product,
-        sources=sources,
-        once=once,
-        work=work,
-        clock=clock,
-        random=random,
-    )
-    register_product = providers.Factory(RegisterProduct, keep_product=keep_product, once=once, work=work, clock=clock)
-    upload_tickets = providers.Factory(
-        UploadTickets,
-        work=work,
-        once=once,
-        clock=clock,
-        random=random,
-        pseudonyms=pseudonyms,
-        dev_key_digest=providers.Callable(_dev_key_digest, settings),
-    )
-    read_products = providers.Factory(ReadProducts, work=work, clock=clock)
-    delete_product = providers.Factory(DeleteProduct, keep_product=keep_product, work=work)
-    renew_products = providers.Factory(
-        RenewProducts, keep_product=keep_product, copy_picture=copy_picture, work=work, clock=clock
-    )
-    purge_overdue = providers.Factory(
-        PurgeOverdue,
-        work=work,
-        finish=finish_deletion,
-        objects=objects,
-        time=trusted_time,
-        renew=renew_products.provided.execute,
-    )
-    read_generation = providers.Factory(
-        ReadGeneration,
-        work=work,
-        links=providers.Factory(
-            PreviewLinks,
-            signer=link_signer,
-            clock=clock,
-            lifetime=providers.Callable(_seconds, settings.provided.result_url_ttl_seconds),
-        ),
-        clock=clock,
-    )
+    read_generation = use_case(ReadGeneration, links=result_links)
     try_on_engine = providers.Singleton(build_engine, settings, photo_workers)
-    run_next_generation = providers.Factory(
+    run_next_generation = use_case(
         RunNextGeneration,
         engine=try_on_engine,
-        open_image=open_image,
-        keep_picture=keep_picture,
-        work=work,
-        clock=clock,
-        random=random,
         engine_time=providers.Callable(_seconds, settings.provided.engine_timeout_seconds),
     )
     page_pass = providers.Singleton(_page_pass, settings, clock)
-    authenticate = providers.Factory(
-        Authenticate,
-        clock=clock,
-        work=work,
-        dev_key_digest=providers.Callable(_dev_key_digest, settings),
-        page_pass=page_pass,
-    )
-    limit_rate = providers.Factory(
-        LimitRate, limiter=rate_limiter, requests_per_minute=settings.provided.rate_limit_per_minute
-    )
-    create_account = providers.Factory(CreateAccount, work=work, clock=clock, random=random)
-    change_account = providers.Factory(ChangeAccount, work=work, clock=clock)
-    delete_account = providers.Factory(DeleteAccount, work=work, finish=finish_deletion, clock=clock)
-    set_credits = providers.Factory(SetCredits, work=work, clock=clock)
-    create_key = providers.Factory(CreateKey, work=work, clock=clock, random=random)
-    rotate_key = providers.Factory(RotateKey, create=create_key)
-    revoke_key = providers.Factory(RevokeKey, work=work, clock=clock)
-    note_in_audit = providers.Factory(NoteInAudit, work=work, clock=clock)
-    read_audit = providers.Factory(ReadAudit, work=work)
-    list_accounts = providers.Factory(ListAccounts, work=work)
+    authenticate = use_case(Authenticate)
+    limit_rate = use_case(LimitRate, limiter=rate_limiter, requests_per_minute=settings.provided.rate_limit_per_minute)
+    create_account = use_case(CreateAccount)
+    change_account = use_case(ChangeAccount)
+    delete_account = use_case(DeleteAccount)
+    set_credits = use_case(SetCredits)
+    create_key = use_case(CreateKey)
+    rotate_key = use_case(RotateKey, create=create_key)
+    revoke_key = use_case(RevokeKey)
+    note_in_audit = use_case(NoteInAudit)
+    read_audit = use_case(ReadAudit)
+    list_accounts = use_case(ListAccounts)
     check_readiness = providers.Singleton(
         CheckReadiness,
         probes=providers.Dict(

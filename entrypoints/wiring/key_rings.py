@@ -1,7 +1,13 @@
-"""Rings of keys: for links, for receipts (derived from those) and for pseudonyms; settings, or files made once."""
+"""Keys of an installation: rings for links, receipts and pseudonyms, and the ways in on a machine of one's own.
 
+Rings come from settings, or from files that are made once; the ways in are the first API key and the page's sign-in.
+"""
+
+import hashlib
+import hmac
 import os
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -78,21 +84,30 @@ def _ring(variable: str, given: str | None, path: Path, cure: str) -> tuple[byte
 
 def _make(path: Path) -> None:
     """In one step, and flushed to the disk before it has its name."""
+    draft = _draft(path, secrets.token_urlsafe(48).encode())
+    try:
+        os.link(draft, path)  # unlike a rename, never replaces the key of a process that was faster
+        _flush(path.parent)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+
+
+def _draft(path: Path, content: bytes) -> Path:
+    """A file beside `path` that only its owner may read, on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(descriptor)
-        try:
-            os.link(draft, path)  # unlike a rename, never replaces the key of a process that was faster
-        except FileExistsError:
-            return
-        _flush(path.parent)
-    finally:
+    except BaseException:
         draft.unlink()
+        raise
+    return draft
 
 
 def _flush(folder: Path) -> None:
@@ -101,3 +116,44 @@ def _flush(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+KEY_FILE_NAME: Final = "first-key"
+SIGN_IN_FILE: Final = "sign-in"
+"""`serve` leaves a digest of the page's one-time token in it; whoever brings the token first takes it."""
+LIFETIME_SECONDS: Final = 3600
+"""Longer than anybody looks for the link in a terminal."""
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the first key is kept, as long as nobody deletes it."""
+    return settings.data_dir / KEY_FILE_NAME
+
+
+def keep_first_key(settings: Settings, key: str) -> Path:
+    """Readable by its owner alone; that of a database that is gone is replaced. Returns: the file. Raises: OSError."""
+    return _draft(key_file(settings), f"{key}\n".encode()).replace(key_file(settings))
+
+
+def new_sign_in(settings: Settings) -> str:
+    """A token for a link; the one before it is void. Raises: OSError."""
+    token = secrets.token_urlsafe(24)
+    path = settings.data_dir / SIGN_IN_FILE
+    _draft(path, hashlib.sha256(token.encode()).digest()).replace(path)
+    return token
+
+
+def redeem(settings: Settings, token: str) -> bool:
+    """Whether it was the token of the latest link, unused and not older than an hour. Any try uses it up."""
+    path = settings.data_dir / SIGN_IN_FILE
+    taken = path.with_name(f"{SIGN_IN_FILE}.{secrets.token_hex(8)}")
+    try:
+        path.rename(taken)  # of two that try at once, one finds it
+    except FileNotFoundError:
+        return False
+    try:
+        is_recent = time.time() - taken.stat().st_mtime < LIFETIME_SECONDS
+        expected = taken.read_bytes()
+    finally:
+        taken.unlink()
+    return hmac.compare_digest(expected, hashlib.sha256(token.encode()).digest()) and is_recent

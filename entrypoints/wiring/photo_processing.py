@@ -1,6 +1,6 @@
 """The sandboxed processing of photos as the settings want it, and what the machine has to bring along for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,20 +14,9 @@ from adapters.sandbox.seccomp import SandboxUnavailable
 from adapters.vision.models import ModelInstallationFailed, install, missing
 from application.prepare_photo import ExplainedPhoto, PreparePhoto
 from entrypoints.wiring.environment import ConfigurationError, Problem
-from entrypoints.wiring.sample_photos import SAMPLES
 from entrypoints.wiring.settings import Settings, is_loopback
 
-__all__ = [
-    "ModelInstallationFailed",
-    "SandboxUnavailable",
-    "attack_sandbox",
-    "build_processor",
-    "expect_sandbox",
-    "install_models",
-    "missing_models",
-    "missing_system_libraries",
-    "sandbox_problem",
-]
+__all__ = ["ModelInstallationFailed", "SandboxUnavailable"]
 
 REPORT_BYTES: Final = 1_000_000
 """More than the tables of a JPEG, besides three bytes a pixel at most."""
@@ -36,7 +25,30 @@ _SERVER_BYTES: Final = 350_000_000
 _WORKER_BYTES: Final = 250_000_000
 """What the server with both parents takes, and one detector with a decoder at a photo of 12 megapixels."""
 
+sandbox_problem = system.sandbox_problem
+sandbox_facts = system.sandbox_facts
+missing_system_libraries = system.missing_library_advice
+SERVER_ENVIRONMENT: Final = system.SERVER_ENVIRONMENT
+"""For the C library's memory, unless the operator has set it."""
+
 _MODULE: Final = "entrypoints.wiring.photo_worker"
+
+
+_SAMPLES: Final = {
+    "JPEG": "jpeg.jpg",
+    "progressive JPEG": "progressive-jpeg.jpg",
+    "PNG": "png.png",
+    "PNG with alpha": "png-with-alpha.png",
+    "WebP": "webp.webp",
+    "lossless WebP": "lossless-webp.webp",
+    "HEIC": "heic.heic",
+}
+
+
+def sample_photos() -> dict[str, bytes]:
+    """A tiny photo of every kind that is accepted: 32 x 32 pixels from black to white, made for this."""
+    folder = Path(__file__).with_name("sample_photos")
+    return {kind: (folder / name).read_bytes() for kind, name in _SAMPLES.items()}
 
 
 class OptionalLibrary(NamedTuple):
@@ -78,7 +90,7 @@ def build_processor(settings: Settings) -> SandboxedPhotoProcessor:
         decoding=DecodingTrade(
             f"{_MODULE}:decoder",
             settings.max_pixels,
-            samples=tuple(SAMPLES.values()),
+            samples=tuple(sample_photos().values()),
             memory_bytes=limits.memory_bytes,
             cpu_seconds=limits.cpu_seconds,
         ),
@@ -136,16 +148,6 @@ def missing_models(settings: Settings) -> tuple[str, ...]:
     return missing(model_dir(settings))
 
 
-def sandbox_problem() -> str | None:
-    """What the sandbox lacks here, in one sentence."""
-    return system.sandbox_problem()
-
-
-def sandbox_facts() -> str:
-    """What the sandbox is made of here."""
-    return system.sandbox_facts()
-
-
 def attack_sandbox() -> list[tuple[str, str, str, bool]]:
     """Process, attack, outcome, and whether the sandbox held. Raises: SandboxUnavailable."""
     from adapters.sandbox import attacks  # noqa: PLC0415 - nobody who serves photos needs them
@@ -174,13 +176,3 @@ def expect_sandbox(settings: Settings) -> None:
 def allows_unsandboxed(settings: Settings) -> bool:
     """As the settings say; a system that has no sandbox at all is a developer's, see `expect_sandbox`."""
     return settings.allow_unsandboxed or not system.HAS_SANDBOX
-
-
-def server_memory() -> Mapping[str, str]:
-    """Environment of the server process for the C library's memory, unless the operator has set it."""
-    return system.SERVER_ENVIRONMENT
-
-
-def missing_system_libraries() -> str | None:
-    """One line that says what to install; None when everything is there."""
-    return system.missing_library_advice()

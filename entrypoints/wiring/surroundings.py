@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from adapters.sandbox import system
-from entrypoints.server.metrics_folder import PLACES
-from entrypoints.server.metrics_folder import PREFIX as METRICS
+from entrypoints.server.metrics_server import PLACES
+from entrypoints.server.metrics_server import PREFIX as METRICS
 from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError, Problem
 from entrypoints.wiring.settings import SECRETS, Settings
 

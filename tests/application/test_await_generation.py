@@ -58,3 +58,28 @@ async def test_the_waiting_ends_when_the_client_leaves() -> None:
 
     report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, leaves), 5)
     assert report.generation.status == "PENDING"
+
+
+async def test_of_one_account_so_many_wait_and_one_more_is_answered_at_once() -> None:
+    _, waiting = await a_queue_of_one()
+    left, all_wait = asyncio.Event(), asyncio.Barrier(1 + AwaitGeneration.WAITING_PER_ACCOUNT)
+
+    async def leaves() -> None:
+        await all_wait.wait()
+        await left.wait()
+
+    crowd = [
+        asyncio.create_task(waiting.execute(GenerationId("gen_1"), ACME, 60, leaves))
+        for _ in range(AwaitGeneration.WAITING_PER_ACCOUNT)
+    ]
+    await all_wait.wait()
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, nobody_leaves), 30)
+    assert report.generation.status == "PENDING"
+    assert not any(task.done() for task in crowd)
+    left.set()
+    await asyncio.gather(*crowd)
+    assert not waiting.waiting
+
+
+async def test_eight_may_wait() -> None:
+    assert AwaitGeneration.WAITING_PER_ACCOUNT == 8

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.object_storage.disk_reserve import LocalDiskReserve
+from adapters.system import LocalDiskReserve
 from application.delete_image import FinishDeletion
 from application.erase_customer import EraseCustomer
 from application.keep_picture import KeepPicture

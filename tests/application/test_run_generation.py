@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.object_storage.disk_reserve import LocalDiskReserve
+from adapters.system import LocalDiskReserve
 from application.delete_image import FinishDeletion
 from application.keep_picture import KeepPicture
+from application.keep_product import WantedProduct
 from application.photo_sources import StoredSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
 from application.read_image import OpenImage, ResolveImage
@@ -274,9 +275,12 @@ async def test_a_mock_is_the_persons_own_picture_and_no_engine_is_asked() -> Non
         command = TryOnCommand(
             account=await world.account(),
             person=StoredSource(person.image_id),
-            garments=(StoredSource(garment.image_id),),
-            product_id=None,
-            title="mock",
+            product=WantedProduct(
+                account=await world.account(),
+                external_id=None,
+                garments=(StoredSource(garment.image_id),),
+                title="mock",
+            ),
         )
         started = await world._start_try_on(None).execute(command)
         engine = ScriptedEngine()

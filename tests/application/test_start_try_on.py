@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from application.keep_product import WantedProduct
 from application.photo_sources import FileSource, StoredSource
 from application.start_try_on import StartedTryOn, TryOnCommand
 from domain.errors import CustomerErased, InsufficientCredits, Overloaded, TooManyWaiting, ValidationFailed
@@ -165,9 +166,7 @@ async def test_a_product_called_mock_has_nothing_to_put_on() -> None:
         command = TryOnCommand(
             account=await world.account(),
             person=StoredSource(person),
-            garments=(garment,),
-            product_id=None,
-            title="mock",
+            product=WantedProduct(account=await world.account(), external_id=None, garments=(garment,), title="mock"),
         )
         started = await world._start_try_on(None).execute(command)
         assert (await world.inputs_of(started.generation_id)).is_mock

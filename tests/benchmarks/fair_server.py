@@ -4,7 +4,7 @@ import os
 
 from litestar import Litestar
 
-from adapters.url_fetching.url_fetcher import UrlFetcher
+from adapters.url_fetcher import UrlFetcher
 from entrypoints.http.app import create_app
 from entrypoints.server import process as server
 from entrypoints.wiring.container import Container

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.rate_limit.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
+from adapters.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import create_engine
 from application.ports.system import RateBucket

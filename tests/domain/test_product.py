@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from domain.customer import is_external_id
 from domain.image import ImageId
-from domain.product import Product, ProductPicture, is_product_id, product_id_problem
+from domain.product import Product, ProductPicture, product_id_problem
 from tests.builders import ACME, NOON
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -112,8 +113,8 @@ def test_a_replaced_picture_stays_for_the_try_ons_that_wait() -> None:
 
 
 def test_an_id_has_1_to_256_characters() -> None:
-    assert is_product_id("x")
-    assert is_product_id("x" * 256)
-    assert not any(map(is_product_id, ["", "x" * 257, "a\0"]))
+    assert is_external_id("x")
+    assert is_external_id("x" * 256)
+    assert not any(map(is_external_id, ["", "x" * 257, "a\0"]))
     assert product_id_problem("gid://shopify/Product/1") is None
     assert all(map(product_id_problem, ["", ".", "..", "/", "undefined", "{{ product.id }}", "gid://shopify/Product/"]))

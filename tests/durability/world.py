@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from adapters.object_storage.disk_reserve import LocalDiskReserve
 from adapters.object_storage.hmac_links import HmacLinks
+from adapters.system import LocalDiskReserve
 from application.answer_once import AnswerOnce
 from application.delete_image import DeleteImage, FinishDeletion
 from application.erase_customer import EraseCustomer, ErasureOutcome
 from application.erasure_audit import RecordedErasure, ReplayErasure
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
-from application.keep_product import CopyPicture, KeepProduct
+from application.keep_product import CopyPicture, KeepProduct, WantedProduct
 from application.photo_sources import FileSource, OpenSource, StoredSource
 from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.photos import PhotoProcessor, PreparedPhoto
@@ -114,8 +114,7 @@ class World:
         command = TryOnCommand(
             account=account,
             person=person if isinstance(person, FileSource) else StoredSource(person),
-            garments=garments,
-            product_id=product_id,
+            product=WantedProduct(account=account, external_id=product_id, garments=garments),
             customer=customer,
             retention=RetentionPolicy(keep_for_days),
             idempotency=PSEUDONYMS.request(account.account_id, key, b"request") if key else None,

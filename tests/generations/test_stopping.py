@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from adapters.sql.tables import generations
 from adapters.sql.unit_of_work import create_engine
-from entrypoints.cli.worker import STOP_SECONDS
+from entrypoints.cli.serve import STOP_SECONDS
 from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings

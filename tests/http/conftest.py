@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.rate_limit.rate_limiters import InMemoryRateLimiter
+from adapters.rate_limiters import InMemoryRateLimiter
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import DomainError
-from entrypoints.http.api_reference import DOCUMENT
+from entrypoints.http.pages import REFERENCE
 from entrypoints.http.try_on_request import to_command, to_registration
 from entrypoints.http.upload_form import UploadForm
 from entrypoints.http.upload_tickets import ticket_terms
 from tests.builders import PSEUDONYMS, an_account
 
-COMPONENTS = msgspec.yaml.decode(DOCUMENT.read_bytes())["components"]
+COMPONENTS = msgspec.yaml.decode(REFERENCE.read_bytes())["components"]
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, "", "x", "x" * 300, "a\0b", 0, 1, 3, 7, 3.0, True, False, [], {}, "undefined", [None], {"a": 1}]
 )

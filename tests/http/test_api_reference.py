@@ -7,8 +7,8 @@ from typing import Any
 from litestar.routes import HTTPRoute
 
 from domain.photo import WarningCode
-from entrypoints.http.api_reference import OWN_FILES
 from entrypoints.http.errors import STATUS
+from entrypoints.http.pages import OWN_FILES
 from tests.http.conftest import Service
 
 OPEN_TO_ALL = {"getPreview", "live", "ready"}

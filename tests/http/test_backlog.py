@@ -5,7 +5,7 @@ from datetime import timedelta
 from prometheus_client import REGISTRY
 
 from application.body_memory import BodyMemory
-from entrypoints.server.watching import Watch
+from entrypoints.server.background import Watch
 from tests.http.conftest import Service
 
 

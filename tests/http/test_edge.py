@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from application.authenticate import DEFAULT_ACCOUNT
-from entrypoints.http import edge, request_body
+from entrypoints.http import edge, request_parts
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
@@ -158,7 +158,7 @@ def test_a_body_that_breaks_off_is_not_our_bug(live: tuple[int, str], broken: st
 
 
 def test_a_body_slower_than_the_lowest_rate_is_told_so(live: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_body, "WINDOW_SECONDS", 0.5)
+    monkeypatch.setattr(request_parts, "WINDOW_SECONDS", 0.5)
     port, key = live
     answer = answer_to(port, upload_head(key, f"content-length: {MB}"), b"--b\r\n", seconds=10)
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -166,7 +166,7 @@ def test_a_body_slower_than_the_lowest_rate_is_told_so(live: tuple[int, str], mo
 
 
 def test_slow_but_steady_is_fine(live: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_body, "WINDOW_SECONDS", 0.5)  # 2 KB in each
+    monkeypatch.setattr(request_parts, "WINDOW_SECONDS", 0.5)  # 2 KB in each
     port, key = live
     body = (
         b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'

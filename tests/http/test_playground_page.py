@@ -12,12 +12,11 @@ from litestar.testing import TestClient
 
 from application.authenticate import DEFAULT_ACCOUNT, PagePass
 from entrypoints.http.app import create_app
-from entrypoints.http.playground_page import EXAMPLES, FOLDER
+from entrypoints.http.pages import EXAMPLES, PLAYGROUND
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
-from entrypoints.wiring.key_rings import signing_ring
+from entrypoints.wiring.key_rings import LIFETIME_SECONDS, SIGN_IN_FILE, new_sign_in, signing_ring
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.sign_in import FILE_NAME, LIFETIME_SECONDS, new_sign_in
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor
 from tests.memory.object_store import InMemoryObjectStore
@@ -66,7 +65,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_the_page_and_all_its_files_are_served_under_a_strict_policy(service: Service) -> None:
-    names = [file.name for file in (*FOLDER.iterdir(), *EXAMPLES.glob("*.jpg")) if file.is_file()]
+    names = [file.name for file in (*PLAYGROUND.iterdir(), *EXAMPLES.glob("*.jpg")) if file.is_file()]
     for path in ("/", *(f"/playground/{name}" for name in names)):
         answer = service.client.get(path)
         assert answer.status_code == 200
@@ -120,7 +119,7 @@ def test_only_the_latest_link_signs_in(at_home: TestClient[Any], tmp_path: Path)
 def test_an_hour_later_a_link_is_over(at_home: TestClient[Any], tmp_path: Path) -> None:
     token = new_sign_in(Settings(data_dir=tmp_path))
     an_hour_ago = time.time() - LIFETIME_SECONDS
-    os.utime(tmp_path / FILE_NAME, (an_hour_ago, an_hour_ago))
+    os.utime(tmp_path / SIGN_IN_FILE, (an_hour_ago, an_hour_ago))
     assert sign_in(at_home, token).status_code == 401
 
 
@@ -132,7 +131,7 @@ def test_a_wrong_token_uses_the_link_up(at_home: TestClient[Any], tmp_path: Path
 
 def test_nobody_but_the_owner_reads_the_file_of_a_link(tmp_path: Path) -> None:
     token = new_sign_in(Settings(data_dir=tmp_path))
-    file = tmp_path / FILE_NAME
+    file = tmp_path / SIGN_IN_FILE
     assert file.stat().st_mode & 0o777 == 0o600
     assert token.encode() not in file.read_bytes()
 

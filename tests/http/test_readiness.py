@@ -17,8 +17,7 @@ from prometheus_client import REGISTRY
 
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
-from entrypoints.server.metrics_folder import VARIABLE
-from entrypoints.server.metrics_server import serve_metrics
+from entrypoints.server.metrics_server import VARIABLE, serve_metrics
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock

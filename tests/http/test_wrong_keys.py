@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from domain.errors import InvalidApiKey
-from entrypoints.http.wrong_keys import (
+from entrypoints.http.api_key import (
     STRANGERS_AT_ONCE,
     WRONG_FOR_SECONDS,
     WrongKeys,

@@ -21,9 +21,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.oauth2 import service_account
 from requests.adapters import HTTPAdapter
 
-from adapters.object_storage.gcs import GcsObjectStore
+from adapters.object_storage.gcs import GcsLinks, GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
-from adapters.object_storage.gcs_links import GcsLinks
 from adapters.object_storage.gcs_rules import GcsStorageRules
 from domain.errors import Overloaded
 from tests.builders import an_image

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from adapters.object_storage.gcs import GcsObjectStore
+from adapters.object_storage.gcs import GcsLinks, GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
-from adapters.object_storage.gcs_links import GcsLinks
 from adapters.object_storage.gcs_rules import CORS, GcsStorageRules
 from entrypoints.cli.main import main
 from tests.object_storage.bucket_server import bucket_server, says

@@ -40,12 +40,12 @@ pathlib.Path.read_text = lambda self, *_, **__: (_ for _ in ()).throw(FileNotFou
 PHOTOS = """
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.photo_processing import build_processor
-from entrypoints.wiring.sample_photos import SAMPLES
+from entrypoints.wiring.photo_processing import sample_photos
 
 async def main():
     processor = build_processor(load_settings({"TRYON_WORKERS": "1"}))
     await processor.start()
-    for kind, photo in SAMPLES.items():
+    for kind, photo in sample_photos().items():
         prepared = await processor.prepare(photo, crop=True)
         print(kind, prepared.facts.size.width, prepared.facts.size.height)
     await processor.close()
@@ -70,7 +70,7 @@ def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_pat
 
 FIGURES_AND_FORMS = r"""
 from entrypoints.http.form_parts import PartLimit, read_parts
-from entrypoints.server.metrics_folder import has_room, metrics_folder
+from entrypoints.server.metrics_server import has_room, metrics_folder
 
 async def arriving():
     yield b'--edge\r\ncontent-disposition: form-data; name="file"\r\n\r\n'
@@ -84,7 +84,7 @@ async def read_a_form():
     return len(part[1])
 
 with metrics_folder() as folder:
-    from adapters.telemetry.metric_files import PreallocatedFile
+    from adapters.telemetry.metrics import PreallocatedFile
 
     file = PreallocatedFile(str(folder / "counter.db"))
     for number in range(3000):

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from entrypoints.http.request_body import WINDOW_SECONDS
+from entrypoints.http.request_parts import WINDOW_SECONDS
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg
 from tests.server.test_serve import KEY, wait_until_ready

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from application.authenticate import DEFAULT_ACCOUNT
+from application.read_generation import AwaitGeneration
 from entrypoints.http.app import create_app
-from entrypoints.http.waiting import WAITING_PER_ACCOUNT
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.free_port import free_port
@@ -47,12 +47,12 @@ async def wait_and_leave(url: str, key: str) -> None:
         except httpx.ReadTimeout:
             return None
 
-    waiting = [asyncio.create_task(ask(8)) for _ in range(WAITING_PER_ACCOUNT)]
+    waiting = [asyncio.create_task(ask(8)) for _ in range(AwaitGeneration.WAITING_PER_ACCOUNT)]
     await asyncio.sleep(4)
     one_more = await ask(3)
     assert one_more is not None, "it waits, too"
     assert (one_more.status_code, one_more.json()["status"]) == (202, "PENDING")
     assert one_more.headers["retry-after"] == "2"
-    assert await asyncio.gather(*waiting) == [None] * WAITING_PER_ACCOUNT
+    assert await asyncio.gather(*waiting) == [None] * AwaitGeneration.WAITING_PER_ACCOUNT
     await asyncio.sleep(1.5)
     assert await ask(3) is None, "somebody who left still waits"

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from adapters.rate_limit.rate_limiters import SqlRateLimiter
+from adapters.rate_limiters import SqlRateLimiter
 from adapters.sql.migrate import Migrator
 from adapters.sql.tables import metadata
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine

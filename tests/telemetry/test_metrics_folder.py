@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.server import metrics_folder as metrics_folder_module
-from entrypoints.server.metrics_folder import VARIABLE, metrics_folder, room_problem
+from entrypoints.server import metrics_server as metrics_folder_module
+from entrypoints.server.metrics_server import VARIABLE, metrics_folder, room_problem
 
-HOLD = "import pathlib, sys; from entrypoints.server.metrics_folder import metrics_folder as f\n" + (
+HOLD = "import pathlib, sys; from entrypoints.server.metrics_server import metrics_folder as f\n" + (
     "with f(pathlib.Path(sys.argv[1])) as folder: print(folder, flush=True); sys.stdin.read()"
 )
 

@@ -25,9 +25,9 @@ from domain.errors import (
     Overloaded,
 )
 from domain.geometry import Size
+from entrypoints.wiring.chosen_adapters import PARAMETERS, build_engine, vertex_url
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.try_on_engine import PARAMETERS, build_engine, vertex_url
 from tests.http.conftest import a_jpeg, an_in_process_processor
 from tests.try_on.fake_model import Answer, FakeModel, a_prediction, predictions, running
 

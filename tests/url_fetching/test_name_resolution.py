@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.url_fetching.name_resolution import NameResolver
+from adapters.url_fetcher import NameResolver
 
 HEADER_BYTES = 12
 A, AAAA = 1, 28

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.url_fetching.public_addresses import is_public
+from adapters.url_fetcher import is_public
 
 REFUSED = {
     "this network": ["0.0.0.0", "0.255.255.255"],

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from adapters.url_fetching import url_fetcher
-from adapters.url_fetching.name_resolution import NameResolver
-from adapters.url_fetching.public_addresses import is_public
-from adapters.url_fetching.url_fetcher import UrlFetcher
+from adapters import url_fetcher
+from adapters.url_fetcher import NameResolver, UrlFetcher, is_public
 from application.body_memory import BodyMemory
 from application.ports.try_on import Fetch, UrlNotFetched, Validators
 from domain.account import AccountId

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints.wiring.chosen_adapters import Storage
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.key_rings import PSEUDONYM_FILE, SIGNING_FILE, pseudonyms, signing_ring
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.storage import Storage
 
 Ring = Callable[[Settings], tuple[bytes, ...]]
 RINGS = [(signing_ring, SIGNING_FILE), (lambda settings: pseudonyms(settings).ring, PSEUDONYM_FILE)]

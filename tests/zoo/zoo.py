@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from adapters.rate_limit.rate_limiters import InMemoryRateLimiter
+from adapters.rate_limiters import InMemoryRateLimiter
 from application.authenticate import DEFAULT_ACCOUNT, Access, Authenticate
 from domain.errors import Overloaded
 from domain.rate_limit import microseconds

@@ -1,17 +1,24 @@
-"""Bodies as they arrive: uncompressed, no slower than the lowest rate, and within the memory there is for them."""
+"""Parts of a request: the id and the page in its URL, and its body as it arrives.
+
+A body is uncompressed, no slower than the lowest rate, and within the memory there is for bodies. The URL is read by
+ourselves: the framework's own path parameters lose encoded slashes and dots, and its refusals name neither the field
+nor the limit.
+"""
 
 import asyncio
 import codecs
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Annotated, Any, Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.params import QueryParameter
 
 from application.body_memory import BodyClaim
-from domain.errors import FileTooLarge, RequestTimeout, UnsupportedContentEncoding
+from domain.errors import FieldProblem, FileTooLarge, RequestTimeout, UnsupportedContentEncoding, ValidationFailed
 from entrypoints.http.api_key import RequestWithKey
 from entrypoints.http.errors import CLIENT_LEFT, AnyRequest
 from entrypoints.http.form_parts import malformed_body
@@ -103,13 +110,24 @@ def _about_sizes(request: AnyRequest, max_file_bytes: int, path: str) -> Iterato
 
 async def json_object_of(request: RequestWithKey, service: Service) -> dict[str, Any]:
     """A small JSON object. Raises: ValidationFailed: it is none, or too large; what `receiving` raises."""
-    data = bytearray()
     async with receiving(request, service) as body:
-        async for chunk in body:
-            data += chunk
-            if len(data) > MAX_JSON_BYTES:
-                raise malformed_body(f"has more than {MAX_JSON_BYTES:,} bytes of JSON")
+        data = await read_json(body)
     return decoded_object(data)
+
+
+async def read_json(body: AsyncIterator[bytes]) -> bytearray:
+    """Raises: ValidationFailed: it is too large."""
+    data = bytearray()
+    async for chunk in body:
+        data += chunk
+        if len(data) > MAX_JSON_BYTES:
+            raise too_much_json()
+    return data
+
+
+def too_much_json() -> ValidationFailed:
+    """For the first byte too many."""
+    return malformed_body(f"has more than {MAX_JSON_BYTES:,} bytes of JSON")
 
 
 def decoded_object(data: bytes | bytearray) -> dict[str, Any]:
@@ -163,3 +181,35 @@ def _expect_uncompressed(request: AnyRequest) -> None:
     for encoding in (part.strip().lower() for part in sent.split(",")):
         if encoding not in AS_IT_IS:
             raise UnsupportedContentEncoding(encoding if encoding in COMPRESSED else "...")
+
+
+Limit = Annotated[str | None, QueryParameter(name="limit")]
+Cursor = Annotated[str | None, QueryParameter(name="cursor")]
+
+
+def page_limit(text: str | None, default: int, most: int) -> int:
+    """Raises: ValidationFailed."""
+    if text is None:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(most)) else 0
+    if not 1 <= number <= most:
+        raise ValidationFailed((FieldProblem("limit", f"must be a whole number from 1 to {most}"),))
+    return number
+
+
+def id_at_the_end(request: AnyRequest, name: str, prefix: str) -> str:
+    """All of the path after `prefix`, percent-decoded exactly once, byte for byte.
+
+    Slashes may come as they are: many proxies decode `%2F`. Raises: ValidationFailed when it is empty or not valid
+    UTF-8, when the route is not spelled as documented (it would move what is taken for the id), or with a query string,
+    which is a `?` that somebody forgot to encode.
+    """
+    raw, question_mark, _ = request.scope["raw_path"].partition(b"?")
+    if question_mark or request.scope["query_string"]:
+        raise ValidationFailed((FieldProblem(name, "must not be followed by a query string; encode ? as %3F"),))
+    if not raw.startswith(prefix.encode()) or len(raw) == len(prefix):
+        raise ValidationFailed((FieldProblem(name, "must follow the path of this call, percent-encoded"),))
+    try:
+        return unquote_to_bytes(raw[len(prefix) :]).decode()
+    except UnicodeDecodeError as error:
+        raise ValidationFailed((FieldProblem(name, "is not valid percent-encoded UTF-8"),)) from error

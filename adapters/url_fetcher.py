@@ -1,21 +1,123 @@
 """Fetch photos by URL without becoming a stranger's way into our own network (SSRF)."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final
 
 import httpx
 import structlog
 
-from adapters.url_fetching.name_resolution import NameResolver
-from adapters.url_fetching.public_addresses import is_public
 from application.body_memory import BodyClaim, BodyMemory
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from domain.account import AccountId
+
+# IANA's registries of special-purpose addresses (RFC 6890 and its updates), as of November 2026.
+_REFUSED_IPV4: Final = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carrier-grade NAT, and some clouds' own services
+        "127.0.0.0/8",  # this machine
+        "168.63.129.16/32",  # Azure's host agent: a public address that leads inside
+        "169.254.0.0/16",  # link-local, where clouds keep metadata and credentials
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and broadcast
+    )
+)
+_GLOBAL_IPV6: Final = IPv6Network("2000::/3")
+"""All that has ever been given out. Whatever lies outside is local, reserved, or embeds an IPv4 address: ::1, ::ffff:…,
+::a.b.c.d, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8."""
+_REFUSED_IPV6: Final = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments; Teredo, which embeds IPv4, is the first part of it
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4 embeds IPv4
+        "3fff::/20",  # documentation
+    )
+)
+_ISATAP: Final = (0x00005EFE, 0x02005EFE)  # the upper half of an interface id whose lower half is an IPv4 address
+
+
+def is_public(address: str) -> bool:
+    """Whether the address, as the resolver writes it, is one of the public internet."""
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv4Address):
+        return not any(parsed in network for network in _REFUSED_IPV4)
+    return _is_public_ipv6(parsed)
+
+
+def _is_public_ipv6(address: IPv6Address) -> bool:
+    if address.scope_id is not None or address not in _GLOBAL_IPV6:
+        return False
+    if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return False
+    return not any(address in network for network in _REFUSED_IPV6)
+
+
+QUERY_SECONDS: Final = 2.0
+QUERIES: Final = 2
+
+
+class NameResolver:
+    """Asks the name servers of this machine, or `servers` ("address:port"), and reads /etc/hosts.
+
+    Only full names are looked up: a search domain would make a name out of somebody's typing error.
+    """
+
+    def __init__(self, servers: Sequence[str] = ()) -> None:
+        self._servers = servers
+        self._channel: Any = None
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """All addresses of a host, IPv4 first; an address stands for itself. Raises: OSError: there are none."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[Any] = loop.create_future()
+
+        def answered(result: object, error: int | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+                loop.call_soon_threadsafe(partial(_settle, found, result, error))
+
+        self._ask(host, port, answered)
+        by_family = sorted((await found).nodes, key=lambda node: node.family != socket.AF_INET)
+        return list(dict.fromkeys(node.addr[0].decode("ascii") for node in by_family))
+
+    def _ask(self, host: str, port: int, answered: Callable[[object, int | None], None]) -> None:
+        """The channel has a thread of its own for all names; it is made when the first one is looked up."""
+        import pycares  # noqa: PLC0415 - only services that fetch need it
+
+        try:
+            self._channel = self._channel or pycares.Channel(
+                servers=self._servers or None, timeout=QUERY_SECONDS, tries=QUERIES, flags=pycares.ARES_FLAG_NOSEARCH
+            )
+            self._channel.getaddrinfo(host, port, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM, callback=answered)
+        except pycares.AresError:
+            raise OSError("this is no name, or no name can be looked up") from None
+
+
+def _settle(found: "asyncio.Future[Any]", result: object, error: int | None) -> None:
+    if found.done():
+        return  # the caller has given up
+    if error is None:
+        found.set_result(result)
+    else:
+        found.set_exception(OSError("the name leads nowhere"))
+
 
 log = structlog.get_logger()
 

@@ -1,15 +1,78 @@
-"""The engine that the settings name, with what it needs."""
+"""Storage and try-on engine that the settings name. What only a bucket or an engine needs is imported late."""
 
+import secrets
 from collections.abc import Mapping
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from adapters.object_storage.folder import FolderObjectStore
+from adapters.object_storage.hmac_links import HmacLinks
 from adapters.try_on.predict_engine import Authorize, NotAuthorized, PredictEngine
+from application.ports.objects import ObjectStore, StorageRules
 from application.ports.photos import PhotoProcessor
+from application.ports.rows import UnitOfWork
 from application.ports.try_on import TryOnEngine
 from domain.errors import Overloaded
+from entrypoints.wiring.key_rings import signing_ring
 from entrypoints.wiring.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.object_storage.gcs import GcsLinks
+    from adapters.object_storage.gcs_bucket import GcsBucket
+
+PREVIEWS_PATH = "/tryon/v1/previews"
+
+
+class Storage:
+    """The storage adapters of one process; those of a bucket share its threads and connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bucket = None if settings.keeps_files else _bucket(settings)
+
+    def objects(self, work: UnitOfWork) -> ObjectStore:
+        if self._bucket is None:
+            return FolderObjectStore(self._settings.storage_folder, partial(_has_kept_nothing, work))
+        from adapters.object_storage.gcs import GcsObjectStore  # noqa: PLC0415 - see above
+
+        return GcsObjectStore(self._bucket)
+
+    def own_links(self) -> HmacLinks:
+        """Links to our own preview route. Where a bucket serves them there is none, and no key that could be kept."""
+        ring = signing_ring(self._settings) if self._settings.serves_previews else (secrets.token_bytes(32),)
+        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, ring)
+
+    def links(self) -> "HmacLinks | GcsLinks":
+        """Whatever signs them, it also knows them again."""
+        if self._bucket is None or self._settings.serves_previews:
+            return self.own_links()
+        from adapters.object_storage.gcs import GcsLinks  # noqa: PLC0415 - see above
+
+        return GcsLinks(self._bucket)
+
+    def rules(self) -> StorageRules | None:
+        """None for a folder, which has none: what is deleted there is gone."""
+        if self._bucket is None:
+            return None
+        from adapters.object_storage.gcs import GcsLinks, GcsObjectStore  # noqa: PLC0415 - see above
+        from adapters.object_storage.gcs_rules import GcsStorageRules  # noqa: PLC0415 - see above
+
+        links = None if self._settings.serves_previews else GcsLinks(self._bucket)
+        return GcsStorageRules(self._bucket, GcsObjectStore(self._bucket), links)
+
+
+async def _has_kept_nothing(work: UnitOfWork) -> bool:
+    async with work.read() as repositories:
+        return not await repositories.images.has_kept()
+
+
+def _bucket(settings: Settings) -> "GcsBucket":
+    from adapters.object_storage.gcs_bucket import GcsBucket  # noqa: PLC0415 - see above
+
+    return GcsBucket(str(settings.storage_url))
+
 
 PROBE_SECONDS: Final = 10
 JPEG_QUALITY: Final = 90
