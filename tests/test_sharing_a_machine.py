@@ -1,4 +1,4 @@
-"""How the processes of one machine share what it has, and which settings contradict each other."""
+"""Processes of one machine that share what it has, and settings that contradict each other."""
 
 import os
 from pathlib import Path

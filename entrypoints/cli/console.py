@@ -1,4 +1,4 @@
-"""How commands run and how they speak: to people on a terminal, to machines with --json, to both by exit codes."""
+"""Running of commands, and their words: to people on a terminal, to machines with --json, to both by exit codes."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What is kept, for the operator: the schema, what is overdue, database against bucket, and the rules of the bucket."""
+"""Database and storage, for the operator: the schema, overdue images, one against the other, rules of the bucket."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Where `tryon-images upload` sends photos: a running service, or the embedded one without a server."""
+"""Targets of `tryon-images upload`: a running service, or the embedded one without a server."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What each server process loads: the application as the environment wants it.
+"""The application as the environment wants it: each server process loads it from here.
 
 The photo workers' libraries and the application's take a second or two each, so both load at once: the former in the
 fork server, which is started before anything else is imported here.

@@ -1,4 +1,4 @@
-"""What is seen of every request: its id on the answer, one line in the log, the metrics, and a trace.
+"""Observation of every request: its id on the answer, one line in the log, the metrics, and a trace.
 
 Route templates, never raw paths.
 """

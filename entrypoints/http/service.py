@@ -1,4 +1,4 @@
-"""What the routes call, made once with the application."""
+"""Use cases and limits that the routes call, made once with the application."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields

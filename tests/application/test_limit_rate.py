@@ -1,4 +1,4 @@
-"""How often an account and a key may ask."""
+"""Rates at which an account and a key may ask."""
 
 from dataclasses import replace
 

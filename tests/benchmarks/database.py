@@ -1,4 +1,4 @@
-"""What PostgreSQL costs as tables grow, and what reading an image costs.
+"""The cost of PostgreSQL as tables grow, and of reading an image.
 
 `python -m tests.benchmarks.database`
 

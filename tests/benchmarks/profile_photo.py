@@ -1,4 +1,4 @@
-"""Where the CPU time of one photo goes: `python -m tests.benchmarks.profile_photo [PHOTO]`."""
+"""The CPU time of one photo, by stages: `python -m tests.benchmarks.profile_photo [PHOTO]`."""
 
 import argparse
 import cProfile

@@ -1,4 +1,4 @@
-"""What more replicas add: uploads and look-ups per second of one, two and four, in turns.
+"""The gain of more replicas: uploads and look-ups per second of one, two and four, in turns.
 
 `python -m tests.benchmarks.replicas [--quick] [--pinned]`
 

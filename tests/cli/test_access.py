@@ -1,4 +1,4 @@
-"""What a person may ask for: all that is held of them, as numbers and as an archive."""
+"""Access by a person to all that is held of them, as numbers and as an archive."""
 
 import json
 import re

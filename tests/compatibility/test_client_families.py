@@ -1,4 +1,4 @@
-"""What the clients of the mirrored API send, replayed with only the base URL changed, and every field that they read.
+"""Requests of the clients of the mirrored API, replayed with only the base URL changed, and every field that they read.
 
 The first line of each test is a row of the table that `make compatibility` prints: client, what it does.
 """

@@ -1,4 +1,4 @@
-"""What every object store must do, written once."""
+"""The contract of every object store, written once."""
 
 from datetime import UTC, datetime
 

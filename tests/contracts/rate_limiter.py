@@ -1,4 +1,4 @@
-"""What every rate limiter must do, written once."""
+"""The contract of every rate limiter, written once."""
 
 import asyncio
 from datetime import timedelta

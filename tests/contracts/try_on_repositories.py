@@ -1,4 +1,4 @@
-"""What every unit of work must do for products and generations, written once."""
+"""The contract of every unit of work for products and generations, written once."""
 
 import asyncio
 from dataclasses import replace

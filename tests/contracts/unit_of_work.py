@@ -1,4 +1,4 @@
-"""What every unit of work and its repositories must do, written once."""
+"""The contract of every unit of work and its repositories, written once."""
 
 from collections.abc import Iterable
 from dataclasses import replace

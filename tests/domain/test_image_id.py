@@ -1,4 +1,4 @@
-"""Which texts can be the id of an image."""
+"""Texts that can be the id of an image."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How long things live: photos, links, marks of erasures, records, generations."""
+"""Lifetimes: photos, links, marks of erasures, records, generations."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

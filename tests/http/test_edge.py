@@ -1,4 +1,4 @@
-"""What holds on the wire, on a real server: refusals are heard, broken bodies are the client's, slow ones are told."""
+"""Promises on the wire, on a real server: refusals are heard, broken bodies are the client's, slow ones are told."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a key may do, how long, how often: as a client meets it."""
+"""Scopes, ends and rates of keys, as a client meets them."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How much an account may ask and keep, as a client sees it."""
+"""Limits on what an account asks and keeps, as a client sees them."""
 
 from dataclasses import replace
 from pathlib import Path

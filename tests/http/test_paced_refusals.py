@@ -1,4 +1,4 @@
-"""Who is refused and asks again at once takes nobody's time: not an account beyond its rate, nor a stranger."""
+"""Refusals at a pace: asking again at once takes nobody's time: not an account beyond its rate, nor a stranger."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Where the playground is served and where not, and what it may load."""
+"""The playground: places where it is served, and all that it may load."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What `/health/ready` says while a part is away, full, hanging or wrong, and that the rest goes on."""
+"""Readiness while a part is away, full, hanging or wrong, and that the rest goes on."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""When a request began, as a trusted proxy says: what began before an erasure does not survive it, however late."""
+"""The start of a request, as a trusted proxy says: what began before an erasure does not survive it, however late."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is kept: a baseline JPEG of the promised size with nothing in it but pixels."""
+"""The kept picture: a baseline JPEG of the promised size with nothing in it but pixels."""
 
 import struct
 

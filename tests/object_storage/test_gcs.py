@@ -1,4 +1,4 @@
-"""What the Google Cloud Storage adapter promises when the network, the service or the bucket does not play along."""
+"""Promises of the Google Cloud Storage adapter when the network, the service or the bucket does not play along."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What a PostgreSQL that is slow, busy, full or restarted looks like, and how purgers share its work."""
+"""A PostgreSQL that is slow, busy, full or restarted, and how purgers share its work."""
 
 import asyncio
 from collections.abc import AsyncIterator

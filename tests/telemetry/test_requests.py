@@ -1,4 +1,4 @@
-"""What is seen of a request: one line, the metrics, a trace."""
+"""Observation of a request: one line, the metrics, a trace."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What watches the service: alert rules and a dashboard for the metrics that there are."""
+"""Watching the service: alert rules and a dashboard for the metrics that there are."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Where the photo lies inside frames, bars and borders, on pictures whose borders the tests add themselves."""
+"""The place of the photo inside frames, bars and borders, on pictures whose borders the tests add themselves."""
 
 import numpy as np
 import pytest
