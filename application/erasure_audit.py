@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -187,6 +187,8 @@ MAX_BYTES: Final = 64 * 1024
 PURPOSE: Final = b"tryon-images erasure receipt 1\0"
 """Before what is signed: the same key never signs anything else that could be taken for a receipt."""
 Facts = Mapping[str, Any]
+SignatureCheck = Callable[[bytes, bytes, bytes], bool]
+"""Whether the owner of a public key signed: of the key, the signature and the message."""
 
 
 class ReceiptSigner(Protocol):
@@ -195,12 +197,6 @@ class ReceiptSigner(Protocol):
     def sign(self, message: bytes) -> tuple[bytes, bytes]:
         """Returns: the public key and the signature."""
         ...
-
-
-class SignatureCheck(Protocol):
-    """Whether the owner of a public key signed a message."""
-
-    def __call__(self, public_key: bytes, signature: bytes, message: bytes) -> bool: ...
 
 
 class NotAReceipt(Exception):

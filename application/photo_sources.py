@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from application.ports.objects import LinkReader
+from application.ports.objects import Links
 from application.ports.system import Clock
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from application.read_image import ResolveImage
@@ -48,7 +48,7 @@ class OpenSource:
 
     resolve_image: ResolveImage
     fetcher: PhotoFetcher
-    links: LinkReader
+    links: Links
     clock: Clock
 
     def for_one_request(self, account_id: AccountId) -> AbstractContextManager[Fetch]:

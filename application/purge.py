@@ -1,8 +1,9 @@
 """Purge what is overdue: expired images, uploads that died, deletions that could not be finished."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
+from operator import add
 from typing import Final, Protocol
 
 from application.delete_image import TAKE_OVER_AFTER, FinishDeletion, Finished
@@ -74,13 +75,7 @@ class PurgeReport:
         return self.left_for_later > 0 and self.removed == 0
 
     def __add__(self, other: "PurgeReport") -> "PurgeReport":
-        return PurgeReport(
-            self.expired + other.expired,
-            self.interrupted + other.interrupted,
-            self.removed + other.removed,
-            self.left_for_later + other.left_for_later,
-            self.erasures_completed + other.erasures_completed,
-        )
+        return PurgeReport(*map(add, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from application.ports.objects import LinkSigner, LinkVerifier, ObjectStore
+from application.ports.objects import Links, LinkVerifier, ObjectStore
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
@@ -58,7 +58,7 @@ class LinkedImage:
 class PreviewLinks:
     """Issues links that last `lifetime`, or until the image expires."""
 
-    signer: LinkSigner
+    signer: Links
     clock: Clock
     lifetime: timedelta
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,19 +82,12 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
       tryon-images upload ~/photos --to https://photos.example.com --key-file key.txt --csv > uploaded.csv
       tryon-images upload selfie.heic --json
     """
-    fields = {
-        name: value
-        for name, value in {
-            "externalUserId": external_user_id,
-            "keepForDays": keep_for_days,
-            "crop": "false" if no_crop else None,
-            "fit": fit,
-        }.items()
-        if value is not None
-    }
+    crop = "false" if no_crop else None
+    options = {"externalUserId": external_user_id, "keepForDays": keep_for_days, "crop": crop, "fit": fit}
+    fields = {name: value for name, value in options.items() if value is not None}
     batch = find_photos(photos)
     batch.say_what_was_passed_over()
-    work = _Work(batch, fields, _Output.chosen(json_output=json_output, csv_output=csv_output), at_once)
+    work = _Work(batch, fields, _writer(json_output=json_output, csv_output=csv_output), at_once)
 
     async def embedded(container: "Container") -> None:
         found = await container.list_accounts().named(account)
@@ -121,7 +114,7 @@ class _Work:
 
     batch: Batch
     fields: Mapping[str, str]
-    output: "_Output"
+    write: Callable[[Report], None]
     at_once: int
     is_over: bool = False
     """Nothing more is sent: the service does not answer."""
@@ -133,7 +126,7 @@ class _Work:
             async with opening as target:
                 async for report in self._reports(target):
                     self._note(report)
-                    self.output.write(report)
+                    self.write(report)
                     advance(self.counts.total())
 
     async def _reports(self, target: Target) -> AsyncIterator[Report]:
@@ -202,38 +195,36 @@ class _Work:
             sys.exit(EXIT_UNAVAILABLE if self.is_over else EXIT_FAILED)
 
 
-class _Output:
-    """A line for each photo."""
-
-    @staticmethod
-    def chosen(*, json_output: bool, csv_output: bool) -> "_Output":
-        if json_output and csv_output:
-            raise click.UsageError("--json and --csv exclude each other.")
-        return _JsonLines() if json_output else _Csv() if csv_output else _Output()
-
-    def write(self, report: Report) -> None:
-        name = printable(Path(report["file"]))
-        if "error" in report:
-            click.echo(f"{name}: {report['error']}: {report['message']}")
-            return
-        warnings = "".join(f" {warning['code']}" for warning in report["warnings"])
-        click.echo(f"{name}: {report['imageId']} {report['width']}x{report['height']}{warnings}")
+def _writer(*, json_output: bool, csv_output: bool) -> Callable[[Report], None]:
+    """Writes a line for each photo."""
+    if json_output and csv_output:
+        raise click.UsageError("--json and --csv exclude each other.")
+    return _csv_writer() if csv_output else _write_json if json_output else _write_line
 
 
-class _JsonLines(_Output):
-    def write(self, report: Report) -> None:
-        click.echo(json.dumps(report, ensure_ascii=True))
+def _write_line(report: Report) -> None:
+    name = printable(Path(report["file"]))
+    if "error" in report:
+        click.echo(f"{name}: {report['error']}: {report['message']}")
+        return
+    warnings = "".join(f" {warning['code']}" for warning in report["warnings"])
+    click.echo(f"{name}: {report['imageId']} {report['width']}x{report['height']}{warnings}")
 
 
-class _Csv(_Output):
-    def __init__(self) -> None:
-        self._writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
-        self._writer.writeheader()
+def _write_json(report: Report) -> None:
+    click.echo(json.dumps(report, ensure_ascii=True))
 
-    def write(self, report: Report) -> None:
+
+def _csv_writer() -> Callable[[Report], None]:
+    writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+
+    def write(report: Report) -> None:
         codes = " ".join(warning["code"] for warning in report.get("warnings", ()))
-        self._writer.writerow(report | {"file": printable(Path(report["file"])), "warnings": codes})
+        writer.writerow(report | {"file": printable(Path(report["file"])), "warnings": codes})
         sys.stdout.flush()
+
+    return write
 
 
 class _Rate(ProgressColumn):
