@@ -167,7 +167,10 @@ RETRY_AFTER_SECONDS: Final = 60
 
 
 class LocalDiskReserve:
-    """Of the file systems that `folders` are on, or will be. No folders, or nothing to reserve: always there."""
+    """Room that uploads may not take, so that an erasure always has some: of the file systems that `folders` are on.
+
+    No folders, or nothing to reserve: always there.
+    """
 
     def __init__(self, folders: Iterable[Path], reserve_bytes: int) -> None:
         self._folders = tuple(folders) if reserve_bytes else ()

@@ -10,7 +10,7 @@ from application.erase_customer import ErasureOutcome
 from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from domain.image import ErasureId
-from entrypoints.http.api_key import RequestWithKey
+from entrypoints.http.admission import RequestWithKey
 from entrypoints.http.request_parts import id_at_the_end, json_object_of
 from entrypoints.http.schemas import ErasureBody
 from entrypoints.http.service import Service

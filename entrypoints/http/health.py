@@ -13,7 +13,7 @@ from msgspec import json, structs
 
 from application.check_readiness import PROBE_SECONDS
 from domain.errors import InvalidApiKey, Overloaded
-from entrypoints.http.api_key import API_KEY_HEADER
+from entrypoints.http.admission import API_KEY_HEADER
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.schemas import LivenessBody, ReadinessBody
 from entrypoints.http.service import Service

@@ -13,7 +13,7 @@ from application.upload_tickets import Ticket
 from domain.account import AccountId
 from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
 from domain.image import ImageId
-from entrypoints.http.api_key import TAKES_TICKETS, TICKET, RequestWithKey
+from entrypoints.http.admission import TAKES_TICKETS, TICKET, RequestWithKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.request_parts import receiving
 from entrypoints.http.schemas import ImageBody, PhotoCheckBody

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
 from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
-from entrypoints.http.api_key import rate_headers
+from entrypoints.http.admission import rate_headers
 from entrypoints.http.edge import REQUEST_ID, REQUEST_ID_HEADER, request_id
 from entrypoints.http.errors import CLIENT_LEFT_CODE
 

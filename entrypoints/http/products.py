@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 
 from domain.customer import EXTERNAL_ID_HAS, is_external_id
 from domain.errors import FieldProblem, ValidationFailed
-from entrypoints.http.api_key import RequestWithKey
+from entrypoints.http.admission import RequestWithKey
 from entrypoints.http.request_parts import Cursor, Limit, id_at_the_end, page_limit, receiving
 from entrypoints.http.schemas import ProductBody, ProductPageBody
 from entrypoints.http.service import Service

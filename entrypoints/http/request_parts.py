@@ -19,7 +19,7 @@ from litestar.params import QueryParameter
 
 from application.body_memory import BodyClaim
 from domain.errors import FieldProblem, FileTooLarge, RequestTimeout, UnsupportedContentEncoding, ValidationFailed
-from entrypoints.http.api_key import RequestWithKey
+from entrypoints.http.admission import RequestWithKey
 from entrypoints.http.errors import CLIENT_LEFT, AnyRequest
 from entrypoints.http.form_parts import malformed_body
 from entrypoints.http.service import Service

@@ -17,7 +17,7 @@ from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.pseudonyms import Pseudonyms
-from entrypoints.http.api_key import WrongKeys
+from entrypoints.http.admission import WrongKeys
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import Draining

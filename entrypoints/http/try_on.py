@@ -11,7 +11,7 @@ from application.ports.system import RateBucket
 from application.start_try_on import StartedTryOn
 from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, ValidationFailed
 from domain.generation import GenerationId
-from entrypoints.http.api_key import RATE_BUCKET, RequestWithKey
+from entrypoints.http.admission import RATE_BUCKET, RequestWithKey
 from entrypoints.http.form_parts import Content, PartLimit, is_form, malformed_body, read_parts
 from entrypoints.http.request_parts import (
     MAX_JSON_BYTES,

@@ -13,7 +13,7 @@ from application.upload_tickets import Ticket, TicketTerms
 from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from domain.retention import RetentionPolicy
-from entrypoints.http.api_key import API_KEY_HEADER, RequestWithKey
+from entrypoints.http.admission import API_KEY_HEADER, RequestWithKey
 from entrypoints.http.request_parts import json_object_of
 from entrypoints.http.schemas import UploadTicketBody
 from entrypoints.http.service import Service

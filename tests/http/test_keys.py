@@ -12,7 +12,7 @@ import yaml
 from application.authenticate import DEFAULT_ACCOUNT
 from application.manage_accounts import KeyGrant, NewKey
 from domain.account import ApiKey, KeyScope
-from entrypoints.http.api_key import SCOPE_OF
+from entrypoints.http.admission import SCOPE_OF
 from tests.http.conftest import API, Service, a_jpeg
 from tests.http.test_refusals import refused
 from tests.telemetry.observed import observed_service

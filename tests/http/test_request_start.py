@@ -13,8 +13,8 @@ from litestar.testing import TestClient
 from litestar.types import Receive, Scope, Send
 
 from domain.errors import BegunTooLongAgo
+from entrypoints.http.admission import RequestStart
 from entrypoints.http.app import create_app
-from entrypoints.http.request_start import RequestStart
 from entrypoints.wiring.settings import Settings
 from tests.builders import NOON, MovableClock
 from tests.http.conftest import API, Service, a_jpeg

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from domain.errors import InvalidApiKey
-from entrypoints.http.api_key import (
+from entrypoints.http.admission import (
     STRANGERS_AT_ONCE,
     WRONG_FOR_SECONDS,
     WrongKeys,
