@@ -175,10 +175,8 @@ class IdempotencyKeyInUse(DomainError):
     """The first request with this key is still running."""
 
     code = "IDEMPOTENCY_KEY_IN_USE"
-
-    def __init__(self, retry_after_seconds: int = 2) -> None:
-        super().__init__("The first request with this Idempotency-Key is still running. Try again shortly.")
-        self.retry_after_seconds = retry_after_seconds
+    message = "The first request with this Idempotency-Key is still running. Try again shortly."
+    retry_after_seconds: ClassVar = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +219,9 @@ class Forbidden(DomainError):
 class TooManyWaiting(RateLimited):
     """As many try-ons of the account wait or run as may."""
 
-    def __init__(self, limit: int, retry_after_seconds: int = 10) -> None:
+    def __init__(self, limit: int) -> None:
         DomainError.__init__(self, f"{limit:,} try-ons of your account wait or run. Try again when some are over.")
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = 10
 
 
 class QuotaExceeded(DomainError):

@@ -20,22 +20,17 @@ MAX_DIGITS = 9
 DAYS = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])
 
 
-def credits_left(text: str) -> int | str:
-    """A whole number, or the word that takes the limit away."""
-    if text == UNLIMITED:
-        return text
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
-        raise click.BadParameter(f"{text!r} is neither a whole number nor `{UNLIMITED}`")
-    return int(text)
+def number_or(word: str, max_digits: int | None = None) -> Callable[[str], int | str]:
+    """Takes a whole number, or the word that takes a limit away."""
 
+    def parse(text: str) -> int | str:
+        if text == word:
+            return text
+        if not (text.isascii() and text.isdigit() and len(text) <= (max_digits or len(text))):
+            raise click.BadParameter(f"{text!r} is neither a whole number nor `{word}`")
+        return int(text)
 
-def limit(text: str) -> int | str:
-    """A whole number, or the word that takes a limit back."""
-    if text == DEFAULT:
-        return text
-    if not (text.isascii() and text.isdigit()):
-        raise click.BadParameter(f"{text!r} is neither a whole number nor `{DEFAULT}`")
-    return int(text)
+    return parse
 
 
 @click.group()
@@ -54,9 +49,8 @@ def create_account(name: str, keep_for_days: str, json_output: bool) -> None:
     Example: tryon-images accounts create acme --keep-for-days 3
     """
     retention = RetentionPolicy(int(keep_for_days))
-    show_one(
-        _account(run(lambda container: container.create_account().execute(name, retention))), json_output=json_output
-    )
+    created = run(lambda container: container.create_account().execute(name, retention))
+    show_one(_account(created), json_output=json_output)
 
 
 @accounts.command("list")
@@ -85,11 +79,11 @@ def set_retention(name: str, keep_for_days: str, json_output: bool) -> None:
 @click.argument("name")
 @click.option(
     "--requests-per-minute",
-    type=limit,
+    type=number_or(DEFAULT),
     metavar="N",
     help="A number, 0 for no limit, or `default`: what the settings say.",
 )
-@click.option("--max-live-images", type=limit, metavar="N", help="A number, or `default`: no limit.")
+@click.option("--max-live-images", type=number_or(DEFAULT), metavar="N", help="A number, or `default`: no limit.")
 @as_json
 def set_limits(
     name: str, requests_per_minute: int | str | None, max_live_images: int | str | None, json_output: bool
@@ -112,7 +106,7 @@ def set_limits(
 
 @accounts.command("set-credits")
 @click.argument("name")
-@click.argument("number", type=credits_left, metavar="N|unlimited")
+@click.argument("number", type=number_or(UNLIMITED, MAX_DIGITS), metavar="N|unlimited")
 @as_json
 def set_credits(name: str, number: int | str, json_output: bool) -> None:
     """Let the account NAME start N more try-ons; one that fails is given back.
@@ -137,10 +131,10 @@ def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
     \b
     Example: tryon-images accounts deactivate acme --yes
     """
-    if dry_run:
-        show_one({"keysRefused": run(lambda container: _count_live_keys(container, name))}, json_output=json_output)
-        return
     count = run(lambda container: _count_live_keys(container, name))
+    if dry_run:
+        show_one({"keysRefused": count}, json_output=json_output)
+        return
     confirm(f"Deactivate {name}? Clients that use its {count} keys will be refused at once.", yes=yes)
     _change(name, lambda account: replace(account, is_active=False), json_output=json_output)
 
@@ -171,21 +165,17 @@ def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> No
         keys = await _count_live_keys(container, name)
         account = await container.list_accounts().named(name)
         async with container.work().read() as repositories:
-            images = await repositories.images.count_live(account.account_id)
-            return {"keys": keys, "images": images, "products": await repositories.products.count(account.account_id)}
+            return {
+                "keysRevoked": keys,
+                "imagesDeleted": await repositories.images.count_live(account.account_id),
+                "productsDeleted": await repositories.products.count(account.account_id),
+            }
 
     there = run(count)
     if dry_run:
-        show_one(
-            {
-                "keysRevoked": there["keys"],
-                "imagesDeleted": there["images"],
-                "productsDeleted": there["products"],
-            },
-            json_output=json_output,
-        )
+        show_one(there, json_output=json_output)
         return
-    whole = f"{there['images']} images, {there['products']} products and {there['keys']} keys"
+    whole = "{imagesDeleted} images, {productsDeleted} products and {keysRevoked} keys".format_map(there)
     confirm(f"Delete {whole} of {name}? This cannot be undone.", yes=yes)
     done = run(lambda container: container.delete_account().execute(name))
     show_one(

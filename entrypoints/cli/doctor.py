@@ -102,31 +102,31 @@ def _local(settings: Settings) -> Iterator[Finding]:
 def _looked_at(check: str, look: Callable[[], str | None]) -> Finding:
     try:
         return Finding(check, ok=True, found=look() or "")
-    except ConfigurationError as error:
-        (problem, *_) = error.problems
-        return Finding(check, ok=False, found=problem.holds, fix=f"{problem.variable} takes {problem.takes}")
-    except Overloaded as error:
-        return Finding(check, ok=False, fix=error.advice)
-    except (DomainError, Unwell) as error:
-        return Finding(check, ok=False, fix=str(error))
     except Exception as error:
-        return Finding(check, ok=False, found=type(error).__name__, fix=_first_line(error))
+        return _failed(check, error)
 
 
 async def _probed(check: str, probe: Callable[[], Awaitable[str | None]]) -> Finding:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            answer = await probe()
+            return Finding(check, ok=True, found=await probe() or "")
     except TimeoutError:
         return Finding(check, ok=False, fix=f"It did not answer within {PROBE_SECONDS} seconds.")
     except Exception as error:
-        failure = error
+        return _failed(check, error)
 
-        def again() -> None:
-            raise failure
 
-        return _looked_at(check, again)
-    return Finding(check, ok=True, found=answer or "")
+def _failed(check: str, error: Exception) -> Finding:
+    match error:
+        case ConfigurationError(problems=(problem, *_)):
+            return Finding(check, ok=False, found=problem.holds, fix=f"{problem.variable} takes {problem.takes}")
+        case Overloaded(advice=advice):
+            return Finding(check, ok=False, fix=advice)
+        case DomainError() | Unwell():
+            return Finding(check, ok=False, fix=str(error))
+        case _:
+            first_line = next(iter(str(error).splitlines()), "")[:200]
+            return Finding(check, ok=False, found=type(error).__name__, fix=first_line)
 
 
 async def _remote(settings: Settings) -> list[Finding]:
@@ -283,7 +283,3 @@ def _answers(settings: Settings) -> bool:
         return bool(answer.json()["status"] == "live")
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
         return False
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200]
