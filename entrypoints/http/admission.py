@@ -24,6 +24,7 @@ from application.upload_tickets import UploadTickets
 from domain.account import Account, KeyScope
 from domain.errors import BegunTooLongAgo, InvalidApiKey, MissingApiKey, RateLimited
 from domain.rate_limit import Allowance
+from entrypoints.http.edge import header
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 INSTANT: Final = re.compile(rb"(?:t=)?([0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}|[0-9]{16})")
@@ -187,7 +188,7 @@ def key_check(
         return checked
 
     async def access_of(scope: Scope) -> Access:
-        key, authorization = _sent(scope, API_KEY_HEADER), _sent(scope, "authorization")
+        key, authorization = header(scope, API_KEY_HEADER.encode()), header(scope, b"authorization")
         takes_tickets = scope["route_handler"].opt.get(TAKES_TICKETS, False)
         if not key and takes_tickets and (ticket := TICKET_IN_HEADER.fullmatch(authorization or "")):
             account, scope["state"][TICKET] = await tickets.open(ticket[1])
@@ -218,11 +219,6 @@ def _count(scope: Scope, bucket: str, allowance: Allowance | None) -> None:
     scope["state"]["rate"] = (bucket, allowance)
     if not allowance.is_granted:
         raise RateLimited(allowance.limit.requests, _seconds(allowance.next_after.total_seconds()))
-
-
-def _sent(scope: Scope, name: str) -> str | None:
-    wanted = name.encode()
-    return next((value.decode("latin-1") for header, value in scope["headers"] if header == wanted), None)
 
 
 def rate_headers(scope: Scope) -> Iterator[tuple[bytes, bytes]]:

@@ -26,15 +26,20 @@ API: Final = ("/tryon/", "/health/", "/metrics")
 REQUEST_ID_HEADER = b"x-request-id"
 REQUEST_ID = "request_id"
 """In the request's state: the id that its answer carries."""
-SANE = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+SANE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """What may stand in a log line; anything else could carry a person's data or break the line."""
 Headers = list[tuple[bytes, bytes]]
 
 
+def header(scope: Scope, wanted: bytes) -> str | None:
+    """The first of that name, which is in small letters."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), None)
+
+
 def request_id(scope: Scope) -> str:
     """The caller's own `x-request-id`, when it is a sane one, or a new one."""
-    sent = next((value for name, value in scope["headers"] if name == REQUEST_ID_HEADER), b"")
-    return sent.decode() if SANE.fullmatch(sent) else "req_" + secrets.token_urlsafe(12)
+    sent = header(scope, REQUEST_ID_HEADER) or ""
+    return sent if SANE.fullmatch(sent) else "req_" + secrets.token_urlsafe(12)
 
 
 class Edge:

@@ -13,7 +13,7 @@ from litestar.types.asgi_types import ReceiveMessage
 
 from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
 from entrypoints.http.admission import rate_headers
-from entrypoints.http.edge import REQUEST_ID, REQUEST_ID_HEADER, request_id
+from entrypoints.http.edge import REQUEST_ID, REQUEST_ID_HEADER, header, request_id
 from entrypoints.http.errors import CLIENT_LEFT_CODE
 
 NO_ROUTE: Final = "unmatched"
@@ -68,7 +68,7 @@ class ObservedRequests:
             code=CLIENT_LEFT_CODE if is_unheard else code,
             started_ns=started_ns,
             ended_ns=time.monotonic_ns(),
-            traceparent=_traceparent(scope),
+            traceparent=header(scope, b"traceparent") or None,
             trace=kept,
         )
         for observe in self._observers:
@@ -97,8 +97,3 @@ def line_writer() -> Observer:
 
 def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 1)
-
-
-def _traceparent(scope: Scope) -> str | None:
-    found = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
-    return found.decode("latin-1") if found else None

@@ -14,6 +14,7 @@ from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
 from domain.retention import RetentionPolicy
 from entrypoints.http.admission import API_KEY_HEADER, RequestWithKey
+from entrypoints.http.edge import header
 from entrypoints.http.request_parts import json_object_of
 from entrypoints.http.schemas import UploadTicketBody
 from entrypoints.http.service import Service
@@ -107,7 +108,7 @@ class CrossOrigin:
         await self._app(scope, receive, send_with_permission)
 
     def _headers(self, scope: Scope) -> Iterator[tuple[bytes, bytes]]:
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), b"").decode("latin-1")
+        origin = header(scope, b"origin") or ""
         allowed = "*" if "*" in self._origins else origin
         if "*" not in self._origins:
             yield b"vary", b"origin"
