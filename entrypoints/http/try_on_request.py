@@ -105,9 +105,8 @@ def to_registration(
     request.expect_no_problems()
     if product is None or not (product.garments or product.external_id):
         raise ProductImagesRequired
-    wanted = _wanted(product, account, files)
     record = pseudonyms.request(account.account_id, *asked) if asked else None
-    return wanted, timedelta(days=product.days) if product.days else None, record
+    return _wanted(product, account, files), timedelta(days=product.days) if product.days else None, record
 
 
 def _wanted(product: _Product, account: Account, files: Files) -> WantedProduct:
