@@ -12,6 +12,7 @@ import yaml
 from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.settings import SECRETS
+from entrypoints.wiring.surroundings import folders_of
 from tests.deploy.test_packaging import IMAGE_SETTINGS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -85,6 +86,7 @@ def test_the_base_holds_every_manifest_but_the_example_of_secrets() -> None:
 def test_the_service_takes_the_settings_of_every_pod(pod: dict[str, Any]) -> None:
     settings = load_settings(IMAGE_SETTINGS | environment(pod))
     assert settings.database_url, "nothing is kept in a pod"
+    assert not folders_of(settings), "no pod may write but to /tmp"
 
 
 @pytest.mark.parametrize("manifest", CLOUD_RUN, ids=lambda each: each["kind"])
@@ -92,6 +94,7 @@ def test_the_service_takes_the_settings_of_cloud_run(manifest: dict[str, Any]) -
     pod = pod_of(manifest)
     settings = load_settings(IMAGE_SETTINGS | environment(pod))
     assert settings.database_url
+    assert not folders_of(settings)
     if manifest["kind"] == "Service":
         assert 1 < pod["containerConcurrency"] <= settings.max_uploads
         assert settings.seconds_to_drain == 0
