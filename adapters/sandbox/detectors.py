@@ -120,11 +120,17 @@ class Detectors(PersonDetector, PhotoMeter):
 
     def _ask(self, photo: ViewablePhoto, question: Detect | Measure, kind: type[Answer]) -> Answer:
         assert isinstance(photo, RemotePhoto)  # noqa: S101 - the only kind of photo that is ever put together with us
-        with self._idle_one(photo.deadline) as channel:
-            channel.send(question)
-            answer = _converse(channel, photo, kind)
-            _check(answer, photo.upright_size)
-            return answer
+        shown: list[Box | None] = []
+        while True:
+            try:
+                with self._idle_one(photo.deadline) as channel:
+                    channel.send(question)
+                    answer = _converse(channel, photo, kind, shown)
+                    _check(answer, photo.upright_size)
+                    return answer
+            except Unlucky as failure:
+                if shown or not isinstance(failure.verdict, InvalidImage):
+                    raise  # else it died before it saw a pixel, so not of this photo: the next one is asked
 
     @contextmanager
     def _idle_one(self, deadline: float) -> Iterator[Channel]:
@@ -201,11 +207,15 @@ class _PhotoFailed(Exception):
         self.reason = reason
 
 
-def _converse(channel: Channel, photo: RemotePhoto, kind: type[Answer]) -> Answer:
-    """Show the detector what it asks for until it answers. Raises: _PhotoFailed; Forged, EOFError, OSError."""
+def _converse(channel: Channel, photo: RemotePhoto, kind: type[Answer], shown: list[Box | None]) -> Answer:
+    """Show the detector what it asks for, and note it, until it answers.
+
+    Raises: _PhotoFailed; Forged, EOFError, OSError.
+    """
     for _ in range(_MAX_VIEWS):
         match channel.receive(from_detector):
             case View(window, longest_edge):
+                shown.append(window)
                 _show(channel, photo, window, longest_edge)
             case answer if isinstance(answer, kind):
                 return answer

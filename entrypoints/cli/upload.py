@@ -82,6 +82,8 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
       tryon-images upload ~/photos --to https://photos.example.com --key-file key.txt --csv > uploaded.csv
       tryon-images upload selfie.heic --json
     """
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with https:// or http://", param_hint="--to")
     crop = "false" if no_crop else None
     options = {"externalUserId": external_user_id, "keepForDays": keep_for_days, "crop": crop, "fit": fit}
     fields = {name: value for name, value in options.items() if value is not None}

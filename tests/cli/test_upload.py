@@ -156,6 +156,13 @@ def test_a_service_that_is_silent_ends_the_batch(service: FakeService, photos: P
     assert "0 uploaded, 1 UNREACHABLE, 1 not tried." in done.stderr
 
 
+def test_an_address_that_is_none_is_wrong_usage_before_anything_is_sent(service: FakeService, photos: Path) -> None:
+    for address in ("photos.example.com", "localhost:8000", "ftp://photos.example.com"):
+        done = upload(photos / "a.jpg", to=address)
+        assert (done.exit_code, service.requests) == (2, [])
+        assert "must begin with https:// or http://" in done.stderr
+
+
 def test_a_wrong_key_is_told_as_the_service_tells_it(service: FakeService, photos: Path) -> None:
     service.answers = [an_error(401, "INVALID_API_KEY")]
     done = upload(photos / "a.jpg")

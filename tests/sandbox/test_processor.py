@@ -168,9 +168,10 @@ class TestADeathFromOutside:
             assert await answer(pool, "healthy") == "fine"
             assert none_runs(before)
 
-    async def test_of_an_idle_detector_does_not_refuse_the_next_photo(self) -> None:
-        """As by a segmentation fault before the first photo."""
-        async with a_pool() as pool:
+    @pytest.mark.parametrize("workers", [1, 3])
+    async def test_of_idle_detectors_does_not_refuse_the_next_photo(self, workers: int) -> None:
+        """As by a segmentation fault before the first photo; one after the other is found dead."""
+        async with a_pool(workers=workers) as pool:
             await kill_while_at_work(detectors(pool), signal.SIGSEGV)
             assert await answer(pool, "healthy") == "fine"
 
@@ -310,7 +311,7 @@ class TestStarting:
             ({"observer": ("observer_that_dies_at_birth", None)}, "exit code 7"),
             (
                 {"observer": ("observer_that_dawdles", None), "limits": PhotoLimits(start_seconds=2)},
-                "not ready within 2 seconds",
+                "not ready within 2 seconds|parent process did not become ready",  # on a very busy machine
             ),
         ],
     )
