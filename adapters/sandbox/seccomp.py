@@ -63,7 +63,6 @@ NUMBERS: Final = {  # syscall: (x86_64, aarch64)
     "brk": (12, 214),
     "rt_sigprocmask": (14, 135),
     "rt_sigreturn": (15, 139),
-    "sigaltstack": (131, 132),
     "sched_yield": (24, 124),
     "mremap": (25, 216),
     "madvise": (28, 233),

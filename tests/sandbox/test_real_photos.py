@@ -14,10 +14,7 @@ from domain.geometry import Size
 from domain.photo import SourceFormat, WarningCode
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
-from tests.sandbox.pools import decoders, detectors, until
-
-REPORT_SECONDS = 60 + 6
-"""MediaPipe reports its use a minute after its first model; and a little, for a busy machine."""
+from tests.sandbox.pools import decoders, until
 
 
 def a_photo(kind: str, size: tuple[int, int] = (512, 512)) -> bytes:
@@ -72,17 +69,5 @@ async def test_a_decoder_killed_while_it_decodes_64_megapixels_is_replaced_and_t
         os.kill(decoders(pool)[0], signal.SIGKILL)
         prepared = await preparing
         assert prepared.facts.source_size == Size(8000, 8000)
-    finally:
-        await pool.close()
-
-
-async def test_detectors_outlive_the_report_of_their_use_that_is_refused() -> None:
-    """Threads start for it, and a call of theirs that fails may abort the process. A minute of waiting, without CPU."""
-    pool = build_processor(Settings(workers=1))
-    await pool.start()
-    try:
-        before = detectors(pool)
-        await asyncio.sleep(REPORT_SECONDS)
-        assert (pool.restarts, detectors(pool)) == (0, before)
     finally:
         await pool.close()
