@@ -133,7 +133,7 @@ class KeepProduct:
         with suppress(Overloaded):
             async with self.work.begin() as repositories:
                 await _hold(repositories, account_id, {picture.image_id for picture in made.pictures.values()})
-                product = await repositories.products.find(account_id, made.product_id or wanted.external_id or "")
+                product = await repositories.products.find(account_id, made.product_id) if made.product_id else None
                 generation = await repositories.generations.find(generation_id, account_id) if generation_id else None
             named = {
                 *(product.images if product else ()),

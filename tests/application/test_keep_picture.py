@@ -194,6 +194,19 @@ async def test_a_picture_that_was_put_in_vain_waits_for_its_purger_for_the_lengt
     assert await world.left() == ([], False)
 
 
+async def test_a_customers_picture_takes_turns_with_their_erasures_and_nobodys_does_not(world: World) -> None:
+    steps = {}
+    for image in (an_image("img_1", customer=a_customer()), an_image("img_2")):
+        plan = Plan()
+        await keeper(world, plan).reserve(image, nobody_objects)
+        await keeper(world, plan).execute(image, a_stored_photo(), JPEG)
+        steps[image.image_id] = [call.rpartition(".")[2] for call in plan.calls]
+    assert steps == {
+        "img_1": ["begin", "serialize", "reserve", "commit", "begin", "serialize", "publish", "commit"],
+        "img_2": ["begin", "reserve", "commit", "begin", "publish", "commit"],
+    }
+
+
 class Flaky:
     """Refuses the first few transactions."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from application.answer_once import AnswerOnce
-from application.keep_product import KeepProduct, Made, ProductMoved, WantedProduct
+from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
 from application.products import DeleteProduct, ReadProducts, RegisteredProduct, RegisterProduct, RenewProducts
 from domain.errors import (
@@ -46,6 +46,16 @@ class Shop:
         record = IdempotencyRecord(key, repr(garments).encode()) if key else None
         use_case = RegisterProduct(self.keep_product, self.once, self.world.work, self.world.clock)
         return await use_case.execute(WantedProduct(**asked), valid_for, record)
+
+    async def look(self, *garments: PhotoSource, made: Made | None = None, **wanted: Any) -> PreparedProduct:
+        """What a request would save."""
+        asked = {"external_id": "shirt", "account": await self.world.account(), "garments": garments, **wanted}
+        with self.keep_product.sources.for_one_request(ACME) as fetch:
+            return await self.keep_product.prepare(WantedProduct(**asked), made or Made(fetch))
+
+    async def settle(self, looked: PreparedProduct) -> None:
+        async with self.world.work.begin() as repositories:
+            await self.keep_product.settle(repositories, looked, looked.product)
 
     async def delete(self) -> None:
         await DeleteProduct(self.keep_product, self.world.work).execute(ACME, "shirt")
@@ -160,11 +170,12 @@ async def test_a_picture_that_went_with_its_customer_is_missing_in_the_product()
         shop = Shop(world)
         hers = (await world.upload(b"hers", customer=a_customer())).image.image_id
         own, lent = (await shop.register(a_file(b"own"), StoredSource(hers))).product.images
-        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=())
-        with shop.keep_product.sources.for_one_request(ACME) as fetch:
-            assert (await shop.keep_product.prepare(wanted, Made(fetch))).usable == (own, lent)
-            await world.erase(a_customer())
-            assert (await shop.keep_product.prepare(wanted, Made(fetch))).usable == (own,)
+        assert (await shop.look()).usable == (own, lent)
+        await world.erase(a_customer())
+        assert (await shop.look()).usable == (own,)
+        await world.delete(own)
+        with pytest.raises(ProductNotFound):
+            await shop.look()
 
 
 async def test_what_a_refused_request_stored_goes_again() -> None:
@@ -179,30 +190,122 @@ async def test_a_product_that_changed_meanwhile_is_not_overwritten() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
         await shop.register(a_file(b"front"), title="Shirt")
-        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=(), title="Mine")
-        with shop.keep_product.sources.for_one_request(ACME) as fetch:
-            looked = await shop.keep_product.prepare(wanted, Made(fetch))
+        looked = await shop.look(title="Mine")
         world.clock.advance(seconds=1)
         await shop.register(title="Theirs")
         with pytest.raises(ProductMoved):
-            async with world.work.begin() as repositories:
-                await shop.keep_product.settle(repositories, looked, looked.product)
+            await shop.settle(looked)
         await shop.delete()
         with pytest.raises(ProductMoved):
-            async with world.work.begin() as repositories:
-                await shop.keep_product.settle(repositories, looked, looked.product)
+            await shop.settle(looked)
 
 
 async def test_two_who_make_the_same_product_do_not_both_make_it() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
-        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=(a_file(b"front"),))
-        with shop.keep_product.sources.for_one_request(ACME) as fetch:
-            looked = await shop.keep_product.prepare(wanted, Made(fetch))
+        looked = await shop.look(a_file(b"front"))
         await shop.register(a_file(b"front"))
         with pytest.raises(ProductMoved):
-            async with world.work.begin() as repositories:
-                await shop.keep_product.settle(repositories, looked, looked.product)
+            await shop.settle(looked)
+
+
+async def test_new_pictures_leave_the_rest_of_a_product_as_it_is() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        await shop.register(a_file(b"front"), title="Shirt", description="Blue")
+        world.clock.advance(hours=1)
+        product = (await shop.register(a_file(b"back"))).product
+        assert (product.title, product.description, product.created_at) == ("Shirt", "Blue", NOON)
+
+
+async def test_only_what_is_new_changes_the_day_of_a_product() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        await shop.register(a_file(b"front"), title="Shirt", description="Blue")
+        world.clock.advance(hours=1)
+        now = world.clock.now()
+        assert (await shop.look(title="Shirt", description="Blue")).product.updated_at == NOON
+        assert (await shop.look(a_file(b"front"))).product.updated_at == NOON
+        assert (await shop.look(title="Polo")).product.updated_at == now
+        assert (await shop.look(description="Red")).product.updated_at == now
+        assert (await shop.look(a_file(b"back"))).product.updated_at == now
+
+
+async def test_whoever_only_uses_a_product_minds_no_words_that_changed_meanwhile() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        await shop.register(a_file(b"front"), title="Shirt")
+        looked = await shop.look()
+        world.clock.advance(seconds=1)
+        await shop.register(title="Polo")
+        used = looked.product.used(world.clock.now())
+        await shop.settle(replace(looked, product=used))
+        assert ((await shop.shirt()).title, (await shop.shirt()).last_used_at) == ("Polo", used.last_used_at)
+        await shop.delete()
+        with pytest.raises(ProductMoved):
+            await shop.settle(looked)
+
+
+async def test_a_product_that_ended_after_it_was_looked_at_is_saved_whole() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        await shop.register(a_file(b"front"), valid_for=DAY)
+        looked = await shop.look()
+        await shop.register(title="Polo", valid_for=DAY)
+        world.clock.advance(days=1)
+        await shop.settle(looked)
+        with pytest.raises(ProductNotFound):
+            await shop.shirt()
+
+
+async def test_whoever_looks_again_stores_nothing_again() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        shop.web.web[URL] = b"v1"
+        with shop.keep_product.sources.for_one_request(ACME) as fetch:
+            made = Made(fetch)
+        first = await shop.look(a_file(b"front"), UrlSource(URL, "images[1]"), made=made)
+        assert (await shop.look(a_file(b"front"), UrlSource(URL, "images[1]"), made=made)).usable == first.usable
+        assert shop.web.fetched == [URL]
+
+
+async def test_a_picture_that_does_not_outlast_a_try_on_is_stored_anew() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        images = (await shop.register(a_file(b"front"))).product.images
+        world.clock.advance(days=30, minutes=-20, seconds=-1)
+        assert (await shop.look(a_file(b"front"))).usable == images
+        world.clock.advance(seconds=1)
+        assert (await shop.look(a_file(b"front"))).usable != images
+
+
+async def test_a_customers_picture_is_used_to_its_end() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        hers = (await world.upload(b"hers", customer=a_customer(), keep_for_days=7)).image.image_id
+        await shop.register(StoredSource(hers))
+        world.clock.advance(days=7, seconds=-1)
+        assert (await shop.look()).usable == (hers,)
+        world.clock.advance(seconds=1)
+        with pytest.raises(ProductNotFound):
+            await shop.look()
+
+
+async def test_a_new_picture_stays_for_a_try_on_that_waits_for_it_whatever_its_product_names_now() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        person = (await world.upload(b"person")).image.image_id
+        started = await world.try_on(person, (a_file(b"front"),))
+        picture = (await shop.shirt()).pictures[0]
+        await shop.register(a_file(b"back"))
+        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=(a_file(b"front"),))
+        with shop.keep_product.sources.for_one_request(ACME) as fetch:
+            made = Made(fetch, {"front": picture}, "shirt")
+        await shop.keep_product.discard(wanted, made, started.generation_id)
+        assert await shop.are_there(picture.image_id) == [True]
+        await world.work_off()
+        await shop.keep_product.discard(wanted, made, started.generation_id)
+        assert await shop.are_there(picture.image_id) == [False]
 
 
 async def test_a_product_that_is_over_is_made_anew_and_its_old_pictures_go() -> None:
@@ -225,9 +328,7 @@ async def test_a_product_that_is_over_is_made_anew_and_its_old_pictures_go() -> 
 async def test_a_product_without_an_id_gets_one() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
-        wanted = WantedProduct(account=await world.account(), external_id=None, garments=(a_file(b"front"),))
-        with shop.keep_product.sources.for_one_request(ACME) as fetch:
-            product = (await shop.keep_product.prepare(wanted, Made(fetch))).product
+        product = (await shop.look(a_file(b"front"), external_id=None)).product
         assert product.is_one_shot
         assert product.external_id.startswith("prd_")
 

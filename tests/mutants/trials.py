@@ -36,7 +36,7 @@ SLOW: Final = ("sql", "postgres", "gcs", "folder", "odd_image_ids", "cropping", 
 OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
 PATIENCE: Final = 20
 """A test that never ends is stopped after so many times what it takes otherwise, and:"""
-CPU_SECONDS: Final = 10.0
+CPU_SECONDS: Final = 3.0
 WAITING_SECONDS: Final = 120.0
 FAVOURITES: Final = 5
 SURVIVED, CAUGHT = 0, 1
