@@ -61,7 +61,7 @@ class Made:
 
     fetch: Fetch
     pictures: dict[str, ProductPicture] = field(default_factory=dict)
-    product_id: str | None = None
+    product_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class KeepProduct:
     async def prepare(self, wanted: WantedProduct, made: Made) -> PreparedProduct:
         """Raises: ProductNotFound, ImageNotFound, ProductImageFetchFailed; what is wrong with a photo; Overloaded."""
         known, images = await self._look_up(wanted)
+        made.product_id = wanted.external_id or self.random.product_id()
         now = self.clock.now()
         alive = known if known and known.is_alive(now) else None
         if not wanted.garments:
@@ -91,12 +92,8 @@ class KeepProduct:
         there = {picture.source: picture for picture in alive.pictures if picture.image_id in images} if alive else {}
         pictures = [await self._picture(source, wanted.account, there, made) for source in wanted.garments]
         product = alive or Product.tried_on(
-            wanted.account.account_id,
-            wanted.external_id or self.random.product_id(),
-            now,
-            is_one_shot=wanted.external_id is None,
+            wanted.account.account_id, made.product_id, now, is_one_shot=wanted.external_id is None
         )
-        made.product_id = product.external_id
         return PreparedProduct(known, _changed(alive, replace(product, pictures=tuple(pictures)), wanted, now))
 
     async def settle(self, repositories: Repositories, prepared: PreparedProduct, product: Product) -> None:
@@ -133,7 +130,7 @@ class KeepProduct:
         with suppress(Overloaded):
             async with self.work.begin() as repositories:
                 await _hold(repositories, account_id, {picture.image_id for picture in made.pictures.values()})
-                product = await repositories.products.find(account_id, made.product_id) if made.product_id else None
+                product = await repositories.products.find(account_id, made.product_id)
                 generation = await repositories.generations.find(generation_id, account_id) if generation_id else None
             named = {
                 *(product.images if product else ()),

@@ -110,7 +110,7 @@ class StartTryOn:
             )
             if not (is_queued and isinstance(error, Overloaded)):
                 raise
-            return StartedTryOn(generation_id, made.product_id or command.product.external_id or "")
+            return StartedTryOn(generation_id, made.product_id)
         await self.keep_product.discard(command.product, made, generation_id)
         return started
 

@@ -1,5 +1,6 @@
 """Starting a try-on for a customer who is erased meanwhile."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,8 +8,17 @@ import pytest
 from application.keep_product import WantedProduct
 from application.photo_sources import FileSource, StoredSource
 from application.start_try_on import StartedTryOn, TryOnCommand
-from domain.errors import CustomerErased, InsufficientCredits, Overloaded, TooManyWaiting, ValidationFailed
+from domain.customer import Customer
+from domain.errors import (
+    CustomerErased,
+    InsufficientCredits,
+    InvalidImage,
+    Overloaded,
+    TooManyWaiting,
+    ValidationFailed,
+)
 from domain.image import ImageId
+from domain.retention import RetentionPolicy
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan
@@ -80,6 +90,53 @@ async def test_each_try_on_takes_a_credit_and_without_one_nothing_is_queued_or_k
         with pytest.raises(InsufficientCredits):
             await start(world)
         assert len(await world.generations()) == 1
+
+
+async def test_without_a_credit_not_even_the_photo_is_looked_at() -> None:
+    no_photo = FileSource(b"", "person")
+    async with world_in_memory() as world:
+        await set_credits(world, 0)
+        with pytest.raises(InsufficientCredits):
+            await world.try_on(no_photo, ())
+        await set_credits(world, 1)
+        with pytest.raises(InvalidImage):
+            await world.try_on(no_photo, ())
+
+
+class FullDisk:
+    """No room for a result."""
+
+    async def expect(self) -> None:
+        raise Overloaded
+
+
+async def test_no_try_on_begins_that_has_no_room_for_its_result() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), await stored(world, b"garment")
+        world.disk_reserve = FullDisk()
+        with pytest.raises(Overloaded):
+            await world.try_on(person, (StoredSource(garment),))
+        assert await world.generations() == ()
+
+
+async def test_a_photo_that_comes_with_a_try_on_is_kept_as_the_request_says() -> None:
+    async with world_in_memory() as world:
+        person, garment = FileSource(b"person", "person"), (FileSource(b"garment", "garment"),)
+        started = await world.try_on(person, garment, customer=a_customer(), keep_for_days=3)
+        (image,) = await world.images_of(((await world.inputs_of(started.generation_id)).person,))
+        assert (image.customer, image.retention) == (a_customer(), RetentionPolicy(3))
+        assert (await world.inputs_of(started.generation_id)).retention == RetentionPolicy(3)
+
+
+async def test_a_photo_that_is_none_is_named_by_its_place_in_the_request() -> None:
+    async with world_in_memory() as world:
+        with pytest.raises(InvalidImage) as refused:
+            await world.try_on(FileSource(b"", "person.image"), (FileSource(b"garment", "images[0]"),))
+        assert refused.value.path == "person.image"
+        with pytest.raises(InvalidImage) as refused:
+            await world.try_on(FileSource(b"person", "person.image"), (FileSource(b"", "images[0]"),))
+        assert refused.value.path == "images[0]"
+        assert await world.assert_nothing_is_left_behind() == set()
 
 
 async def test_a_credit_that_somebody_else_took_meanwhile_is_missed_in_time() -> None:
@@ -158,6 +215,61 @@ async def test_whatever_fails_once_the_try_on_is_either_queued_and_answered_or_l
             if not plan.happened:
                 return
     raise AssertionError("it never ended")
+
+
+async def test_a_photo_that_was_there_before_stays_when_its_try_on_is_refused() -> None:
+    async with world_in_memory() as world:
+        person = await stored(world, b"person")
+        with pytest.raises(InvalidImage):
+            await world.try_on(person, (FileSource(b"", "images[0]"),))
+        assert await world.bytes_of(person) == b"person"
+
+
+async def step_of_a_try_on(call: str, near: str) -> int:
+    """Which call is the `near` one of the transaction that queues a try-on: the last before, or the first after."""
+    async with world_in_memory() as world:
+        plan = Plan()
+        await world.try_on(await stored(world, b"person"), (FileSource(b"garment", "garment"),), plan)
+    queued = plan.calls.index("InMemoryGenerationRepository.add")
+    steps = [step for step, name in enumerate(plan.calls) if name == call]
+    return 1 + (
+        max(step for step in steps if step < queued) if near == "before" else min(s for s in steps if s > queued)
+    )
+
+
+@pytest.mark.parametrize("customer", [a_customer(), None])
+async def test_a_try_on_takes_turns_with_the_erasures_of_its_customer(customer: Customer | None) -> None:
+    plan = Plan()
+    async with world_in_memory() as world:
+        await start(world, plan, customer=customer)
+    queueing = plan.calls[plan.calls.index("InMemoryGenerationRepository.add") :: -1]
+    steps = [call.rpartition(".")[2] for call in queueing[: queueing.index("work.begin")]][::-1]
+    assert steps[:3] == ["serialize", "is_erased_since", "hold"] if customer else ["hold", "take_credit", "hold"]
+
+
+async def test_whoever_gives_up_hears_so_even_if_the_try_on_is_queued() -> None:
+    plan = Plan(Fault.HANGS_AFTER, await step_of_a_try_on("work.commit", "after"))
+    async with world_in_memory() as world:
+        person = await stored(world, b"person")
+        task = asyncio.create_task(world.try_on(person, (FileSource(b"garment", "garment"),), plan))
+        await plan.waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(await world.generations()) == 1
+
+
+async def test_two_try_ons_that_make_the_same_product_keep_one_picture_of_it() -> None:
+    plan = Plan(Fault.PAUSES_BEFORE, await step_of_a_try_on("work.begin", "before"))
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), (FileSource(b"garment", "garment"),)
+        late = asyncio.create_task(world.try_on(person, garment, plan))
+        await plan.waiting.wait()
+        await world.try_on(person, garment)
+        plan.go_on.set()
+        await late
+        assert len(await world.generations()) == 2
+        assert len(await world.assert_nothing_is_left_behind()) == 2
 
 
 async def test_a_product_called_mock_has_nothing_to_put_on() -> None:
