@@ -71,8 +71,10 @@ class RequestStart:
 
 
 def _values(scope: Scope, name: bytes) -> Iterator[bytes]:
-    """All of them: a proxy that adds instead of replacing lets the client's own stand; the earliest start counts."""
-    return (value for header, value in scope["headers"] if header == name)
+    """All of them, also those that a proxy wrote into one line (RFC 9110, 5.3): one that adds instead of replacing lets
+    the client's own stand. The earliest start counts.
+    """
+    return (part.strip() for header, value in scope["headers"] if header == name for part in value.split(b","))
 
 
 def _instant(value: bytes) -> datetime | None:
