@@ -456,9 +456,11 @@ def test_on_a_small_phone_the_upload_is_in_sight_and_all_targets_are_large_enoug
         box = playground.page.get_by_text("Choose photos", exact=True).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] < 640
+        playground.open_options()
         playground.choose(the_photo())
         playground.image_id()
         sizes = playground.page.eval_on_selector_all(
-            "button, .button, summary", "all => all.filter(b => b.offsetParent).map(b => [b.innerText, b.offsetHeight])"
+            "button, .button, summary, .choices span",
+            "all => all.filter(b => b.offsetParent).map(b => [b.innerText, b.offsetHeight])",
         )
         assert [name for name, height in sizes if height < 44] == []
