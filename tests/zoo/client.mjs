@@ -1,4 +1,4 @@
-// One of Node's clients: `node client.mjs fetch|undici|axios|node-fetch URL PLAN`.
+// One of JavaScript's clients: `node client.mjs fetch|undici|axios|node-fetch URL PLAN`; Deno's and Bun's own fetch.
 import { readFileSync } from "node:fs";
 
 const [which, url, plan] = process.argv.slice(2);
@@ -19,7 +19,7 @@ async function send({ key, part, file }) {
   }
   const web = { fetch: [fetch, FormData, Blob], undici: [undici.fetch, undici.FormData, Blob],
     "node-fetch": [nodeFetch.default, nodeFetch.FormData, nodeFetch.Blob] };
-  const [call, Form, Bytes] = web[which];
+  const [call, Form, Bytes] = web[which] ?? web.fetch;
   const form = new Form();
   form.append(part, new Bytes([bytes], { type: "image/jpeg" }), "photo.jpg");
   const answer = await call(url, { method: "POST", headers: { "x-api-key": key }, body: form });

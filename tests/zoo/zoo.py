@@ -48,6 +48,8 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "undici": ("node", str(HERE / "client.mjs")),
     "axios": ("node", str(HERE / "client.mjs")),
     "node-fetch": ("node", str(HERE / "client.mjs")),
+    "Deno": (str(HERE / "node_modules/.bin/deno"), "run", "--quiet", "--allow-all", str(HERE / "client.mjs")),
+    "Bun": (str(HERE / "node_modules/.bin/bun"), str(HERE / "client.mjs")),
     "requests": (sys.executable, str(HERE / "client.py")),
     "httpx": (sys.executable, str(HERE / "client.py")),
     "urllib": (sys.executable, str(HERE / "client.py")),
@@ -57,7 +59,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Java": ("java", str(HERE / "Client.java")),
 }
 CLIENTS: Final = (*COMMANDS, "Chromium")
-OPTIONAL: Final = frozenset({"PHP", "Ruby", "Java"})
+OPTIONAL: Final = frozenset({"Deno", "Bun", "PHP", "Ruby", "Java"})
 """Passed over where they are not installed; CI has to have the others."""
 NGINX: Final = {
     "nginx": "",
@@ -250,9 +252,9 @@ def main() -> int:
     """Print what every client hears on every way; 1 when an answer was lost, or a client is missing in CI."""
     configure_structlog("error")
     table = Table("client", *ROUTES, title=f"Of {len(EXPECTED)} answers each: how many were heard as they were given")
-    there = [client for client in CLIENTS if is_there(client)]
-    is_complete = os.environ.get("CI") is None or set(CLIENTS) - OPTIONAL <= set(there)
     with open_zoo() as zoo:
+        there = [client for client in CLIENTS if is_there(client)]
+        is_complete = os.environ.get("CI") is None or set(CLIENTS) - OPTIONAL <= set(there)
         for client in there:
             cells = [_cell(zoo, client, route) for route in zoo.urls]
             is_complete &= set(cells) == {str(len(EXPECTED))}
