@@ -102,7 +102,7 @@ def place(photo: SeenPhoto, fit: Fit = Fit.CROP) -> Placement:
     """
     person, others = photo.main_person, photo.rivals
     body = None if person is None else _body(person)
-    contents = [photo.content, Box.covering(photo.size)] if photo.is_filled else [photo.content]
+    contents = [photo.content, photo.with_blur] if photo.with_blur else [photo.content]
     windows = [choose_window(content, person, others) for content in contents]
     whole = [window for window in windows if body is None or window.shared_area(body) == body.area]
     if whole or body is None:

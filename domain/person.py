@@ -183,15 +183,15 @@ class SeenPerson:
 class SeenPhoto:
     """What a detector saw of a photo: where the picture itself is, and everybody that can be told apart, in no order.
 
-    `content` leaves out frames, letterbox bars, blurred story borders and the bars of a screenshot; `is_filled` when
-    borders of the blurred kind were left out, which continue the photo. People stand upright
+    `content` leaves out frames, letterbox bars, blurred story borders and the bars of a screenshot; `with_blur`
+    is the picture with borders of the blurred kind, which continue the photo, if there are some. People stand upright
     after `turns` quarter turns counterclockwise; when `was_turned`, that was done. All in pixels of the upright source.
     """
 
     size: Size
     content: Box
     people: tuple[SeenPerson, ...]
-    is_filled: bool = False
+    with_blur: Box | None = None
     turns: int = 0
     was_turned: bool = False
 

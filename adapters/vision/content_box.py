@@ -40,7 +40,7 @@ _RINGING: Final = 8
 _LOOK_SLACK: Final = 3
 """An edge is found to within so many pixels of the look."""
 
-_MOST_LAYERS: Final = 3
+_MOST_LAYERS: Final = 4
 """A frame, the bars of a screenshot, and a story's borders."""
 
 _STRIP: Final = 2000
@@ -71,19 +71,20 @@ class ContentEdges:
     is_filled: bool = False
 
 
-def look_at_content(photo: ViewablePhoto) -> tuple[Look, bool]:
-    """A look at the picture itself, to the pixel, and whether blurred photo is around it.
+def look_at_content(photo: ViewablePhoto) -> tuple[Look, Box | None]:
+    """A look at the picture itself, to the pixel, and the same with the blurred photo around it, if there is some.
 
     What was taken off once is looked at again: inside a frame a screenshot has its bars as it has without one.
     """
-    look, is_filled = Look.at(photo, None), False
+    look, with_blur = Look.at(photo, None), None
     for _ in range(_MOST_LAYERS):
         edges = content_edges(look.pixels)
         content = _in_source(photo, look, edges)
         if content == look.window:
             break
-        look, is_filled = Look.at(photo, content), is_filled or edges.is_filled
-    return look, is_filled
+        with_blur = with_blur or (look.window if edges.is_filled else None)
+        look = Look.at(photo, content)
+    return look, with_blur
 
 
 def _in_source(photo: ViewablePhoto, look: Look, edges: ContentEdges) -> Box:
@@ -122,7 +123,8 @@ def content_edges(pixels: Pixels) -> ContentEdges:
         if inner == edges:
             break
         edges = inner
-    edges = _inside(edges, _without_blurred(_part(pixels, edges)))
+    if edges == ContentEdges(0, 0, width, height):
+        edges = _without_blurred(pixels)
     is_enough = (
         edges.right - edges.left >= _LEAST_CONTENT * width and edges.bottom - edges.top >= _LEAST_CONTENT * height
     )
@@ -131,9 +133,7 @@ def content_edges(pixels: Pixels) -> ContentEdges:
 
 def _inside(outer: ContentEdges, inner: ContentEdges) -> ContentEdges:
     left, top = outer.left, outer.top
-    return ContentEdges(
-        left + inner.left, top + inner.top, left + inner.right, top + inner.bottom, is_filled=inner.is_filled
-    )
+    return ContentEdges(left + inner.left, top + inner.top, left + inner.right, top + inner.bottom)
 
 
 def _part(pixels: Pixels, edges: ContentEdges) -> Pixels:
@@ -237,6 +237,12 @@ def _blurred_depths(gray: NDArray[np.uint8]) -> tuple[int, int]:
             middle = float(np.median(detail[top + 2 : bottom - 2])) if bottom - top > 8 else 0.0
             outside = max(float(np.median(detail[: top - 2])), float(np.median(detail[bottom + 2 :])))
             is_even = abs(top - (height - bottom)) <= 0.1 * height
-            if is_even and middle > 1 and outside <= _BLUR * middle:
+            is_blurred = middle > 1 and outside <= _BLUR * middle
+            if is_even and is_blurred and not (_is_plain(gray[:top]) and _is_plain(gray[bottom:])):
                 return top, height - bottom
     return 0, 0
+
+
+def _is_plain(border: NDArray[np.uint8]) -> bool:
+    """Whether most of it has one color: sky, paper or a bar, not a blurred photo."""
+    return float(np.mean(cv2.absdiff(border, np.full_like(border, np.median(border))) <= _FLAT)) >= _MARKS

@@ -21,6 +21,9 @@ _FILL: Final = 0.45
 _FARTHEST_FACE: Final = 0.6
 """A face that is the box's own is no farther from the middle of its top than so many of its heights and widths."""
 
+_DOUBT: Final = 0.5
+"""A box that was seen less surely is farther by so much of the doubt: one around two people takes nobody's face."""
+
 _BODY_BESIDE: Final = 1.3
 _BODY_BELOW: Final = 4.0
 """Where the body of a face alone is looked for: so many face widths beside it and face heights below."""
@@ -59,7 +62,7 @@ def marks_of(boxes: Sequence[PersonBox], faces: Sequence[Face]) -> list[Mark]:
     """Every box with the face that fits it best, every other box, and every other face."""
     pairs = [(_distance(box, face), box, face) for box in boxes for face in faces if box.holds(*face.edges)]
     own: dict[PersonBox, Face] = {}
-    for distance, box, face in sorted(pairs, key=lambda pair: pair[0]):
+    for distance, box, face in sorted(pairs, key=lambda pair: pair[0] + _DOUBT * (1 - pair[1].confidence)):
         if distance <= _FARTHEST_FACE and box not in own and face not in own.values():
             own[box] = face
     alone = [face for face in faces if face not in own.values()]

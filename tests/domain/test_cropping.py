@@ -168,7 +168,7 @@ def test_a_window_stays_inside_the_photos_frame_but_may_reach_over_blurred_borde
     strip = Box(0, 656, 1080, 608)
     wide = a_person(Box(100, 700, 880, 500))
     plain = place(SeenPhoto(Size(1080, 1920), strip, (wide,)))
-    filled = place(SeenPhoto(Size(1080, 1920), strip, (wide,), is_filled=True))
+    filled = place(SeenPhoto(Size(1080, 1920), strip, (wide,), with_blur=Box(0, 0, 1080, 1920)))
     assert plain.window.cut_to(strip) == plain.window
     assert filled.window.shared_area(wide.box) == wide.box.area
 

@@ -13,7 +13,7 @@ from domain.photo_quality import Appearance, warnings_about
 from tests.people import a_head_of, a_person, a_standing_body
 
 PHOTO = KEPT = Box(0, 0, 1600, 2000)
-STANDING = a_person(Box(600, 150, 500, 1700), face=Box(800, 180, 100, 120))
+STANDING = a_person(Box(600, 150, 500, 1700), face=Box(780, 200, 140, 170))
 FINE = Appearance(shadows=0.1, midtone=0.5, highlights=0.9, detail=0.5)
 
 
@@ -107,15 +107,26 @@ def test_a_body_without_any_head_has_it_cut_off() -> None:
 
 
 def test_a_half_body_photo_is_no_cut_body_but_a_missing_hip_is() -> None:
-    """The shoulders are at row 473, the hips at 1017."""
+    """The chin is at row 370, the shoulders are at 473, the hips at 1017."""
     for content, expected in (
         (Box(0, 0, 1600, 1000), []),
-        (Box(0, 0, 1600, 900), [WarningCode.BODY_CUT_OFF]),
+        (Box(0, 0, 1600, 740), [WarningCode.BODY_CUT_OFF]),
         (Box(850, 0, 750, 2000), [WarningCode.BODY_CUT_OFF]),
     ):
         visible = replace(
             STANDING, box=STANDING.box.cut_to(content) or content, head=a_head_of(STANDING.box).cut_to(content)
         )
+        assert codes([visible], content=content, kept=content) == expected
+
+
+@pytest.mark.parametrize("hips", [500, 1017, 3000])
+def test_where_hips_outside_of_the_photo_are_guessed_counts_for_nothing_while_the_face_is_seen(hips: float) -> None:
+    """By the face, the hips are at about row 930."""
+    guessed = {part: replace(STANDING.landmarks[part], y=hips) for part in (BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP)}
+    person = replace(STANDING, landmarks={**STANDING.landmarks, **guessed})
+    for bottom, expected in ((740, [WarningCode.BODY_CUT_OFF]), (800, [])):
+        content = Box(0, 0, 1600, bottom)
+        visible = replace(person, box=STANDING.box.cut_to(content) or content)
         assert codes([visible], content=content, kept=content) == expected
 
 
@@ -167,8 +178,9 @@ def test_a_garment_on_white_paper_is_not_overexposed() -> None:
 def test_a_person_of_whom_no_joint_is_known_has_a_cut_body() -> None:
     only_face = replace(
         STANDING,
-        box=Box(700, 150, 300, 850),
+        box=Box(700, 150, 300, 590),
         head=Box(700, 150, 300, 340),
         landmarks={BodyPart.NOSE: STANDING.landmarks[BodyPart.NOSE]},
     )
-    assert codes([only_face]) == [WarningCode.BODY_CUT_OFF]
+    photo = Box(0, 0, 1600, 740)
+    assert codes([only_face], content=photo, kept=photo) == [WarningCode.BODY_CUT_OFF]

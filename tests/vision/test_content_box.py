@@ -39,14 +39,24 @@ def test_a_frame_is_taken_off_to_the_pixel_also_from_a_jpeg(edge: int, color: st
 def test_what_a_frame_is_around_is_seen_as_it_is_without_one(color: str) -> None:
     story = PHOTO.resize((1080, 1920)).filter(ImageFilter.GaussianBlur(45))
     story.paste(PHOTO.resize((1080, 1080), Image.Resampling.LANCZOS), (0, 420))
-    plain = content_in(story)
-    assert plain == Box(0, 420, 1080, 1080)
-    assert content_in(ImageOps.expand(story, 80, color)) == plain.moved(80, 80)
+    assert found_in(story) == (Box(0, 420, 1080, 1080), Box(0, 0, 1080, 1920))
+    framed = ImageOps.expand(story, 80, color)
+    assert found_in(framed) == (Box(80, 500, 1080, 1080), Box(80, 80, 1080, 1920)), "the frame is no blurred photo"
+
+
+def test_white_paper_above_and_below_is_no_blurred_border() -> None:
+    image = Image.new("RGB", (900, 1200), "#fbfbfb")
+    image.paste(PHOTO.resize((900, 620)), (0, 200))
+    assert found_in(image)[1] is None
 
 
 def content_in(image: Image.Image) -> Box:
-    look, _ = look_at_content(ImagingPhotoDecoder().open(as_jpeg(image)))
-    return look.window
+    return found_in(image)[0]
+
+
+def found_in(image: Image.Image) -> tuple[Box, Box | None]:
+    look, with_blur = look_at_content(ImagingPhotoDecoder().open(as_jpeg(image)))
+    return look.window, with_blur
 
 
 def test_letterbox_bars_and_a_frame_around_them_are_taken_off() -> None:

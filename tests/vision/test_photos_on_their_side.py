@@ -52,6 +52,16 @@ def test_it_is_stored_as_if_it_had_been_sent_upright_and_the_shopper_is_told(
     assert is_near(stored(turned, crop), stored(expected, window))
 
 
+@pytest.mark.parametrize(("angle", "top"), [(90, 560), (270, 560), (65, 240)], ids=["left", "right", "aslant"])
+def test_somebody_who_lies_in_the_grass_is_not_stood_up(angle: int, top: int, detector: PeopleDetector) -> None:
+    photo = scenery(1500, 1100)
+    body = ASTRONAUT.resize((500, 500), Image.Resampling.LANCZOS).convert("RGBA").rotate(angle, expand=True)
+    photo.paste(body, (500, top), body)
+    lying = prepared(as_png(photo), detector)
+    assert WarningCode.PHOTO_SIDEWAYS not in codes(lying)
+    assert lying.facts.source_size == Size(1500, 1100)
+
+
 def test_a_file_that_says_which_way_is_up_is_believed_and_the_shopper_is_told(detector: PeopleDetector) -> None:
     lying = prepared(as_jpeg(upright().transpose(Image.Transpose.ROTATE_90)), detector)
     assert WarningCode.PHOTO_SIDEWAYS in codes(lying)
