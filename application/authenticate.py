@@ -1,4 +1,4 @@
-"""Admission: the account that an API key, or a pass of the page at `/`, opens, and how often it may ask."""
+"""Authentication: the account that an API key, or a pass of the page at `/`, opens."""
 
 import hashlib
 import hmac
@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from application.ports.rows import UnitOfWork
-from application.ports.system import Clock, RateBucket, RateLimiter
+from application.ports.system import Clock
 from application.request_trace import note
 from domain.account import Account, ApiKey, KeyScope, PresentedKey, digest_of_key
 from domain.errors import Forbidden, InvalidApiKey, MissingApiKey, Overloaded
-from domain.rate_limit import Allowance, RateLimit
 
 PREFIX: Final = "pass_"
 LIFETIME: Final = timedelta(hours=8)
@@ -111,30 +110,3 @@ class Authenticate:
     def _opens_the_default_account(self, api_key: str) -> bool:
         is_dev_key = self.dev_key_digest and hmac.compare_digest(self.dev_key_digest, digest_of_key(api_key))
         return bool(is_dev_key) or (self.page_pass is not None and self.page_pass.is_valid(api_key))
-
-
-POLLS_PER_REQUEST = 30
-"""A try-on is polled every two seconds, 30 times a minute: whoever may start one may also ask how it fares."""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitRate:
-    """The account's own limit, or the one for all; 0 means none."""
-
-    limiter: RateLimiter
-    requests_per_minute: int
-
-    async def of_key(self, key: ApiKey | None) -> Allowance | None:
-        """Returns: None when the key has no limit of its own. Raises: Overloaded."""
-        if key is None or key.requests_per_minute is None:
-            return None
-        return await self.limiter.take(key.account_id, f"key:{key.key_id}"[:20], RateLimit(key.requests_per_minute))
-
-    async def execute(self, account: Account, bucket: RateBucket) -> Allowance | None:
-        """Returns: None when the account has no limit. Raises: Overloaded."""
-        own = account.requests_per_minute
-        requests = self.requests_per_minute if own is None else own
-        if requests == 0:
-            return None
-        times = POLLS_PER_REQUEST if bucket is RateBucket.POLLS else 1
-        return await self.limiter.take(account.account_id, bucket, RateLimit(requests * times))

@@ -11,15 +11,8 @@ import click
 import msgspec
 
 from application.erase_customer import ErasureOutcome
-from application.erasure_audit import (
-    Facts,
-    NotAReceipt,
-    RecordedErasure,
-    key_text,
-    read_receipt,
-    receipt_facts,
-    signed_receipt,
-)
+from application.erasure_audit import RecordedErasure
+from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
 from domain.erasure import ErasureRecord
 from domain.image import ErasureId, ImageId

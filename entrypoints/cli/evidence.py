@@ -18,7 +18,7 @@ import click
 import httpx
 import msgspec
 
-from application.erasure_audit import key_text
+from application.erasure_receipt import key_text
 from domain.audit import Action
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.config import settings_in_use

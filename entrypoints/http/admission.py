@@ -17,7 +17,8 @@ from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.audit import act_as
-from application.authenticate import Access, Authenticate, LimitRate
+from application.authenticate import Access, Authenticate
+from application.limit_rate import LimitRate
 from application.ports.system import Clock, RateBucket
 from application.request_trace import note
 from application.upload_tickets import UploadTickets

@@ -10,10 +10,9 @@ from litestar.di import Provide
 
 from entrypoints.http import customers, health, images, products, try_on, upload_tickets
 from entrypoints.http.admission import RequestStart, key_check
-from entrypoints.http.edge import Edge, HeadAsGet
+from entrypoints.http.edge import Edge, HeadAsGet, PacedRefusals
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
-from entrypoints.http.paced_refusals import PacedRefusals
 from entrypoints.http.pages import playground_router, reference_router
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import FRAMING_BYTES

@@ -27,7 +27,7 @@ from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
 from application.audit import NoteInAudit, ReadAudit
-from application.authenticate import Authenticate, LimitRate, PagePass
+from application.authenticate import Authenticate, PagePass
 from application.body_memory import BodyMemory
 from application.check_readiness import CheckReadiness
 from application.customer_holdings import ReadHoldings
@@ -37,6 +37,7 @@ from application.erasure_audit import ListErasures, ReadErasure, ReplayErasure, 
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.keep_product import CopyPicture, KeepProduct
+from application.limit_rate import LimitRate
 from application.manage_accounts import (
     ChangeAccount,
     CreateAccount,

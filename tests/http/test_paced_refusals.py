@@ -9,7 +9,7 @@ import pytest
 from litestar.types import Message, Receive, Scope, Send
 
 from domain.account import AccountId
-from entrypoints.http.paced_refusals import (
+from entrypoints.http.edge import (
     ACCOUNT_SECONDS,
     LONGEST_WAIT_SECONDS,
     STRANGERS_SECONDS,

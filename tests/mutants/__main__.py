@@ -21,7 +21,7 @@ NAMES: Final = ("where", "was", "now")
 COVERED: Final = {
     "domain": "account customer erasure generation image product rate_limit retention",
     "application": "answer_once customer_holdings delete_image erase_customer erasure_audit keep_picture keep_product "
-    "manage_accounts products purge read_generation read_image reconcile run_generation start_try_on "
+    "limit_rate manage_accounts products purge read_generation read_image reconcile run_generation start_try_on "
     "upload_photo",
 }
 """Erasure, retention, the life of an image, idempotency, quota and credits, generations."""
