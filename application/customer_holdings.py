@@ -1,7 +1,7 @@
 """Access by a person (GDPR Art. 15): all that is held of one customer, found by the id that the shop knows."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from application.ports.rows import CustomerTraces, UnitOfWork
@@ -17,7 +17,8 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """`images`: those that can be read now, results of try-ons too; `traces` counts rows in every state.
+    """`images`: those that can be read now, results of try-ons too; `traces` counts rows in every state, and of
+    idempotency records those of try-ons as well.
 
     Try-ons that ended long ago, or whose result is gone, name nobody any more and are not here.
     """
@@ -46,10 +47,12 @@ class ReadHoldings:
         """Raises: Overloaded."""
         images = [image async for image in self._images(customer)]
         async with self.work.read() as repositories:
+            traces = await repositories.images.traces_of(customer)
+            records = traces.idempotency_records + len(await repositories.requests.key_digests_of(customer))
             return Holdings(
                 images=tuple(sorted(images, key=lambda image: (image.created_at, image.image_id))),
                 try_ons=await repositories.generations.of_customer(customer, [image.image_id for image in images]),
-                traces=await repositories.images.traces_of(customer),
+                traces=replace(traces, idempotency_records=records),
                 marked_until=await repositories.erasures.marked_until(customer),
             )
 

@@ -33,6 +33,7 @@ class Remains:
 
     images: int
     idempotency_records: int
+    try_ons: int
     objects: int
     unreachable: int
     raw: RawSearch
@@ -41,7 +42,7 @@ class Remains:
     @property
     def is_nothing(self) -> bool:
         """The mark does not count: it names nobody, and it passes."""
-        counts = self.images, self.idempotency_records, self.objects, self.unreachable
+        counts = self.images, self.idempotency_records, self.try_ons, self.objects, self.unreachable
         return not any(counts) and not self.raw.hits and not self.raw.unread
 
 
@@ -67,8 +68,9 @@ class VerifyErasure:
         """
         async with self.work.read() as repositories:
             images = await repositories.images.stored_of(customer, "", self.MAX_IMAGES)
+            digests = list(await repositories.requests.key_digests_of(customer))[: self.MAX_IMAGES]
         pictures = [picture or b"" async for picture in self._objects([image.object_name for image in images])]
-        digests = [image.idempotency.key_digest for image in images if image.idempotency]
+        digests += [image.idempotency.key_digest for image in images if image.idempotency]
         written = {external_id, quote(external_id, safe=""), json.dumps(external_id)[1:-1], *customer.pseudonyms}
         slices = [picture[len(picture) // 2 :][: self.SLICE_BYTES] for picture in pictures]
         needles = [*(text.encode() for text in sorted(written)), *digests, *slices]
@@ -78,12 +80,14 @@ class VerifyErasure:
         """What storage does not tell just now is taken to be there. Raises: Overloaded: the database is down."""
         async with self.work.read() as repositories:
             traces = await repositories.images.traces_of(customer)
+            records = traces.idempotency_records + len(await repositories.requests.key_digests_of(customer))
+            try_ons = len(await repositories.generations.of_customer(customer, ()))
             unreachable = await repositories.images.under_other_keys(self.pseudonyms.prefixes, customer.account_id)
             marked_until = await repositories.erasures.marked_until(customer)
         gone = [picture is None async for picture in self._objects([image.object_name for image in erased])]
         objects = len(erased) - sum(gone)
         raw = await self._without_living(await self.files.search(needles))
-        return Remains(traces.images, traces.idempotency_records, objects, unreachable.images, raw, marked_until)
+        return Remains(traces.images, records, try_ons, objects, unreachable.images, raw, marked_until)
 
     async def _objects(self, names: Sequence[str]) -> AsyncIterator[bytes | None]:
         """Until storage is out of reach: each further try would take as long to fail."""

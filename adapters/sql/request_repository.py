@@ -73,13 +73,18 @@ class SqlRequestRepository:
         ).returning(kept.c.result)
         return int((await self._connection.execute(counted)).scalar_one())
 
+    async def key_digests_of(self, customer: Customer) -> tuple[bytes, ...]:
+        return tuple(await self._connection.scalars(select(kept.c.key_digest).where(*_by(customer))))
+
     async def erase(self, customer: Customer) -> None:
-        await self._connection.execute(
-            delete(kept).where(kept.c.account_id == customer.account_id, kept.c.customer_id.in_(customer.pseudonyms))
-        )
+        await self._connection.execute(delete(kept).where(*_by(customer)))
 
     async def sweep(self, now: datetime) -> int:
         return (await self._connection.execute(delete(kept).where(kept.c.due_at <= now))).rowcount
+
+
+def _by(customer: Customer) -> tuple[Any, ...]:
+    return kept.c.account_id == customer.account_id, kept.c.customer_id.in_(customer.pseudonyms)
 
 
 def _of(request: KeptRequest) -> tuple[Any, ...]:

@@ -225,6 +225,7 @@ def _proof(remains: Remains) -> dict[str, Any]:
     return {
         "rowsLeft": remains.images,
         "idempotencyRecordsLeft": remains.idempotency_records,
+        "tryOnsLeft": remains.try_ons,
         "objectsLeft": remains.objects,
         "imagesUnderOtherKeys": remains.unreachable,
         "rawFilesSearched": remains.raw.files,

@@ -172,6 +172,20 @@ async def test_an_erasure_is_verified_in_the_database_and_in_the_bucket() -> Non
         assert not ones.is_nothing
 
 
+async def test_try_ons_and_their_idempotency_keys_are_looked_for_too() -> None:
+    async with world_in_memory() as world:
+        verify = VerifyErasure(world.work, world.objects, FilesInMemory(), PSEUDONYMS)
+        await a_try_on(world, key="k")
+        before = await verify.execute(a_customer(), (), ())
+        assert (before.idempotency_records, before.try_ons) == (1, 1)
+        async with world.work.read() as repositories:
+            (digest,) = await repositories.requests.key_digests_of(a_customer())
+        assert digest in await verify.needles(a_customer(), "gid://shopify/Customer/1")
+        await world.erase(a_customer())
+        assert (await verify.execute(a_customer(), (), ())).is_nothing
+        assert not replace(await verify.execute(a_customer(), (), ()), try_ons=1).is_nothing
+
+
 async def test_raw_files_are_searched_for_the_id_as_it_may_be_written_for_keys_and_for_pictures() -> None:
     async with world_in_memory() as world:
         verify = VerifyErasure(world.work, world.objects, FilesInMemory(), PSEUDONYMS)

@@ -317,7 +317,9 @@ class TryOnRepositoriesContract:
         async with work.begin() as repositories:
             await repositories.requests.add(theirs, NOON)
             await repositories.requests.add(a_request(), NOON)
+            assert await repositories.requests.key_digests_of(a_customer()) == (b"theirs",)
             await repositories.requests.erase(a_customer())
+            assert await repositories.requests.key_digests_of(a_customer()) == ()
             assert await repositories.requests.add(theirs, NOON) is None
             assert await repositories.requests.add(a_request(), NOON) == a_request()
 

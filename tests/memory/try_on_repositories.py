@@ -126,6 +126,10 @@ class InMemoryRequestRepository:
         )
         return number
 
+    async def key_digests_of(self, customer: Customer) -> tuple[bytes, ...]:
+        rows = self._rows.values()
+        return tuple(row.record.key_digest for row in rows if row.customer and row.customer.is_same(customer))
+
     async def erase(self, customer: Customer) -> None:
         for key in [key for key, row in self._rows.items() if row.customer and row.customer.is_same(customer)]:
             del self._rows[key]

@@ -106,6 +106,7 @@ async def purge(repositories: SqlRepositories) -> None:
     await repositories.products.remove(ACME, "shirt-7")
     await repositories.images.release(SOME, LATER)
     await repositories.requests.sweep(NOON)
+    await repositories.requests.key_digests_of(SOMEBODY)
     await repositories.requests.erase(SOMEBODY)
     await repositories.generations.sweep(NOON)
     await repositories.images.overdue(NOON)
