@@ -43,6 +43,8 @@ HERE: Final = Path(__file__).parent
 MB: Final = 1024 * 1024
 PATIENCE_SECONDS: Final = 180
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OKHTTP: Final = ("/usr/share/java/okhttp.jar", "/usr/share/java/okio.jar")
+"""The network of React Native on Android; Debian's libokhttp-java."""
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "fetch": ("node", str(HERE / "client.mjs")),
     "undici": ("node", str(HERE / "client.mjs")),
@@ -57,9 +59,10 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "PHP": ("php", str(HERE / "client.php")),
     "Ruby": ("ruby", str(HERE / "client.rb")),
     "Java": ("java", str(HERE / "Client.java")),
+    "OkHttp": ("java", "-cp", ":".join(OKHTTP), str(HERE / "Phone.java")),
 }
 CLIENTS: Final = (*COMMANDS, "Chromium")
-OPTIONAL: Final = frozenset({"Deno", "Bun", "PHP", "Ruby", "Java"})
+OPTIONAL: Final = frozenset({"Deno", "Bun", "PHP", "Ruby", "Java", "OkHttp"})
 """Passed over where they are not installed; CI has to have the others."""
 NGINX: Final = {
     "nginx": "",
@@ -130,6 +133,8 @@ class Zoo:
 def is_there(client: str) -> bool:
     if client == "Chromium":
         return CHROMIUM is not None
+    if client == "OkHttp" and not Path(OKHTTP[0]).exists():
+        return False
     return shutil.which(COMMANDS[client][0]) is not None
 
 
