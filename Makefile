@@ -113,4 +113,4 @@ mutants: setup $(VENV)/.dev ## Break domain and use cases in small ways, each ha
 
 zoo: setup $(VENV)/.dev ## Real clients against a real server, directly and behind nginx: who hears which refusal
 	@$(BIN)/python -m tests.zoo.zoo
-	@$(BIN)/pytest --override-ini addopts= -q -n 2 tests/zoo
+	@$(BIN)/python -m tests.check --override-ini=addopts= -q -n2 tests/zoo

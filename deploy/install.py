@@ -14,6 +14,9 @@ PIP = (sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check",
 REST_OF_LINE = "\x1b[K"
 FETCHES = "\nCollecting "
 UNPACKS = "\nInstalling collected packages:"
+PAUSES_SECONDS = (5, 20)
+"""Between one try and the next: an index, or the way to it, may be gone for a moment."""
+FINAL = ("DO NOT MATCH THE HASHES", "requires a different Python", "ResolutionImpossible", "No space left on device")
 
 
 def main() -> int:
@@ -21,6 +24,19 @@ def main() -> int:
     lock, *options = sys.argv[1:]
     command = [*PIP, *([lock, *options] if options else ["--require-hashes", "-r", lock])]
     wanted = 0 if options else len(set(pinned(Path(lock))))
+    for pause in (*PAUSES_SECONDS, None):
+        returncode = run(command, wanted)
+        if returncode == 0 or pause is None or any(reason in LOG.read_text(errors="replace") for reason in FINAL):
+            break
+        print("pip could not install the packages:", *reasons(), f"Once more in {pause} s ...", sep="\n  ", flush=True)
+        time.sleep(pause)
+    if returncode:
+        print("pip could not install the packages:", *reasons(), f"All that it said is in {LOG}.", sep="\n  ")
+    return returncode
+
+
+def run(command: list[str], wanted: int) -> int:
+    """Returns: pip's exit code."""
     before = len(installed())
     with LOG.open("w") as log, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) as pip:  # noqa: S603
         while pip.poll() is None:
@@ -29,8 +45,6 @@ def main() -> int:
             time.sleep(0.2)
     if wanted and sys.stdout.isatty():
         print(f"\r{REST_OF_LINE}", end="", flush=True)
-    if pip.returncode:
-        print("pip could not install the packages:", *reasons(), f"All that it said is in {LOG}.", sep="\n  ")
     return pip.returncode
 
 

@@ -3,10 +3,19 @@
 import logging
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.scheduling"]
+hypothesis.settings.register_profile(
+    "steady",
+    deadline=None,  # of wall time, which is others' on a busy machine
+    derandomize=True,  # the same examples here and in CI
+    database=None,  # nothing between tests that run at the same time
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)

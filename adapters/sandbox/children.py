@@ -79,6 +79,10 @@ class Children:
     _is_closed: bool = False
 
     @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    @property
     def process_id(self) -> int | None:
         return self._process.pid if self._process else None
 

@@ -163,12 +163,12 @@ class Detectors(PersonDetector, PhotoMeter):
             raise Unlucky(f"detector: {type(error).__name__}", InvalidImage() if crashed else None) from None
         finally:
             with self._changed:
-                if well:
+                if well and not self.children.is_closed:
                     self._idle.append(child)
                 else:
                     child.dismiss()
                     self._employed.remove(child)
-                    self.replaced += 1
+                    self.replaced += not well
                     self.lost.set()
                 self._changed.notify()
 
@@ -193,6 +193,8 @@ class Detectors(PersonDetector, PhotoMeter):
         if not isinstance(said, Ready):
             raise StartFailed(said.reason if isinstance(said, Failed) else f"a detector began with {said}")
         with self._changed:
+            if self.children.is_closed:
+                raise StartFailed("the service is stopping")
             self._failing = False
             self._employed.append(child)
             self._idle.append(child)

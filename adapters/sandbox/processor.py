@@ -240,9 +240,9 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         return self._decoders, self._observers
 
     def _end_processes(self) -> None:
-        self._detectors.close()
         for family in self._families:
             family.close()
+        self._detectors.close()  # now no other one can come
 
 
 class _Decoding(PhotoDecoder):

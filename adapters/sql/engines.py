@@ -45,6 +45,7 @@ def create_sqlite_engine(database_url: str, *, statement_seconds: int) -> AsyncE
         max_overflow=0,
         pool_timeout=busy_seconds,
     )
+    event.listen(engine.sync_engine, "do_connect", _open_what_is_there)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -58,6 +59,17 @@ class RollsBackWhenClosed(sqlite3.Connection):
             self.rollback()
         finally:
             super().close()
+
+
+def _open_what_is_there(_dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
+    """SQLite would make an empty file in place of one that is away, and with it drop the log of what was committed."""
+    if not options.get("uri"):
+        arguments[0] = _existing(Path(arguments[0]))
+        options["uri"] = True
+
+
+def _existing(file: Path) -> str:
+    return f"{file.absolute().as_uri()}?mode=rw"
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -83,7 +95,7 @@ class SqliteReader:
     def __init__(self, file: Path, busy_seconds: float = READER_BUSY_SECONDS) -> None:
         def connect() -> sqlite3.Connection:
             expect_a_database(file)
-            connection = sqlite3.connect(file, busy_seconds, check_same_thread=False)
+            connection = sqlite3.connect(_existing(file), busy_seconds, check_same_thread=False, uri=True)
             connection.execute("PRAGMA query_only = ON")
             return connection
 

@@ -95,7 +95,7 @@ class Migrator:
 
     async def revision(self) -> str | None:
         """The schema's revision; None when there is none yet. Raises: Overloaded."""
-        self._make_folder()
+        self._make_file()
         try:
             with OutagesAsOverloaded():
                 async with self._engine.connect() as connection:
@@ -105,17 +105,19 @@ class Migrator:
         finally:
             await self._engine.dispose()
 
-    def _make_folder(self) -> None:
+    def _make_file(self) -> None:
+        """Nobody else makes it."""
         database = self._engine.url.database
         if self.is_embedded and database:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
+            Path(database).touch()
 
     async def upgrade(self) -> str:
         """Create or upgrade the schema, in one transaction; a no-op when it is up to date or newer.
 
         Returns: the revision. Raises: Overloaded, also when a table that it has to change is busy.
         """
-        self._make_folder()
+        self._make_file()
         try:
             with OutagesAsOverloaded():
                 async with self._engine.begin() as connection:

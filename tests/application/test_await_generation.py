@@ -10,6 +10,7 @@ from domain.generation import Failure, GenerationId, LeaseId
 from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts
 from tests.contracts.try_on_repositories import a_generation
 from tests.memory.unit_of_work import InMemoryUnitOfWork
+from tests.patience import PATIENCE_SECONDS
 
 LINKS = HmacLinks("https://photos.test", [b"0" * 32])
 
@@ -36,7 +37,7 @@ async def test_the_answer_comes_when_the_generation_has_ended() -> None:
             await repositories.generations.fail(claimed, Failure("CONTENT_FILTERED", "no"), NOON)
 
     ending = asyncio.create_task(ends())
-    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, nobody_leaves), 5)
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 600, nobody_leaves), PATIENCE_SECONDS)
     await ending
     assert (report.generation.status, report.generation.failure) == ("FAILED", Failure("CONTENT_FILTERED", "no"))
 
@@ -45,7 +46,7 @@ async def test_the_answer_comes_when_the_time_is_up() -> None:
     _, waiting = await a_queue_of_one()
     clock = asyncio.get_running_loop().time
     began = clock()
-    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 0.6, nobody_leaves), 5)
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 0.6, nobody_leaves), PATIENCE_SECONDS)
     assert clock() - began >= 0.6
     assert report.generation.status == "PENDING"
 
@@ -56,7 +57,7 @@ async def test_the_waiting_ends_when_the_client_leaves() -> None:
     async def leaves() -> None:
         await asyncio.sleep(0.05)
 
-    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, leaves), 5)
+    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 600, leaves), PATIENCE_SECONDS)
     assert report.generation.status == "PENDING"
 
 

@@ -7,6 +7,7 @@ import pytest
 from application import check_readiness
 from application.check_readiness import NEEDS, CheckReadiness, Readiness, SharedProbe
 from domain.errors import Overloaded
+from tests.patience import PATIENCE_SECONDS
 
 
 class Part:
@@ -61,7 +62,7 @@ async def test_a_part_that_hangs_fails_in_time_and_is_not_asked_again_until_it_a
     await asyncio.sleep(0)
     seconds.now += check_readiness.PROBE_SECONDS
     for _ in range(20):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert not await probe.is_well()
     assert part.asked == 1
     part.goes_on.set()
@@ -74,7 +75,7 @@ async def test_a_part_that_hangs_holds_nobody_for_longer_than_two_seconds(monkey
     monkeypatch.setattr(check_readiness, "PROBE_SECONDS", 0.05)
     lost, well = Part(hangs=True), Part()
     check = CheckReadiness({"storage": lost, "database": well})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert (await check.execute()).failing == {"storage"}
     lost.goes_on.set()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from application.fair_turns import LONG_SECONDS, FairTurns
 from domain.account import AccountId
 from tests.builders import ACME, OTHER
+from tests.patience import PATIENCE_SECONDS
 
 A, B = ACME, OTHER
 
@@ -96,12 +97,12 @@ async def test_an_account_of_slow_photos_leaves_one_place_to_the_others() -> Non
         waiting = asyncio.create_task(turns.turn(A).__aenter__())
         await asyncio.sleep(0)
         assert not waiting.done()
-        async with asyncio.timeout(1), turns.turn(B):
+        async with asyncio.timeout(PATIENCE_SECONDS), turns.turn(B):
             assert not waiting.done()
     await waiting
 
 
 async def test_an_account_of_quick_photos_that_is_alone_has_every_place() -> None:
     turns = FairTurns(3, Clock())
-    async with asyncio.timeout(1), turns.turn(A), turns.turn(A), turns.turn(A):
+    async with asyncio.timeout(PATIENCE_SECONDS), turns.turn(A), turns.turn(A), turns.turn(A):
         assert turns.waiting == 0

@@ -22,6 +22,7 @@ from entrypoints.cli import upload as uploading
 from entrypoints.cli.main import main
 from tests.http.conftest import a_jpeg
 from tests.live_shop import LiveShop, a_live_shop
+from tests.patience import PATIENCE_SECONDS
 
 URL = "https://photos.test"
 ANSWER = {"imageId": "img_1", "imageUrl": "https://x", "width": 8, "height": 10, "warnings": []}
@@ -271,7 +272,9 @@ def as_a_program(
 ) -> "subprocess.CompletedProcess[bytes]":
     command = [*PROGRAM, *map(str, arguments), "--to", shop.url]
     environment = os.environ | {"API_KEY": key or shop.key}
-    return subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env=environment, input=stdin, capture_output=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def on_a_terminal(shop: LiveShop, *arguments: object) -> tuple[int, str, str]:
@@ -286,7 +289,7 @@ def on_a_terminal(shop: LiveShop, *arguments: object) -> tuple[int, str, str]:
         with suppress(OSError):  # EIO: nobody writes any more
             while told := os.read(ours, 4096):
                 seen += told
-        answer, _ = process.communicate(timeout=60)
+        answer, _ = process.communicate(timeout=PATIENCE_SECONDS)
     os.close(ours)
     return process.returncode, answer.decode(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
 

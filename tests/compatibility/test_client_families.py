@@ -13,6 +13,7 @@ import requests
 from PIL import Image
 
 from tests.live_shop import CLIENTS, SHIRT_URL, LiveShop, node
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.xdist_group("clients")
 
@@ -26,11 +27,11 @@ class Client:
         self.photo = shop.photo.read_bytes()
 
     def get(self, path: str) -> requests.Response:
-        return requests.get(self.url + path, headers=self.headers, timeout=30)
+        return requests.get(self.url + path, headers=self.headers, timeout=PATIENCE_SECONDS)
 
     def post(self, path: str, body: Any = None, **more: Any) -> requests.Response:
         headers = self.headers | more.pop("headers", {})
-        return requests.post(self.url + path, json=body, headers=headers, timeout=100, **more)
+        return requests.post(self.url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS, **more)
 
     def upload(self, **fields: str) -> dict[str, Any]:
         answer = self.post("/images/upload", files={"file": ("me.jpg", self.photo, "image/jpeg")}, data=fields)
@@ -55,7 +56,7 @@ def client(live_shop: LiveShop) -> Client:
 
 def expect_a_picture(done: dict[str, Any]) -> None:
     assert done["status"] == "COMPLETED", done
-    assert requests.get(done["resultImageUrl"], timeout=30).headers["content-type"] == "image/jpeg"
+    assert requests.get(done["resultImageUrl"], timeout=PATIENCE_SECONDS).headers["content-type"] == "image/jpeg"
 
 
 def shirt(external_id: str) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def test_requests_with_and_without_crop(client: Client) -> None:
     cut, whole = client.upload(), client.upload(crop="false", externalUserId="r", keepForDays="1")
     assert ("crop" in cut, "crop" in whole, whole["keepForDays"]) == (True, False, 1)
     assert client.get(f"/images/{cut['imageId']}").json()["imageId"] == cut["imageId"]
-    gone = requests.delete(f"{client.url}/images/{cut['imageId']}", headers=client.headers, timeout=30)
+    gone = requests.delete(f"{client.url}/images/{cut['imageId']}", headers=client.headers, timeout=PATIENCE_SECONDS)
     assert gone.status_code == 204
     assert client.get(f"/images/{cut['imageId']}").json()["code"] == "IMAGE_NOT_FOUND"
 
@@ -83,7 +84,7 @@ def test_a_picture_with_transparency(client: Client) -> None:
     out = io.BytesIO()
     Image.new("RGBA", (400, 500), (0, 0, 0, 0)).save(out, "PNG")
     answer = client.post("/images/upload", files={"file": ("me.png", out.getvalue())}, data={"crop": "false"})
-    shown = Image.open(io.BytesIO(requests.get(answer.json()["imageUrl"], timeout=30).content))
+    shown = Image.open(io.BytesIO(requests.get(answer.json()["imageUrl"], timeout=PATIENCE_SECONDS).content))
     assert (shown.mode, shown.getpixel((9, 9))) == ("RGB", (255, 255, 255))
 
 
@@ -115,7 +116,10 @@ def test_the_catalogue(client: Client) -> None:
     assert client.post("/products", {"externalId": "cat", "description": "Warm"}).status_code == 200
     assert "cat" in [item["externalId"] for item in client.get("/products?limit=200").json()["items"]]
     assert client.get("/products/cat").json()["description"] == "Warm"
-    assert requests.delete(f"{client.url}/products/cat", headers=client.headers, timeout=30).status_code == 204
+    assert (
+        requests.delete(f"{client.url}/products/cat", headers=client.headers, timeout=PATIENCE_SECONDS).status_code
+        == 204
+    )
 
 
 def test_multipart_with_data_and_parts(client: Client) -> None:
@@ -188,6 +192,6 @@ def test_raw_forms(client: Client, kind: str) -> None:
         made["uploadUrl"],
         data=b"--b0undary\r\n" + head + client.photo + b"\r\n--b0undary--\r\n",
         headers={"content-type": "multipart/form-data; boundary=b0undary", "authorization": f"Bearer {made['ticket']}"},
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert answer.status_code == 201, answer.text

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.free_port import free_port
 from tests.live_shop import CLIENTS, IS_CI, LiveShop, node
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.xdist_group("clients")
 GUIDES = Path(__file__).parents[2] / "docs" / "integrate"
@@ -113,7 +114,7 @@ def proxy(live_shop: LiveShop) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/ticket"
     finally:
         running.terminate()
-        running.communicate(timeout=10)
+        running.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_shopify_proxy(proxy: str) -> None:
@@ -154,12 +155,17 @@ def browser() -> Iterator[Browser]:
 def test_a_page_of_another_origin_in_a_browser(live_shop: LiveShop, other_origin: str, browser: Browser) -> None:
     made = httpx.post(f"{live_shop.url}/tryon/v1/upload-tickets", json={}, headers={"x-api-key": live_shop.key}).json()
     page = browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     page.goto(f"{other_origin}#{urlencode({'ticket': made['ticket'], 'uploadUrl': made['uploadUrl']})}")
     page.set_input_files("input", live_shop.photo)
-    page.wait_for_function("document.querySelector('p').textContent.startsWith('img_')", timeout=10_000)
+    page.wait_for_function(
+        "document.querySelector('p').textContent.startsWith('img_')", timeout=1000 * PATIENCE_SECONDS
+    )
     page.reload()
     page.set_input_files("input", {"name": "other.jpg", "mimeType": "image/jpeg", "buffer": b"another photo"})
-    page.wait_for_function("document.querySelector('p').textContent.startsWith('TICKET_USED')", timeout=10_000)
+    page.wait_for_function(
+        "document.querySelector('p').textContent.startsWith('TICKET_USED')", timeout=1000 * PATIENCE_SECONDS
+    )
     assert (
         page.evaluate(
             "url => fetch(url, {headers: {'x-api-key': 'k'}}).catch(() => 'refused')",

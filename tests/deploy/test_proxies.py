@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from entrypoints.wiring.environment import load_settings
 from tests.free_port import free_port
 from tests.http.conftest import API, a_jpeg
 from tests.live_shop import IS_CI, LiveShop, a_live_shop
+from tests.patience import PATIENCE_SECONDS, wait_until
 from tests.sql.certificates import Certificates
 
 pytestmark = pytest.mark.xdist_group("proxies")
@@ -78,7 +79,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with ExitStack() as stack:
         shop = stack.enter_context(a_live_shop(tmp_path_factory.mktemp("shop"), trusted_proxy="127.0.0.1"))
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE_SECONDS)
         urls = {
             "client": shop.url.removeprefix("http://"),
             "cut_off": f"127.0.0.1:{free_port()}",
@@ -114,14 +115,14 @@ def running(name: str, folder: Path, upstream: str, pair: Path, trusted: ssl.SSL
     with (
         (folder / "output.log").open("w") as log,
         subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process,
-        httpx.Client(base_url=f"https://localhost:{port}", verify=trusted, timeout=60) as client,
+        httpx.Client(base_url=f"https://localhost:{port}", verify=trusted) as client,
     ):
         try:
             wait_until_it_is_itself(port, process, trusted)
             yield client
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
 
 
 def nginx(folder: Path, port: int, upstream: str, pair: Path) -> list[str]:
@@ -191,17 +192,18 @@ def buffering_nginx(folder: Path, port: int, upstream: str, pair: Path) -> list[
 
 def wait_until_it_is_itself(port: int, process: "subprocess.Popen[bytes]", trusted: ssl.SSLContext) -> None:
     """Traefik listens with a certificate of its own making before it has read the one that it was given."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def is_itself() -> bool:
         assert process.poll() is None, "it ended"
         with (
             suppress(OSError),
-            socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as plain,
             trusted.wrap_socket(plain, server_hostname="localhost"),
         ):
-            return
-        time.sleep(0.05)
-    pytest.fail("it does not listen, or not as itself")
+            return True
+        return False
+
+    wait_until(is_itself, "it does not listen, or not as itself")
 
 
 COMMANDS = {NGINX: nginx, CADDY: caddy, TRAEFIK: traefik, BUFFERING: buffering_nginx}
@@ -244,7 +246,7 @@ def test_the_service_hears_of_an_upload_before_its_body_is_there(proxy: Proxy) -
     url = proxy.overheard.base_url
     began = time.time()
     with (
-        socket.create_connection((url.host, url.port or 443), timeout=10) as plain,
+        socket.create_connection((url.host, url.port or 443), timeout=PATIENCE_SECONDS) as plain,
         proxy.trusted.wrap_socket(plain, server_hostname=url.host) as client,
     ):
         client.sendall(
@@ -270,7 +272,7 @@ def what_is_sent_to(listener: socket.socket) -> str:
     """All until the first bytes of the body. Raises: TimeoutError."""
     heard = b""
     with listener.accept()[0] as connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_SECONDS)
         while b"first bytes" not in heard:
             heard += connection.recv(4096)
     return heard.decode()
@@ -298,7 +300,7 @@ def test_an_upload_on_its_way_in_the_proxy_does_not_survive_an_erasure(proxy: Pr
     with running(BUFFERING, folder, proxy.shop.url.removeprefix("http://"), proxy.pair, proxy.trusted) as buffering:
         url = buffering.base_url
         with (
-            socket.create_connection((url.host, url.port or 443), timeout=60) as plain,
+            socket.create_connection((url.host, url.port or 443), timeout=PATIENCE_SECONDS) as plain,
             proxy.trusted.wrap_socket(plain, server_hostname=url.host) as client,
         ):
             client.sendall(head.encode() + body[: 4 * MB])
@@ -324,13 +326,6 @@ def is_held_open(folder: Path) -> bool:
             if str(descriptor.readlink()).startswith(f"{folder}/"):
                 return True
     return False
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_no_log_or_file_of_the_proxy_names_anybody(proxy: Proxy) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +15,8 @@ from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
+from tests.free_port import free_port
+from tests.patience import PATIENCE_SECONDS
 
 API_KEY = "gk_dev"
 
@@ -40,7 +41,7 @@ class Nursery:
         url = f"http://127.0.0.1:{self.settings.port}"
         # A connection for each request: one that a killed server left behind would hide whether its heir is there.
         limits = httpx.Limits(max_keepalive_connections=0)
-        return httpx.AsyncClient(base_url=url, headers={"x-api-key": API_KEY}, timeout=20, limits=limits)
+        return httpx.AsyncClient(base_url=url, headers={"x-api-key": API_KEY}, timeout=PATIENCE_SECONDS, limits=limits)
 
     async def start(self) -> None:
         assert self.process.stdin is not None
@@ -64,13 +65,10 @@ class Nursery:
 
 @asynccontextmanager
 async def a_nursery(folder: Path, **settings: str) -> AsyncIterator[Nursery]:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
         "TRYON_DATA_DIR": str(folder),
-        "TRYON_PORT": str(port),
+        "TRYON_PORT": str(free_port()),
         "TRYON_DEV_API_KEY": API_KEY,
         "TRYON_RATE_LIMIT_PER_MINUTE": "1000000",
         **settings,

@@ -25,10 +25,10 @@ from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock, time_of
 from tests.http.conftest import API, account_with_key, an_in_process_processor
+from tests.patience import PATIENCE_SECONDS
 
 DISK, RESERVE_MB = "12m", 5
 MOST_UPLOADS = 200
-PATIENCE_SECONDS = 120
 
 
 def a_noisy_jpeg(width: int = 400, height: int = 500) -> bytes:

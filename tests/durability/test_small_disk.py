@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 APART = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
 
 
@@ -19,7 +21,7 @@ def can_mount() -> bool:
 @pytest.mark.skipif(not can_mount(), reason="this kernel, or container, lets nobody mount a small disk")
 def test_a_full_disk_refuses_uploads_and_erases_purges_and_recovers_without_help(tmp_path: Path) -> None:
     command = [*APART, sys.executable, "-m", "tests.durability.small_disk", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5 * PATIENCE_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     kept, erased = told["kept"], told["kept"] // 2

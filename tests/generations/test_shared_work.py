@@ -1,6 +1,5 @@
 """Two real worker processes share the work in one PostgreSQL, and one of them is killed in the middle of it."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import ACME, a_stored_photo, an_account, an_image
 from tests.http.conftest import a_jpeg
+from tests.patience import PATIENCE_SECONDS, until
 from tests.try_on.fake_model import Answer, a_prediction, running
 
 JOBS = 100
@@ -38,12 +38,6 @@ def a_worker(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(120):
-        while not await condition():  # noqa: ASYNC110 - other processes bring it about
-            await asyncio.sleep(0.02)
 
 
 async def given_jobs(container: Container, jobs: int = JOBS) -> None:
@@ -90,12 +84,12 @@ async def test_two_workers_lose_nothing_and_do_nothing_twice_while_one_is_killed
         "TRYON_PSEUDONYM_KEY": "one-ring-for-all-replicas-32-bytes-long",
         "TRYON_DATA_DIR": str(tmp_path),
         "TRYON_ENGINE": "http",
-        "TRYON_ENGINE_TIMEOUT_SECONDS": "30",
+        "TRYON_ENGINE_TIMEOUT_SECONDS": str(int(PATIENCE_SECONDS)),
     }
     container = Container(settings=Settings(database_url=postgres_url, data_dir=tmp_path))
     engine = create_engine(postgres_url)
     answer = Answer(body=a_prediction(a_jpeg(20, 25)).body, delay_seconds=0.1)
-    with running(*[answer] * (JOBS + AT_ONCE)) as model:
+    with running(*[answer] * (JOBS + AT_ONCE), may_answer=False) as model:
         environment["TRYON_ENGINE_URL"] = model.url
         await given_jobs(container)
         crew = [a_worker(environment), a_worker(environment)]
@@ -105,12 +99,14 @@ async def test_two_workers_lose_nothing_and_do_nothing_twice_while_one_is_killed
             crew[0].send_signal(signal.SIGKILL)
             crew[0].wait()
             in_hand = await held(engine)
+            assert len(in_hand) == 2 * AT_ONCE
             over_at = [
                 row.due_at
                 for row in await rows(engine, generations.c.due_at, generations.c.status)
                 if row.status == "PROCESSING"
             ]
             assert max(over_at) <= datetime.now(UTC) + MOST_SECONDS_AFTER_A_KILL
+            model.may_answer.set()
 
             # The other one does all the rest; what the dead one had is left lying about, under its leases.
             def is_only_the_dead_ones(found: dict[str, str]) -> bool:
@@ -129,7 +125,7 @@ async def test_two_workers_lose_nothing_and_do_nothing_twice_while_one_is_killed
         finally:
             for process in crew:
                 process.send_signal(signal.SIGTERM)
-            codes = [process.wait(20) for process in crew]
+            codes = [process.wait(PATIENCE_SECONDS) for process in crew]
     assert codes == [-signal.SIGKILL, 0]
     assert len(model.requests) <= JOBS + AT_ONCE
     done = await rows(engine, generations.c.id, generations.c.result_image_id, generations.c.attempts)

@@ -18,13 +18,12 @@ from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.durability.running_server import a_nursery
-from tests.generations.test_shared_work import a_worker, given_jobs, rows, until
+from tests.generations.test_shared_work import a_worker, given_jobs, rows
 from tests.http.conftest import a_jpeg
+from tests.patience import PATIENCE_SECONDS, until
 from tests.try_on.fake_model import Answer, FakeModel, a_prediction, running
 
 LONG_SECONDS = 300
-SLACK_SECONDS = 60
-"""For a machine that is busy; whoever swallows the signal takes for ever."""
 
 
 class Wire:
@@ -116,7 +115,7 @@ async def test_a_worker_that_is_stopped_hands_its_work_back_before_it_ends(postg
         try:
             await until_asked(model, lambda: process.poll() is None)
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(process.wait, 60) == 0
+            assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
         finally:
             process.kill()
             process.wait()
@@ -137,7 +136,7 @@ async def test_a_worker_stops_in_time_without_its_database(
                 await until_asked(model, lambda: process.poll() is None)
                 fault(wire)
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.to_thread(process.wait, 3 * STOP_SECONDS + SLACK_SECONDS) == 0
+                assert await asyncio.to_thread(process.wait, 3 * STOP_SECONDS + PATIENCE_SECONDS) == 0
             finally:
                 process.kill()
                 process.wait()
@@ -162,7 +161,7 @@ async def test_a_server_stops_in_time_without_its_database(
                 await until_asked(model, lambda: is_there(nursery.group))
                 fault(wire)
                 os.kill(nursery.group, signal.SIGTERM)
-                deadline = time.monotonic() + SHUTDOWN_SECONDS + SLACK_SECONDS
+                deadline = time.monotonic() + SHUTDOWN_SECONDS + PATIENCE_SECONDS
                 while is_there(nursery.group):
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.1)

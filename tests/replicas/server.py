@@ -5,9 +5,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,11 @@ import httpx
 import psutil
 
 from tests.free_port import free_port
+from tests.live_server import answers
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 API = "/tryon/v1"
 KEY = "gk_test_" + secrets.token_hex(8)
-START_SECONDS = 180  # a busy machine; three or four are usual
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Replica:
     log: Path
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url + API, headers={"x-api-key": KEY}, timeout=30)
+        return httpx.AsyncClient(base_url=self.url + API, headers={"x-api-key": KEY}, timeout=PATIENCE_SECONDS)
 
     def kill(self) -> None:
         """The whole tree at once, without a chance to tidy up."""
@@ -40,13 +40,19 @@ class Replica:
     def photo_workers(self) -> "list[psutil.Process]":
         """What the parents have forked: between two photos only detectors."""
         tree = psutil.Process(self.process.pid).children(recursive=True)
-        servers = {process.pid for process in tree if "adapters.sandbox.parent" in process.cmdline()}
-        return [process for process in tree if process.ppid() in servers]
+        with suppress(psutil.Error):  # one has just ended
+            servers = {process.pid for process in tree if "adapters.sandbox.parent" in process.cmdline()}
+            return [process for process in tree if process.ppid() in servers]
+        return []
 
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(40)
+            try:
+                self.process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
 
 
 @contextmanager
@@ -87,13 +93,5 @@ def starting(folder: Path, settings: Mapping[str, str]) -> Iterator[Replica]:
 
 
 def wait_until_ready(replica: Replica) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{replica.url}/health/ready", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            if replica.process.poll() is not None:
-                break
-        time.sleep(0.1)  # polls a port: there is nothing to wait on
-    raise AssertionError(f"the server did not start:\n{replica.log.read_text()}")
+    wait_until(lambda: answers(replica.url, "ready") or replica.process.poll() is not None)
+    assert replica.process.poll() is None, f"the server did not start:\n{replica.log.read_text()}"

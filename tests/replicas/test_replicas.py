@@ -3,7 +3,7 @@
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from adapters.object_storage.gcs import GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
 from adapters.sql.unit_of_work import create_engine
 from tests.object_storage.emulator import fake_gcs_server
+from tests.patience import until
 from tests.replicas.server import API, Replica, serving, starting, wait_until_ready
 
 CUSTOMER = "gid://shopify/Customer/1"
@@ -59,12 +60,6 @@ class Cluster:
             return set(await connection.scalars(text("SELECT id FROM images")))
 
 
-async def eventually(is_so: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not await is_so():  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.2)
-
-
 @pytest.fixture
 def bucket_host() -> Iterator[str]:
     with fake_gcs_server("photos") as host:
@@ -95,7 +90,7 @@ async def cluster(
 
 
 async def test_two_replicas_are_one_service_and_one_survives_the_other(cluster: Cluster) -> None:
-    assert [len(replica.photo_workers()) for replica in (cluster.a, cluster.b)] == [1, 2]
+    await until(lambda: [len(replica.photo_workers()) for replica in (cluster.a, cluster.b)] == [1, 2])
     async with cluster.a.client() as a, cluster.b.client() as b:
         await what_one_keeps_the_other_shows_and_erases(cluster, a, b)
         await what_began_before_an_erasure_is_refused_by_the_other_however_late(a, b)
@@ -139,7 +134,7 @@ async def what_began_before_an_erasure_is_refused_by_the_other_however_late(
     assert (await b.delete("/customers/late")).status_code == 204
     refused = await begun_at(began)
     assert (refused.status_code, refused.json()["code"]) == (409, "CUSTOMER_ERASED")
-    await eventually(lambda: _is_made(begun_at(time.time())))
+    await until(lambda: _is_made(begun_at(time.time())))
     del a.headers["x-request-start"]
     assert (await b.delete("/customers/late")).headers["x-images-erased"] == "1"
 
@@ -162,10 +157,10 @@ async def a_request_that_comes_to_both_is_carried_out_once(
 async def an_account_may_ask_all_of_them_together_as_often_as_one(
     cluster: Cluster, a: httpx.AsyncClient, b: httpx.AsyncClient
 ) -> None:
-    await cluster.execute("UPDATE accounts SET requests_per_minute = 4")
+    await cluster.execute("UPDATE accounts SET requests_per_minute = 2")
     await cluster.execute("DELETE FROM rate_buckets")
-    answers = [(await client.get("/images/img_none")).status_code for client in (a, b, a, b, a, b)]
-    assert answers == [404, 404, 404, 404, 429, 429]
+    answers = [(await client.get("/images/img_none")).status_code for client in (a, b, a, b)]
+    assert answers == [404, 404, 429, 429]
     await cluster.execute("UPDATE accounts SET requests_per_minute = NULL")
     await cluster.execute("DELETE FROM rate_buckets")
 
@@ -204,7 +199,7 @@ async def the_other_cleans_up_what_was_in_flight(cluster: Cluster, acknowledged:
     async def nothing_else_is_left() -> bool:
         return await cluster.image_ids() == acknowledged
 
-    await eventually(nothing_else_is_left)
+    await until(nothing_else_is_left)
     assert set(await cluster.object_names()) == {f"ttl-1d/{image_id}.jpg" for image_id in acknowledged}
 
 
@@ -214,7 +209,7 @@ async def what_expires_is_purged_by_whoever_is_left(cluster: Cluster) -> None:
     async def everything_is_gone() -> bool:
         return not await cluster.image_ids() and not await cluster.object_names()
 
-    await eventually(everything_is_gone)
+    await until(everything_is_gone)
 
 
 async def test_processes_of_one_machine_share_the_key_and_the_database(tmp_path: Path) -> None:
@@ -225,4 +220,4 @@ async def test_processes_of_one_machine_share_the_key_and_the_database(tmp_path:
             async with replica.client() as client:
                 answer = await client.get(link.removeprefix(replica.url + API))
             assert answer.status_code == 200
-        assert len(replica.photo_workers()) == 2
+        await until(lambda: len(replica.photo_workers()) == 2)

@@ -1,8 +1,7 @@
 """Processors for the tests of this folder, and a look at the processes that they are made of."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,11 @@ from adapters.sandbox.decoder import DecodingTrade
 from adapters.sandbox.detector import DetectingTrade
 from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
 from domain.errors import InvalidImage
+from tests.patience import PATIENCE_SECONDS
 
-SMALL = PhotoLimits(cpu_seconds=10, memory_bytes=200_000_000)
+SMALL = PhotoLimits(
+    cpu_seconds=10, memory_bytes=200_000_000, patience=PATIENCE_SECONDS / 10, start_seconds=PATIENCE_SECONDS
+)
 HOSTILE = "tests.sandbox.hostile"
 
 
@@ -98,10 +100,3 @@ def is_running(process_id: int) -> bool:
 
 def none_runs(process_ids: Iterable[int]) -> bool:
     return not any(is_running(process_id) for process_id in process_ids)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other processes bring about."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.005)

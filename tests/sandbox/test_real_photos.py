@@ -14,7 +14,8 @@ from domain.geometry import Size
 from domain.photo import SourceFormat, WarningCode
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
-from tests.sandbox.pools import decoders, until
+from tests.patience import until
+from tests.sandbox.pools import decoders
 
 
 def a_photo(kind: str, size: tuple[int, int] = (512, 512)) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from entrypoints.wiring.environment import load_settings
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg
+from tests.patience import PATIENCE_SECONDS
 from tests.server.test_scrape import KEY, started
 from tests.server.test_serve import wait_until_ready
 
@@ -43,7 +44,9 @@ def test_a_server_on_ipv6_gives_links_that_open(tmp_path: Path, host: str) -> No
     with (tmp_path / "server.log").open("w") as log, started(environment, log) as process:
         wait_until_ready(url, process)
         photo = {"file": ("a.jpg", a_jpeg(480, 600), "image/jpeg")}
-        stored = httpx.post(f"{url}/tryon/v1/images/upload", files=photo, headers={"x-api-key": KEY}, timeout=30)
+        stored = httpx.post(
+            f"{url}/tryon/v1/images/upload", files=photo, headers={"x-api-key": KEY}, timeout=PATIENCE_SECONDS
+        )
         link = stored.json()["imageUrl"]
         assert re.match(rf"http://\[{host}\]:{port}/", link)
         assert httpx.get(link.replace("[::]", "[::1]")).status_code == 200

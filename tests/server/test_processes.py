@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pytest
 
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg
+from tests.patience import PATIENCE_SECONDS, wait_until
 from tests.sandbox.pools import is_running, process_file
 from tests.server.test_serve import KEY, wait_until_ready
 
@@ -76,16 +76,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             f"{running.url}/tryon/v1/images/upload",
             files={"file": ("photo", a_jpeg())},
             headers={"x-api-key": KEY},
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         assert upload.status_code == 201, upload.text
         yield running
 
 
 def refusal_of_a_second(folder: Path, port: int) -> str:
-    done = subprocess.run(
-        COMMAND, cwd=folder, env=environment(port), capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run(COMMAND, cwd=folder, env=environment(port), capture_output=True, text=True, check=False)
     assert done.returncode != 0
     return done.stderr
 
@@ -135,9 +133,6 @@ def test_all_processes_end_with_a_killed_master_and_leave_port_and_folder_to_the
         processes = first.everybody
         assert len(processes) >= 6
         first.process.send_signal(signal.SIGKILL)
-        deadline = time.monotonic() + 5
-        while any(map(is_running, processes)):
-            assert time.monotonic() < deadline, "a process has outlived its master"
-            time.sleep(0.01)
+        wait_until(lambda: not any(map(is_running, processes)), "a process has outlived its master")
     with serving(tmp_path, port) as second:
         assert httpx.get(f"{second.url}/health/live").status_code == 200

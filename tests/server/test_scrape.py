@@ -24,7 +24,7 @@ from adapters.telemetry.metrics import ALL
 from entrypoints.server.metrics_server import _health
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg
-from tests.server.test_serve import wait_until_ready
+from tests.server.test_serve import ended, wait_until_ready
 
 KEY = "gk_" + "k" * 32
 CANARY = "cAnArY7q"
@@ -106,8 +106,7 @@ def started(environment: dict[str, str], log: Any) -> Iterator["subprocess.Popen
         try:
             yield process
         finally:
-            process.terminate()
-            process.wait(40)
+            ended(process)
 
 
 def use(api: str) -> None:
@@ -117,7 +116,7 @@ def use(api: str) -> None:
         "baggage": CANARY,
         "user-agent": CANARY,
     }
-    with httpx.Client(headers=headers, timeout=60) as client:
+    with httpx.Client(headers=headers) as client:
         photo = {"file": (f"{CANARY}.jpg", a_jpeg(480, 600), "image/jpeg")}
         stored = client.post(f"{api}/images/upload?x={CANARY}", files=photo, data={"externalUserId": CANARY})
         assert stored.status_code == 201, stored.text

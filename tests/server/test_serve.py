@@ -4,12 +4,9 @@ import io
 import os
 import re
 import resource
-import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,8 +21,9 @@ from PIL import Image
 
 from entrypoints.cli.main import main as cli
 from tests.free_port import free_port
+from tests.live_server import answers
+from tests.patience import PATIENCE_SECONDS, wait_until
 
-START_SECONDS = 60
 KEY = "gk_dev_key-for-this-test"
 
 
@@ -41,31 +39,31 @@ class Server:
     def upload(self, photo: bytes, **fields: str) -> httpx.Response:
         files = {"file": ("photo.HEIC", photo, "image/heic")}
         headers = {"x-api-key": KEY}
-        return httpx.post(f"{self.url}/tryon/v1/images/upload", files=files, data=fields, headers=headers, timeout=60)
+        return httpx.post(
+            f"{self.url}/tryon/v1/images/upload", files=files, data=fields, headers=headers, timeout=PATIENCE_SECONDS
+        )
 
     def stored(self) -> list[Path]:
         return sorted((self.data_dir / "objects").glob("ttl-*/*"))
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended early"
-        try:
-            if httpx.get(f"{url}/health/ready", timeout=1).status_code == 200:
-                return
-        except httpx.TransportError:
-            threading.Event().wait(0.1)
-    process.kill()  # or leaving its context would wait for it
-    pytest.fail("the server did not become ready")
+    wait_until(lambda: process.poll() is not None or answers(url, "ready"), "the server did not become ready")
+    assert process.poll() is None, "the server ended early"
+
+
+def ended(process: "subprocess.Popen[str]") -> int:
+    """The exit code, when it has been asked to end. It is killed if it does not: who is left would wait for it."""
+    process.terminate()
+    try:
+        return process.wait(PATIENCE_SECONDS)
+    finally:
+        process.kill()
 
 
 def wait_until_told(log: Path) -> None:
     """Until the banner is there: it comes a moment after the first answer."""
-    deadline = time.monotonic() + START_SECONDS
-    while "is ready (stop with Ctrl-C)" not in log.read_text():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
+    wait_until(lambda: "is ready (stop with Ctrl-C)" in log.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +84,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             wait_until_ready(url, process)
             wait_until_told(data_dir / "server.log")
             yield Server(url, data_dir, environment, (data_dir / "server.log").read_text())
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert ended(process) == 0
         finally:
             process.kill()  # a server that never gets ready must not hold up the tests
 
@@ -117,7 +114,9 @@ def test_the_first_start_puts_a_key_into_a_file_that_only_its_owner_reads(server
 @pytest.mark.parametrize(("name", "answer"), [("Try it", "imageId"), ("New key", "gk_")])
 def test_the_banner_has_commands_that_work_as_they_stand(server: Server, name: str, answer: str) -> None:
     command = next(line.partition(name)[2] for line in told(server).splitlines() if name in line)
-    done = subprocess.run(["sh", "-c", command], env=server.environment, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["sh", "-c", command], env=server.environment, capture_output=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert answer in done.stdout.decode()
 
 
@@ -181,7 +180,9 @@ def test_a_body_that_is_too_large_is_refused_without_reading_it_all(server: Serv
             yield bytes(64 * 1024)
 
     headers = {"x-api-key": KEY, "content-type": "multipart/form-data; boundary=b"}
-    answer = httpx.post(f"{server.url}/tryon/v1/images/upload", content=body(), headers=headers, timeout=30)
+    answer = httpx.post(
+        f"{server.url}/tryon/v1/images/upload", content=body(), headers=headers, timeout=PATIENCE_SECONDS
+    )
     assert (answer.status_code, answer.json()["code"]) == (413, "FILE_TOO_LARGE")
 
 
@@ -197,7 +198,7 @@ def test_silent_connections_stop_nobody(server: Server) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     with ExitStack() as silent:
         for _ in range(1_500):
-            silent.enter_context(socket.create_connection((host, int(port)), timeout=5))
-        assert httpx.get(f"{server.url}/health/live", timeout=5).status_code == 200
-        answer = httpx.get(f"{server.url}/tryon/v1/images/none", headers={"x-api-key": KEY}, timeout=5)
+            silent.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS))
+        assert httpx.get(f"{server.url}/health/live").status_code == 200
+        answer = httpx.get(f"{server.url}/tryon/v1/images/none", headers={"x-api-key": KEY})
         assert answer.json()["code"] == "IMAGE_NOT_FOUND"

@@ -11,13 +11,13 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw
 
+from tests.patience import PATIENCE_SECONDS
 from tests.server.test_serve import KEY, Server, server
 
 __all__ = ["server"]
 
 HEADERS = {"x-api-key": KEY}
 BLUE = (30, 110, 170)
-PATIENCE_SECONDS = 90
 
 
 def a_photo() -> bytes:
@@ -41,7 +41,7 @@ def poll(server: Server, started: httpx.Response) -> dict[str, Any]:
     url = f"{server.url}/tryon/v1/generations/{started.json()['generationId']}"
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        body: dict[str, Any] = httpx.get(url, headers=HEADERS, timeout=30).json()
+        body: dict[str, Any] = httpx.get(url, headers=HEADERS).json()
         if body["status"] in {"COMPLETED", "FAILED"}:
             return body
         assert time.monotonic() < deadline, body
@@ -49,7 +49,7 @@ def poll(server: Server, started: httpx.Response) -> dict[str, Any]:
 
 
 def picture(url: str) -> Image.Image:
-    return Image.open(io.BytesIO(httpx.get(url, timeout=30).content))
+    return Image.open(io.BytesIO(httpx.get(url).content))
 
 
 def test_a_form_with_a_photo_and_a_shirt_becomes_a_picture_of_both_and_json_dresses_the_same_person_again(
@@ -59,7 +59,7 @@ def test_a_form_with_a_photo_and_a_shirt_becomes_a_picture_of_both_and_json_dres
     person = {"image": {"source": {"id": uploaded["imageId"]}}}
     data = json.dumps({"products": [{"externalId": "s", "images": [{"source": {"fileKey": "f"}}]}], "person": person})
     form = {"data": (None, data.encode()), "f": ("shirt.png", a_shirt())}
-    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", files=form, headers=HEADERS, timeout=60))
+    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", files=form, headers=HEADERS))
     assert (done["status"], done["engine"]) == ("COMPLETED", "sandbox")
     before, after = picture(uploaded["imageUrl"]), picture(done["resultImageUrl"])
     assert (after.format, after.size) == ("JPEG", before.size)
@@ -70,11 +70,13 @@ def test_a_form_with_a_photo_and_a_shirt_becomes_a_picture_of_both_and_json_dres
     assert inset.mean(axis=(0, 1)).argmax() == 2  # the blue shirt
 
     again = {"products": [{"externalId": "s"}], "person": person}
-    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", json=again, headers=HEADERS, timeout=60))
+    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", json=again, headers=HEADERS))
     assert picture(done["resultImageUrl"]).size == before.size
 
-    httpx.delete(f"{server.url}/tryon/v1/customers/wearer", headers=HEADERS, timeout=30).raise_for_status()
-    assert httpx.get(done["resultImageUrl"], timeout=30).status_code == 404
+    httpx.delete(
+        f"{server.url}/tryon/v1/customers/wearer", headers=HEADERS, timeout=PATIENCE_SECONDS
+    ).raise_for_status()
+    assert httpx.get(done["resultImageUrl"]).status_code == 404
     assert {path.parent.name for path in server.stored()} <= {"ttl-30d"}
 
 
@@ -83,8 +85,8 @@ def test_a_product_called_mock_answers_with_the_persons_picture(server: Server) 
     product = {"title": "mock", "images": [{"fileKey": "f"}]}
     data = {"product": product, "person": {"image": {"source": {"id": uploaded["imageId"]}}}}
     form = {"data": (None, json.dumps(data).encode()), "f": ("f", a_shirt())}
-    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", files=form, headers=HEADERS, timeout=60))
-    shown = [httpx.get(url, timeout=30).content for url in (uploaded["imageUrl"], done["resultImageUrl"])]
+    done = poll(server, httpx.post(f"{server.url}/tryon/v1/try-on", files=form, headers=HEADERS))
+    shown = [httpx.get(url).content for url in (uploaded["imageUrl"], done["resultImageUrl"])]
     assert shown[0] == shown[1]
 
 
@@ -94,5 +96,5 @@ def test_our_own_network_is_out_of_reach_and_the_person_is_looked_at_first(serve
     for person, code in (({"url": theirs}, "CUSTOMER_IMAGE_FETCH_FAILED"), (stored, "PRODUCT_IMAGE_FETCH_FAILED")):
         for address in (mine, theirs):
             body = {"products": [{"imageUrls": [address]}], "person": person}
-            answer = httpx.post(f"{server.url}/tryon/v1/try-on", json=body, headers=HEADERS, timeout=60)
+            answer = httpx.post(f"{server.url}/tryon/v1/try-on", json=body, headers=HEADERS)
             assert (answer.status_code, answer.json()["code"]) == (400, code)

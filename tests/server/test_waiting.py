@@ -1,6 +1,7 @@
 """Waiting for a try-on with the request open, on a real server where no generation is ever worked off."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 
 from application.authenticate import DEFAULT_ACCOUNT
 from application.read_generation import AwaitGeneration
+from domain.account import AccountId
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
@@ -18,6 +20,7 @@ from tests.memory.object_store import InMemoryObjectStore
 from tests.memory.photos import InMemoryPhotoFetcher
 from tests.memory.try_on_engine import InMemoryTryOnEngine
 from tests.memory.unit_of_work import InMemoryUnitOfWork
+from tests.patience import until
 
 SHIRT_URL = "https://shop.test/shirt.jpg"
 
@@ -33,26 +36,24 @@ def test_an_account_has_a_few_that_wait_and_a_client_that_leaves_makes_room(tmp_
         try_on_engine=InMemoryTryOnEngine(),
     )
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
-    with serving(create_app(container), port) as url:
-        asyncio.run(wait_and_leave(f"{url}/tryon/v1/try-on/sync", key))
+    app = create_app(container)
+    provided: Any = app.dependencies["service"]
+    with serving(app, port) as url:
+        asyncio.run(wait_and_leave(f"{url}/tryon/v1/try-on/sync", key, provided.dependency().await_generation.waiting))
 
 
-async def wait_and_leave(url: str, key: str) -> None:
-    async def ask(seconds: float) -> Any:
-        """None when the client had no patience for the answer."""
+async def wait_and_leave(url: str, key: str, waiting: "Counter[AccountId]") -> None:
+    async def ask() -> httpx.Response:
         body = {"products": [{"externalId": "s", "imageUrls": [SHIRT_URL]}], "person": {"url": SHIRT_URL}}
-        try:
-            async with httpx.AsyncClient(timeout=seconds) as client:
-                return await client.post(url, json=body, headers={"x-api-key": key})
-        except httpx.ReadTimeout:
-            return None
+        async with httpx.AsyncClient() as client:
+            return await client.post(url, json=body, headers={"x-api-key": key})
 
-    waiting = [asyncio.create_task(ask(8)) for _ in range(AwaitGeneration.WAITING_PER_ACCOUNT)]
-    await asyncio.sleep(4)
-    one_more = await ask(3)
-    assert one_more is not None, "it waits, too"
+    asking = [asyncio.create_task(ask()) for _ in range(AwaitGeneration.WAITING_PER_ACCOUNT)]
+    await until(lambda: waiting.total() == AwaitGeneration.WAITING_PER_ACCOUNT)
+    one_more = await ask()
     assert (one_more.status_code, one_more.json()["status"]) == (202, "PENDING")
     assert one_more.headers["retry-after"] == "2"
-    assert await asyncio.gather(*waiting) == [None] * AwaitGeneration.WAITING_PER_ACCOUNT
-    await asyncio.sleep(1.5)
-    assert await ask(3) is None, "somebody who left still waits"
+    assert not any(task.done() for task in asking)
+    for task in asking:
+        task.cancel()
+    await until(lambda: waiting.total() == 0)

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.free_port import free_port
+from tests.patience import PATIENCE_SECONDS, wait_until
 from tests.sql.certificates import Certificates
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -112,16 +112,8 @@ def _own(folder: Path) -> None:
 
 
 def _wait_until_ready(host: object, port: int) -> None:
-    for _ in range(200):
-        if (
-            subprocess.run(
-                [PROGRAMS[-1] / "pg_isready", "-q", "-h", str(host), "-p", str(port)], check=False
-            ).returncode
-            == 0
-        ):
-            return
-        time.sleep(0.1)
-    raise TimeoutError("it does not start")
+    command = [str(PROGRAMS[-1] / "pg_isready"), "-q", "-h", str(host), "-p", str(port)]
+    wait_until(lambda: subprocess.run(command, check=False).returncode == 0, "it does not start")
 
 
 @contextmanager
@@ -132,4 +124,4 @@ def _running(stop: signal.Signals, program: Path, *arguments: object) -> Iterato
             yield
         finally:
             process.send_signal(stop)
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)

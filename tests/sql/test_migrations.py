@@ -55,6 +55,7 @@ PHOTO = (
 
 @pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+    await asyncio.to_thread((tmp_path / "tryon.db").touch)
     engine = create_engine(f"sqlite+aiosqlite:///{tmp_path}/tryon.db")
     yield engine
     await engine.dispose()

@@ -13,6 +13,7 @@ from domain.account import KeyId
 from domain.errors import Overloaded
 from domain.image import ImageId
 from tests.builders import ACME, NOON, a_stored_photo, an_account, an_image
+from tests.patience import PATIENCE_SECONDS
 
 KILL_WHO_WAITS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 IN_A_WEEK = NOON + timedelta(days=7)
@@ -20,7 +21,7 @@ IN_A_WEEK = NOON + timedelta(days=7)
 
 @pytest.fixture
 async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(postgres_url, pool_size=4, statement_seconds=1)
+    engine = create_engine(postgres_url, pool_size=4, statement_seconds=int(PATIENCE_SECONDS))
     async with SqlUnitOfWork(engine).begin() as repositories:
         await repositories.accounts.add(an_account(ACME))
     yield engine
@@ -30,6 +31,14 @@ async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def work(engine: AsyncEngine) -> SqlUnitOfWork:
     return SqlUnitOfWork(engine)
+
+
+@pytest.fixture
+async def hasty(postgres_url: str) -> AsyncIterator[SqlUnitOfWork]:
+    """On connections of its own, with little patience."""
+    hasty = create_engine(postgres_url, pool_size=4, statement_seconds=3)
+    yield SqlUnitOfWork(hasty)
+    await hasty.dispose()
 
 
 async def store(work: SqlUnitOfWork, count: int) -> None:
@@ -52,26 +61,26 @@ async def find_the_account(work: SqlUnitOfWork) -> None:
 
 
 async def test_a_statement_that_takes_too_long_is_an_outage_and_leaves_nothing_stuck(
-    engine: AsyncEngine, work: SqlUnitOfWork
+    engine: AsyncEngine, work: SqlUnitOfWork, hasty: SqlUnitOfWork
 ) -> None:
     await store(work, 1)
     async with engine.connect() as holder:
         await holder.execute(text("SELECT 1 FROM images FOR UPDATE"))
         with pytest.raises(Overloaded):
-            async with work.begin() as repositories:
+            async with hasty.begin() as repositories:
                 await repositories.images.mark_deleting(ImageId("img_000"), ACME, NOON)
         await holder.rollback()
     async with work.begin() as repositories:
         assert await repositories.images.mark_deleting(ImageId("img_000"), ACME, NOON) is not None
 
 
-async def test_a_look_up_that_takes_too_long_is_an_outage_too(engine: AsyncEngine, work: SqlUnitOfWork) -> None:
+async def test_a_look_up_that_takes_too_long_is_an_outage_too(engine: AsyncEngine, hasty: SqlUnitOfWork) -> None:
     async with engine.connect() as holder:
         await holder.execute(text("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE"))
-        outages = await asyncio.gather(*(find_by_key(work) for _ in range(3)), return_exceptions=True)
+        outages = await asyncio.gather(*(find_by_key(hasty) for _ in range(3)), return_exceptions=True)
         assert [type(outage) for outage in outages] == [Overloaded] * 3
         await holder.rollback()
-        await asyncio.gather(*(find_by_key(work) for _ in range(3)))  # every connection went back into the pool
+        await asyncio.gather(*(find_by_key(hasty) for _ in range(3)))  # every connection went back into the pool
 
 
 async def test_a_look_up_during_a_restart_is_an_outage_and_the_next_one_is_not(engine: AsyncEngine) -> None:
@@ -88,12 +97,13 @@ async def test_a_look_up_during_a_restart_is_an_outage_and_the_next_one_is_not(e
     await find_by_key(work)
 
 
-async def test_more_transactions_than_connections_wait_and_then_give_up(work: SqlUnitOfWork) -> None:
+@pytest.mark.usefixtures("engine")
+async def test_more_transactions_than_connections_wait_and_then_give_up(hasty: SqlUnitOfWork) -> None:
     release = asyncio.Event()
     holding = asyncio.Semaphore(0)
 
     async def hold() -> None:
-        async with work.read() as repositories:
+        async with hasty.read() as repositories:
             await repositories.accounts.find(ACME)
             holding.release()
             await release.wait()
@@ -105,9 +115,9 @@ async def test_more_transactions_than_connections_wait_and_then_give_up(work: Sq
             await holding.acquire()
         for find in (find_by_key, find_the_account):
             with pytest.raises(Overloaded):
-                await find(work)
+                await find(hasty)
         release.set()
-    await find_the_account(work)
+    await find_the_account(hasty)
 
 
 async def test_a_restart_of_the_server_is_not_even_noticed(engine: AsyncEngine, work: SqlUnitOfWork) -> None:

@@ -20,6 +20,7 @@ from domain.generation import Generation, GenerationStatus
 from tests.builders import ACME, MovableClock, a_customer, an_account, an_image
 from tests.durability.world import World
 from tests.memory.object_store import InMemoryObjectStore
+from tests.patience import PATIENCE_SECONDS
 from tests.postgres import APP_ROLE, PostgresServer
 
 TERMINATE_THE_OTHERS = (
@@ -33,14 +34,14 @@ def database_in(url: str) -> str:
 
 @asynccontextmanager
 async def work_on(url: str, **limits: int) -> AsyncIterator[SqlUnitOfWork]:
-    engine = create_engine(url, **{"pool_size": 4, "statement_seconds": 1, **limits})
+    engine = create_engine(url, **{"pool_size": 4, "statement_seconds": 3, **limits})
     yield SqlUnitOfWork(engine)
     await engine.dispose()
 
 
 @pytest.fixture
 async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(postgres_url, pool_size=4, statement_seconds=5)
+    engine = create_engine(postgres_url, pool_size=4, statement_seconds=int(PATIENCE_SECONDS))
     async with SqlUnitOfWork(engine).begin() as repositories:
         await repositories.accounts.add(an_account(ACME))
     yield engine
@@ -183,7 +184,7 @@ async def test_a_server_that_has_become_read_only(postgres_server: PostgresServe
 
 @pytest.mark.usefixtures("engine")
 async def test_one_connection_is_enough_for_every_use_case(postgres_url: str) -> None:
-    async with work_on(postgres_url, pool_size=1) as work:
+    async with work_on(postgres_url, pool_size=1, statement_seconds=int(PATIENCE_SECONDS)) as work:
         world = World(work, InMemoryObjectStore())
         person = (await world.upload(b"person", customer=a_customer(), key="k1")).image.image_id
         garment = (await world.upload(b"garment", keep_for_days=1)).image.image_id
@@ -233,7 +234,7 @@ class CutOff:
 async def test_a_try_on_whose_commit_comes_through_after_its_connection_was_lost_keeps_its_pictures(
     postgres_url: str,
 ) -> None:
-    engine = create_engine(postgres_url, pool_size=4, statement_seconds=5)
+    engine = create_engine(postgres_url, pool_size=4, statement_seconds=int(PATIENCE_SECONDS))
     settled: list[str] = []
     work: Any = CutOff(SqlUnitOfWork(engine), lambda: bool(settled))
     world = World(work, InMemoryObjectStore())
@@ -255,7 +256,7 @@ async def test_a_try_on_whose_commit_comes_through_after_its_connection_was_lost
 
 @pytest.mark.usefixtures("engine")
 async def test_two_changes_of_an_account_at_once_are_both_kept(postgres_url: str) -> None:
-    async with work_on(postgres_url, statement_seconds=5) as work:
+    async with work_on(postgres_url, statement_seconds=int(PATIENCE_SECONDS)) as work:
         change = ChangeAccount(work, MovableClock())
         await asyncio.gather(
             *(change.execute(ACME, lambda account: replace(account, is_active=False)) for _ in range(4)),

@@ -16,6 +16,7 @@ from adapters.sql.engines import SqliteReader
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import KeyId
 from domain.errors import Overloaded
+from tests.patience import PATIENCE_SECONDS
 
 INSERT = text("INSERT INTO photos VALUES (:id)")
 COUNT = text("SELECT count(*) FROM photos")
@@ -155,7 +156,7 @@ async def test_threads_that_wait_for_storage_hold_up_no_commit(engine: AsyncEngi
     storage_answers = threading.Event()
     stuck = [asyncio.create_task(asyncio.to_thread(storage_answers.wait)) for _ in range(100)]
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await insert(engine, "photo")
     finally:
         storage_answers.set()
@@ -184,6 +185,21 @@ async def test_the_reader_cannot_write_and_opens_again(file: Path) -> None:
         reader.close()
         assert await connection.scalar(COUNT) == 0
     reader.close()
+
+
+async def test_who_opens_a_database_that_is_away_leaves_it_as_it_was(file: Path) -> None:
+    """A new file in its place would take the log of what was committed for its own, and drop it."""
+    first = create_engine(f"sqlite+aiosqlite:///{file}")
+    await insert(first, "kept")
+    await asyncio.to_thread(file.rename, file.with_name("away"))
+    later = create_engine(f"sqlite+aiosqlite:///{file}")
+    with pytest.raises(OperationalError, match="unable to open"):
+        await insert(later, "lost")
+    await asyncio.to_thread(file.with_name("away").rename, file)
+    await insert(later, "next")
+    await first.dispose()
+    await later.dispose()
+    assert kept(file) == ["kept", "next"]
 
 
 async def test_a_look_up_in_a_database_without_our_tables_is_an_outage(engine: AsyncEngine) -> None:

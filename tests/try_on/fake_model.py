@@ -35,12 +35,15 @@ class FakeModel:
     paths: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
+    may_answer: threading.Event = field(default_factory=threading.Event)
     is_over: threading.Event = field(default_factory=threading.Event)
 
 
 @contextlib.contextmanager
-def running(*answers: Answer) -> Iterator[FakeModel]:
+def running(*answers: Answer, may_answer: bool = True) -> Iterator[FakeModel]:
     model = FakeModel(list(answers))
+    if may_answer:
+        model.may_answer.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -49,6 +52,7 @@ def running(*answers: Answer) -> Iterator[FakeModel]:
             body = self.rfile.read(int(self.headers["content-length"]))
             model.requests.append(json.loads(body) if body.startswith(b"{") else body)
             answer = model.answers.pop(0)
+            model.may_answer.wait()
             model.is_over.wait(answer.delay_seconds)
             if answer.status == 0:
                 return  # hang up without a word
@@ -70,6 +74,7 @@ def running(*answers: Answer) -> Iterator[FakeModel]:
         yield model
     finally:
         model.is_over.set()
+        model.may_answer.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -7,8 +7,8 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,7 @@ from entrypoints.wiring.chosen_adapters import build_engine
 from entrypoints.wiring.environment import load_settings
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg, an_in_process_processor
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "examples" / "engine_server.py"
@@ -56,18 +57,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/predict"
     finally:
         running.terminate()
-        running.wait(10)
+        running.wait(PATIENCE_SECONDS)
 
 
 def until_it_answers(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    def answers() -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return True
+        return False
+
+    wait_until(answers)
 
 
 def engine_at(url: str, token: str = TOKEN) -> TryOnEngine:
@@ -76,7 +76,7 @@ def engine_at(url: str, token: str = TOKEN) -> TryOnEngine:
             "TRYON_ENGINE": "http",
             "TRYON_ENGINE_URL": url,
             "TRYON_ENGINE_TOKEN": token,
-            "TRYON_ENGINE_TIMEOUT_SECONDS": "20",
+            "TRYON_ENGINE_TIMEOUT_SECONDS": str(int(PATIENCE_SECONDS)),
         }
     )
     return build_engine(settings, an_in_process_processor())

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -35,13 +34,14 @@ from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.free_port import free_port
 from tests.http.conftest import API, a_jpeg, account_with_key, an_in_process_processor
-from tests.live_server import serving
+from tests.live_server import answers, serving
+from tests.live_shop import npm_ci
 from tests.memory.object_store import InMemoryObjectStore
 from tests.memory.unit_of_work import InMemoryUnitOfWork
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 HERE: Final = Path(__file__).parent
 MB: Final = 1024 * 1024
-PATIENCE_SECONDS: Final = 180
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OKHTTP: Final = ("/usr/share/java/okhttp.jar", "/usr/share/java/okio.jar")
 """The network of React Native on Android; Debian's libokhttp-java."""
@@ -120,6 +120,7 @@ class Zoo:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page()
+            page.set_default_timeout(1000 * PATIENCE_SECONDS)
             page.goto(f"{self.urls[route]}/health/live")
             page.evaluate("document.body.append(Object.assign(document.createElement('input'), { type: 'file' }))")
             for step in json.loads(self.plan.read_text()):
@@ -141,8 +142,7 @@ def is_there(client: str) -> bool:
 @contextmanager
 def open_zoo() -> Iterator[Zoo]:
     """Everything that is needed, for as long as the block lasts."""
-    if shutil.which("npm") and not (HERE / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True)
+    npm_ci(HERE)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         clock = MovableClock()
@@ -236,21 +236,11 @@ def _nginx(folder: Path, upstream: str) -> Iterator[dict[str, str]]:
     process = subprocess.Popen(["nginx", "-c", str(conf), "-e", str(folder / "nginx.log")], stderr=subprocess.DEVNULL)
     try:
         urls = {route: f"http://127.0.0.1:{port}" for route, port in ports.items()}
-        deadline = time.monotonic() + 10
-        for url in urls.values():
-            while not _answers(url) and time.monotonic() < deadline:
-                time.sleep(0.05)
+        wait_until(lambda: all(map(answers, urls.values())))
         yield urls
     finally:
         os.kill(process.pid, signal.SIGTERM)
-        process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/live", timeout=1).status_code == 200
-    except httpx.TransportError:
-        return False
+        process.wait(PATIENCE_SECONDS)
 
 
 def main() -> int:
@@ -270,8 +260,8 @@ def main() -> int:
 
 
 def _cell(zoo: Zoo, client: str, route: str) -> str:
-    """How many were heard, and which were not. What is lost on a machine that is overrun is asked for once more."""
-    for _ in range(2):
+    """How many were heard, and which were not. What is lost on a machine that is overrun is asked for again."""
+    for _ in range(3):
         heard = zoo.hear(client, route)
         lost = [f"{name}: {heard.get(name)}" for name, wanted in EXPECTED.items() if heard.get(name) != wanted]
         if not lost:
