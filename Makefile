@@ -60,7 +60,11 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.models: adapters/vision/models.py $(VENV)/.runtime
-	@$(BIN)/tryon-images models install
+	@for pause in 5 20 ''; do \
+		$(BIN)/tryon-images models install && break; \
+		test "$$pause" || exit 1; \
+		echo "Once more in $$pause s ..."; sleep $$pause; \
+	done
 	@touch $@
 
 .PHONY: bench bench-scale bench-fair rolling-upgrade profile fuzz evaluate pictures
