@@ -1,6 +1,7 @@
 """Waiting for a generation with the request open."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from adapters.object_storage.hmac_links import HmacLinks
@@ -9,6 +10,7 @@ from application.read_image import PreviewLinks
 from domain.generation import Failure, GenerationId, LeaseId
 from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts
 from tests.contracts.try_on_repositories import a_generation
+from tests.durability.faults import FaultyUnitOfWork, Plan
 from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS
 
@@ -61,8 +63,22 @@ async def test_the_waiting_ends_when_the_client_leaves() -> None:
     assert report.generation.status == "PENDING"
 
 
-async def test_of_one_account_so_many_wait_and_one_more_is_answered_at_once() -> None:
+async def test_nobody_looks_after_a_client_that_has_its_answer() -> None:
     _, waiting = await a_queue_of_one()
+    ended = asyncio.Event()
+
+    async def leaves() -> None:
+        try:
+            await nobody_leaves()
+        finally:
+            ended.set()
+
+    await waiting.execute(GenerationId("gen_1"), ACME, 0.05, leaves)
+    await asyncio.wait_for(ended.wait(), 30)
+
+
+async def test_of_one_account_so_many_wait_and_one_more_is_answered_at_once() -> None:
+    work, waiting = await a_queue_of_one()
     left, all_wait = asyncio.Event(), asyncio.Barrier(1 + AwaitGeneration.WAITING_PER_ACCOUNT)
 
     async def leaves() -> None:
@@ -74,8 +90,12 @@ async def test_of_one_account_so_many_wait_and_one_more_is_answered_at_once() ->
         for _ in range(AwaitGeneration.WAITING_PER_ACCOUNT)
     ]
     await all_wait.wait()
-    report = await asyncio.wait_for(waiting.execute(GenerationId("gen_1"), ACME, 60, nobody_leaves), 30)
+    plan = Plan()
+    looking = replace(waiting.read_generation, work=FaultyUnitOfWork(work, plan))
+    one_more = AwaitGeneration(looking, waiting.waiting).execute(GenerationId("gen_1"), ACME, 60, nobody_leaves)
+    report = await asyncio.wait_for(one_more, 30)
     assert report.generation.status == "PENDING"
+    assert plan.calls.count("work.begin") == 1
     assert not any(task.done() for task in crowd)
     left.set()
     await asyncio.gather(*crowd)

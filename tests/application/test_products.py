@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from application.answer_once import AnswerOnce
+from application.delete_image import FinishDeletion
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
 from application.products import DeleteProduct, ReadProducts, RegisteredProduct, RegisterProduct, RenewProducts
+from application.purge import PurgeOverdue
 from domain.errors import (
     IdempotencyKeyReused,
     ImageNotFound,
@@ -19,7 +21,7 @@ from domain.errors import (
 )
 from domain.image import IdempotencyRecord, ImageId
 from domain.product import Product
-from tests.builders import ACME, NOON, OTHER, a_customer
+from tests.builders import ACME, NOON, OTHER, a_customer, time_of
 from tests.durability.conftest import world_in_memory
 from tests.durability.world import World
 from tests.memory.photos import InMemoryPhotoFetcher
@@ -63,6 +65,10 @@ class Shop:
     async def renew(self) -> None:
         copy, work, clock = self.keep_product.copy_picture, self.world.work, self.world.clock
         await RenewProducts(self.keep_product, copy, work, clock).execute()
+
+    async def purge(self) -> None:
+        world, finish = self.world, FinishDeletion(self.world.objects, self.world.work, self.world.clock)
+        await PurgeOverdue(world.work, finish, world.objects, time_of(world.clock), self.renew).execute()
 
     async def shirt(self) -> Product:
         return await self.read.one(ACME, "shirt")
@@ -412,13 +418,13 @@ async def test_a_lent_picture_is_never_copied_and_a_lost_one_is_left_alone() -> 
         assert (await shop.shirt()).pictures == product.pictures
 
 
-async def test_more_products_than_a_batch_are_all_renewed() -> None:
+async def test_a_purge_renews_products_more_than_a_batch_too() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
         for number in range(RenewProducts.BATCH + 1):
             await shop.register(a_file(b"front"), external_id=f"{number}")
         world.clock.advance(days=15)
-        await shop.renew()
+        await shop.purge()
         products, _ = await shop.read.page(ACME, "", 100)
         assert {product.pictures[0].kept_until for product in products} == {NOON + 45 * DAY}
 

@@ -48,6 +48,17 @@ async def test_what_storage_keeps_is_left_for_a_minute() -> None:
         assert (await world.purge()).removed == 1
 
 
+async def test_what_outlived_its_class_by_a_day_goes_whatever_the_database_says() -> None:
+    async with world_in_memory() as world:
+        await world.objects.put("ttl-1d/img_stray.jpg", b"stray")
+        world.clock.advance(days=2)
+        await world.purge()
+        assert await world.objects.get("ttl-1d/img_stray.jpg") == b"stray"
+        world.clock.advance(seconds=1)
+        await world.purge()
+        assert await world.objects.get("ttl-1d/img_stray.jpg") is None
+
+
 async def test_an_upload_that_died_and_an_erasure_that_was_left_are_counted() -> None:
     async with world_in_memory() as world:
         with pytest.raises(ProcessDied):
