@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from adapters.object_storage.hmac_links import HmacLinks
 from application.read_generation import AwaitGeneration, ReadGeneration
@@ -91,7 +92,8 @@ async def test_of_one_account_so_many_wait_and_one_more_is_answered_at_once() ->
     ]
     await all_wait.wait()
     plan = Plan()
-    looking = replace(waiting.read_generation, work=FaultyUnitOfWork(work, plan))
+    counted: Any = FaultyUnitOfWork(work, plan)
+    looking = replace(waiting.read_generation, work=counted)
     one_more = AwaitGeneration(looking, waiting.waiting).execute(GenerationId("gen_1"), ACME, 60, nobody_leaves)
     report = await asyncio.wait_for(one_more, 30)
     assert report.generation.status == "PENDING"

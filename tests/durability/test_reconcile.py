@@ -9,6 +9,8 @@ from domain.image import ImageId
 from tests.durability.conftest import MakeWorld
 from tests.durability.faults import Fault, Plan, ProcessDied
 from tests.durability.world import World
+from tests.memory.object_store import InMemoryObjectStore
+from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 ORPHAN = "ttl-3d/img_0000.jpg"
 
@@ -68,6 +70,38 @@ async def test_storage_that_is_not_mounted_is_not_taken_for_empty(make_world: Ma
         await world.objects.put("ttl-7d/notes.txt", b"whatever lies below the mount")
         with pytest.raises(ReconcileRefused, match="mounted"):
             await world.reconcile(repair=True)
+
+
+async def test_a_dry_run_counts_what_it_would_not_repair(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        for days in (1, 7):
+            image = (await world.upload(b"well", keep_for_days=days)).image
+            await world.objects.delete([image.object_name])
+        done = await world.reconcile(repair=False)
+        assert (done.compared, done.missing, done.last) == (2, 2, image.object_name)
+
+
+async def test_a_database_without_accounts_is_not_the_right_one() -> None:
+    world = World(InMemoryUnitOfWork(), InMemoryObjectStore())
+    assert await world.reconcile(repair=False) == Comparison()
+    await world.objects.put(ORPHAN, b"all there is")
+    with pytest.raises(ReconcileRefused, match="no accounts"):
+        await world.reconcile(repair=True)
+    assert await world.objects.get(ORPHAN) == b"all there is"
+
+
+async def test_where_neither_side_has_an_image_nothing_is_wrong(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        assert await world.reconcile(repair=True) == Comparison()
+
+
+async def test_all_that_the_database_knows_is_the_total(make_world: MakeWorld) -> None:
+    async with make_world() as world:
+        await a_disaster(world)
+        reconcile = Reconcile(
+            world.work, world.objects, FinishDeletion(world.objects, world.work, world.clock), world.clock
+        )
+        assert await reconcile.total() == 2
 
 
 async def test_a_comparison_goes_on_where_it_was_stopped(make_world: MakeWorld) -> None:
