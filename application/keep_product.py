@@ -104,9 +104,7 @@ class KeepProduct:
             if not await repositories.products.add(product):
                 raise ProductMoved
             return
-        if known.is_alive(self.clock.now()) and product == replace(
-            known, last_used_at=product.last_used_at, expires_at=product.expires_at
-        ):
+        if product == replace(known, last_used_at=product.last_used_at, expires_at=product.expires_at):
             if not await repositories.products.touch(product):
                 raise ProductMoved
             return

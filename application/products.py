@@ -148,29 +148,27 @@ class RenewProducts:
     async def _renew(self, product: Product) -> None:
         async with self.work.read() as repositories:
             found = [await repositories.images.find(image, product.account_id) for image in product.images]
-        images = {image.image_id: image for image in found if image and image.is_readable(self.clock.now())}
+        images = {image.image_id: image for image in found if image}
         pictures = tuple([await self._renewed(product, picture, images) for picture in product.pictures])
         if pictures == product.pictures:
             return
+        before, after = set(product.images), {picture.image_id for picture in pictures}
         async with self.work.begin() as repositories:
             current = await repositories.products.hold(product.account_id, product.external_id)
-            is_same = current is not None and current.pictures == product.pictures
-            if current is not None and is_same:
-                await repositories.products.replace(replace(current, pictures=pictures))
-            before, after = set(product.images), {picture.image_id for picture in pictures}
-            await self.keep_product.release(repositories, tuple(before - after if is_same else after - before))
+            if current is None or current.pictures != product.pictures:
+                await self.keep_product.release(repositories, tuple(after - before))
+                return
+            await repositories.products.replace(replace(current, pictures=pictures))
+            await self.keep_product.release(repositories, tuple(before - after))
 
     async def _renewed(
         self, product: Product, picture: ProductPicture, images: dict[ImageId, UploadedImage]
     ) -> ProductPicture:
         image = images.get(picture.image_id)
-        if image is None or picture.is_lent or image.customer is not None:
+        if image is None or image.customer is not None or not product.needs_copy(picture, self.clock.now()):
             return picture
-        kept = replace(picture, kept_until=image.expires_at)
-        if not product.needs_copy(kept, self.clock.now()):
-            return kept
         try:
             copied = await self.copy_picture.execute(image)
         except ImageNotFound:
-            return kept
-        return replace(kept, image_id=copied.image_id, kept_until=copied.expires_at)
+            return picture
+        return replace(picture, image_id=copied.image_id, kept_until=copied.expires_at)

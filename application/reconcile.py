@@ -199,4 +199,4 @@ def _classes() -> list[tuple[str, RetentionPolicy]]:
     """Folders and their retention, in the order in which storage lists them: `ttl-30d` comes before `ttl-3d`."""
     policies = map(RetentionPolicy, RetentionPolicy.ALL_DAYS)
     folders = {object_name(ImageId(""), retention).partition("/")[0]: retention for retention in policies}
-    return sorted(folders.items(), key=lambda entry: f"{entry[0]}/")
+    return sorted(folders.items())

@@ -1,5 +1,6 @@
 """Products: registered, found again, replaced, released, renewed and deleted."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from application.answer_once import AnswerOnce
 from application.delete_image import FinishDeletion
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
+from application.ports.try_on import FetchedPhoto, Validators
 from application.products import DeleteProduct, ReadProducts, RegisteredProduct, RegisterProduct, RenewProducts
 from application.purge import PurgeOverdue
 from domain.errors import (
@@ -24,6 +26,7 @@ from domain.product import Product
 from tests.builders import ACME, NOON, OTHER, a_customer, time_of
 from tests.durability.conftest import world_in_memory
 from tests.durability.world import World
+from tests.memory.object_store import InMemoryObjectStore
 from tests.memory.photos import InMemoryPhotoFetcher
 
 DAY = timedelta(days=1)
@@ -240,28 +243,17 @@ async def test_only_what_is_new_changes_the_day_of_a_product() -> None:
 async def test_whoever_only_uses_a_product_minds_no_words_that_changed_meanwhile() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
-        await shop.register(a_file(b"front"), title="Shirt")
+        await world.try_on((await world.upload(b"person")).image.image_id, (a_file(b"front"),))
         looked = await shop.look()
         world.clock.advance(seconds=1)
-        await shop.register(title="Polo")
-        used = looked.product.used(world.clock.now())
-        await shop.settle(replace(looked, product=used))
-        assert ((await shop.shirt()).title, (await shop.shirt()).last_used_at) == ("Polo", used.last_used_at)
+        await shop.settle(await shop.look(title="Polo"))
+        now = world.clock.now()
+        await shop.settle(replace(looked, product=looked.product.used(now)))
+        shirt = await shop.shirt()
+        assert (shirt.title, shirt.last_used_at, shirt.expires_at) == ("Polo", now, now + 15 * DAY)
         await shop.delete()
         with pytest.raises(ProductMoved):
             await shop.settle(looked)
-
-
-async def test_a_product_that_ended_after_it_was_looked_at_is_saved_whole() -> None:
-    async with world_in_memory() as world:
-        shop = Shop(world)
-        await shop.register(a_file(b"front"), valid_for=DAY)
-        looked = await shop.look()
-        await shop.register(title="Polo", valid_for=DAY)
-        world.clock.advance(days=1)
-        await shop.settle(looked)
-        with pytest.raises(ProductNotFound):
-            await shop.shirt()
 
 
 async def test_whoever_looks_again_stores_nothing_again() -> None:
@@ -314,6 +306,30 @@ async def test_a_new_picture_stays_for_a_try_on_that_waits_for_it_whatever_its_p
         assert await shop.are_there(picture.image_id) == [False]
 
 
+class Overtaken(InMemoryPhotoFetcher):
+    """Somebody else registers the same while a URL is fetched."""
+
+    async def _fetch(self, url: str, known: Validators | None = None) -> FetchedPhoto | None:
+        if overtake := self.overtake:
+            self.overtake = None
+            await overtake()
+        return await super()._fetch(url, known)
+
+    overtake: Callable[[], Awaitable[object]] | None = None
+
+
+async def test_two_who_register_the_same_keep_one_picture_of_it() -> None:
+    async with world_in_memory() as world:
+        first, late = Shop(world), Shop(world)
+        first.web.web[URL] = b"v1"
+        overtaken = Overtaken(first.web.web)
+        overtaken.overtake = lambda: first.register(UrlSource(URL, "images[0]"))
+        late.keep_product = replace(late.keep_product, sources=replace(late.keep_product.sources, fetcher=overtaken))
+        registered = await late.register(UrlSource(URL, "images[0]"))
+        assert not registered.is_new
+        assert await world.assert_nothing_is_left_behind() == set(registered.product.images)
+
+
 async def test_a_product_that_is_over_is_made_anew_and_its_old_pictures_go() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
@@ -347,6 +363,7 @@ async def test_a_request_that_comes_again_gets_the_product_as_it_is_now() -> Non
         again = await shop.register(a_file(b"front"), key=b"k")
         assert (again.is_new, again.product.title) == (False, "Polo")
         assert again.product.images == first.product.images
+        await world.erase(a_customer())  # it is no customer's
         with pytest.raises(IdempotencyKeyReused):
             await shop.register(a_file(b"back"), key=b"k")
         await shop.delete()
@@ -383,8 +400,8 @@ async def test_products_are_listed_by_their_ids_page_by_page() -> None:
             await shop.register(a_file(b"front"), external_id=name)
         first, has_more = await shop.read.page(ACME, "", 2)
         assert ([product.external_id for product in first], has_more) == (["a", "b"], True)
-        rest, has_more = await shop.read.page(ACME, "b", 2)
-        assert ([product.external_id for product in rest], has_more) == (["c"], False)
+        rest, has_more = await shop.read.page(ACME, "a", 2)
+        assert ([product.external_id for product in rest], has_more) == (["b", "c"], False)
         assert await shop.read.page(OTHER, "", 2) == ((), False)
         with pytest.raises(ProductNotFound):
             await shop.read.one(OTHER, "a")
@@ -416,6 +433,56 @@ async def test_a_lent_picture_is_never_copied_and_a_lost_one_is_left_alone() -> 
         world.clock.advance(days=16)
         await shop.renew()
         assert (await shop.shirt()).pictures == product.pictures
+
+
+async def test_only_a_picture_whose_time_has_come_is_copied() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        await shop.register(a_file(b"front"))
+        world.clock.advance(days=5)
+        front, back = (await shop.register(a_file(b"front"), a_file(b"back"))).product.images
+        world.clock.advance(days=10)
+        await shop.renew()
+        renewed = (await shop.shirt()).images
+        assert renewed[0] != front
+        assert renewed[1] == back
+
+
+async def test_a_picture_that_became_a_customers_is_not_copied() -> None:
+    async with world_in_memory() as world:
+        shop = Shop(world)
+        (image,) = (await shop.register(a_file(b"front"))).product.images
+        await world.try_on(image, (a_file(b"coat"),), customer=a_customer(), product_id="coat")
+        world.clock.advance(days=15)
+        await shop.renew()
+        assert (await shop.shirt()).images == (image,)
+
+
+class BusyStore(InMemoryObjectStore):
+    """Something else happens while an object is read."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def get(self, name: str) -> bytes | None:
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            await meanwhile()
+        return await super().get(name)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_change_while_a_product_is_renewed_holds_and_the_copy_goes(is_deleted: bool) -> None:
+    async with world_in_memory() as world:
+        world.objects = store = BusyStore()
+        shop = Shop(world)
+        await shop.register(a_file(b"front"))
+        world.clock.advance(days=15)
+        store.meanwhile = shop.delete if is_deleted else lambda: shop.register(a_file(b"back"))
+        await shop.renew()
+        images = () if is_deleted else (await shop.shirt()).images
+        world.clock.advance(minutes=20)
+        await world.purge()
+        assert await world.assert_nothing_is_left_behind() == set(images)
 
 
 async def test_a_purge_renews_products_more_than_a_batch_too() -> None:

@@ -1,12 +1,14 @@
 """Bucket and database compared both ways, after disasters that are not supposed to happen."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
 import pytest
 
 from application.delete_image import FinishDeletion
 from application.reconcile import PAGE, Comparison, Kind, Reconcile
 from domain.errors import ReconcileRefused
 from domain.image import ImageId
-from tests.durability.conftest import MakeWorld
+from tests.durability.conftest import MakeWorld, world_in_memory
 from tests.durability.faults import Fault, Plan, ProcessDied
 from tests.durability.world import World
 from tests.memory.object_store import InMemoryObjectStore
@@ -50,7 +52,10 @@ async def test_an_upload_in_flight_is_no_difference(make_world: MakeWorld) -> No
         plan = Plan(Fault.CRASHES_AFTER, call=".put")
         with pytest.raises(ProcessDied):
             await world.upload(b"in flight", plan)
-        assert (await world.reconcile(repair=True)).left == 0
+        with pytest.raises(ProcessDied):
+            await world.upload(b"not even that", Plan(Fault.CRASHES_BEFORE, call=".put"))
+        done = await world.reconcile(repair=True)
+        assert (done.orphans, done.missing) == (0, 0)
         assert len([name async for name in world.objects.names()]) == 2
 
 
@@ -95,13 +100,88 @@ async def test_where_neither_side_has_an_image_nothing_is_wrong(make_world: Make
         assert await world.reconcile(repair=True) == Comparison()
 
 
+def reconcile(world: World) -> Reconcile:
+    return Reconcile(world.work, world.objects, FinishDeletion(world.objects, world.work, world.clock), world.clock)
+
+
+async def compared(world: World, after: str = "", *, repair: bool = False) -> list[Comparison]:
+    return [done async for done in reconcile(world).execute(repair=repair, after=after)]
+
+
 async def test_all_that_the_database_knows_is_the_total(make_world: MakeWorld) -> None:
     async with make_world() as world:
         await a_disaster(world)
-        reconcile = Reconcile(
-            world.work, world.objects, FinishDeletion(world.objects, world.work, world.clock), world.clock
-        )
-        assert await reconcile.total() == 2
+        assert await reconcile(world).total() == 2
+
+
+class StoreInUse(InMemoryObjectStore):
+    """Somebody else works on it while its names are listed: when the first ones are there, and after the last."""
+
+    early: Callable[[], Awaitable[object]] | None = None
+    late: Callable[[], Awaitable[object]] | None = None
+
+    async def names(self, after: str = "") -> AsyncIterator[str]:
+        listed = [name async for name in super().names(after)]
+        if self.early:
+            await self.early()
+        for name in listed:
+            yield name
+        if self.late:
+            await self.late()
+            async for name in super().names(listed[-1]):
+                yield name
+
+
+async def test_what_comes_and_goes_meanwhile_is_no_difference() -> None:
+    async with world_in_memory() as world:
+        world.objects = store = StoreInUse()
+        goes = (await world.upload(b"goes")).image.image_id
+        await world.upload(b"stays")
+        store.early, store.late = (lambda: world.upload(b"comes")), (lambda: world.upload(b"comes later"))
+        (done,) = await compared(world)
+        assert (done.compared, done.orphans, done.missing) == (4, 0, 0)
+        store.early, store.late = (lambda: world.delete(goes)), None
+        (done,) = await compared(world)
+        assert (done.compared, done.missing) == (4, 0)
+
+
+class StoreThatKeeps(InMemoryObjectStore):
+    """Deletes nothing."""
+
+    async def delete(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset(names)
+
+
+async def test_what_storage_does_not_delete_is_left_for_a_minute() -> None:
+    async with world_in_memory() as world:
+        await a_disaster(world)
+        storage, world.objects = world.objects, StoreThatKeeps()
+        async for name in storage.names():
+            await world.objects.put(name, b"photo")
+        (done,) = await compared(world, repair=True)
+        assert (done.orphans, done.missing, done.repaired, done.left) == (1, 1, 0, 2)
+        world.objects = storage
+        assert (await world.purge()).removed == 0
+        world.clock.advance(minutes=1)
+        assert (await world.purge()).removed == 1
+
+
+@pytest.mark.parametrize(("after", "left"), [("", 3), ("ttl-1d/img_0002.jpg", 2), ("ttl-7d/img_0000.jpg", 1)])
+async def test_a_comparison_begins_after_a_name(after: str, left: int) -> None:
+    async with world_in_memory() as world:
+        for days in (7, 1, 1):
+            await world.upload(b"well", keep_for_days=days)
+        (done,) = await compared(world, after)
+        assert (done.compared, done.orphans, done.missing) == (left, 0, 0)
+
+
+async def test_more_rows_than_a_page_are_read_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("application.reconcile.PAGE", 2)
+    async with world_in_memory() as world:
+        for _ in range(5):
+            await world.upload(b"well")
+        done = (await compared(world))[-1]
+        assert (done.compared, done.orphans, done.missing) == (5, 0, 0)
 
 
 async def test_a_comparison_goes_on_where_it_was_stopped(make_world: MakeWorld) -> None:

@@ -1,5 +1,6 @@
 """Trials of mutants: tests are collected once, and each mutant gets a fork that runs only the tests that reach it."""
 
+import enum
 import functools
 import importlib
 import importlib.abc
@@ -13,6 +14,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +41,7 @@ PATIENCE: Final = 20
 CPU_SECONDS: Final = 3.0
 WAITING_SECONDS: Final = 120.0
 FAVOURITES: Final = 5
+CONSTANTS: Final = (int, float, str, timedelta)
 SURVIVED, CAUGHT = 0, 1
 
 Told = Callable[[Mutant, bool], None]
@@ -146,12 +149,14 @@ class Forks(Quick):
         items = {item.nodeid: item for item in session.items}
 
         def tried(mutant: Mutant, tests: list[str], caught_by: int) -> int:
-            if mutant.is_declaration or not put_in_place(mutant):
+            is_in_place = put_constant(mutant) if mutant.is_declaration else put_in_place(mutant)
+            if is_in_place:
+                session.config.pluginmanager.register(UntilOneFails([], self._reached, caught_by))
+                chosen = [items[test] for test in tests]
+                for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+                    item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if mutant.is_declaration or not is_in_place:
                 return imported_anew(mutant, tests, self._reached, caught_by)
-            session.config.pluginmanager.register(UntilOneFails([], self._reached, caught_by))
-            chosen = [items[test] for test in tests]
-            for item, following in zip(chosen, [*chosen[1:], None], strict=True):
-                item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             return SURVIVED
 
         in_forks(self._trials, tried, self._told)
@@ -238,6 +243,27 @@ def put_in_place(mutant: Mutant) -> bool:
                 return False
             return True
     return False
+
+
+def put_constant(mutant: Mutant) -> bool:
+    """Give a constant its other value wherever it was imported to. Returns: False if it is no plain constant.
+
+    What was computed of it keeps its value: so whatever survives this is imported anew as well.
+    """
+    anew = types.ModuleType(mutant.module)
+    exec(compile(mutant.source, mutant.path, "exec", dont_inherit=True), vars(anew))
+    owner: Any = sys.modules[mutant.module]
+    for part in filter(None, mutant.where.partition(":")[2].split(".")):
+        owner, anew = getattr(owner, part), getattr(anew, part)
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] in OURS]
+    for name in mutant.names:
+        old, new = vars(owner).get(name), vars(anew).get(name)
+        if not isinstance(old, CONSTANTS) or isinstance(owner, enum.EnumType):
+            return False
+        for place in [owner] if isinstance(owner, type) else modules:
+            if vars(place).get(name) is old:
+                setattr(place, name, new)
+    return True
 
 
 def _function(owner: Any) -> Any:
