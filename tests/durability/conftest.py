@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from adapters.object_storage.folder import FolderObjectStore
+from adapters.sql import engines
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import MovableClock, a_database_with_accounts, an_account
 from tests.durability.world import World
 from tests.memory.object_store import InMemoryObjectStore
+from tests.patience import PATIENCE_SECONDS
 
 MakeWorld = Callable[[], AbstractAsyncContextManager[World]]
 
@@ -85,7 +87,9 @@ def worlds_on_disk(template: Path, folder: Path) -> MakeWorld:
         here = folder / str(next(numbers))
         here.mkdir()
         shutil.copyfile(template, here / "tryon.db")
-        engine = create_engine(f"sqlite+aiosqlite:///{here}/tryon.db")
+        with pytest.MonkeyPatch.context() as patch:  # the machine may be slow, and that is no outage here
+            patch.setattr(engines, "BUSY_SECONDS", PATIENCE_SECONDS)
+            engine = create_engine(f"sqlite+aiosqlite:///{here}/tryon.db", statement_seconds=int(PATIENCE_SECONDS))
         try:
             clock = MovableClock()
             yield World(SqlUnitOfWork(engine), FolderAtAnotherTime(here / "objects", clock), clock)

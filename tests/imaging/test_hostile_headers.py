@@ -198,7 +198,7 @@ def test_hostile_headers_are_answered_in_little_time(name: str) -> None:
     else:
         with pytest.raises(refusal):
             encoded(photo)
-    assert time.process_time() - started_at < 3  # plain Pillow needs a minute for some
+    assert time.process_time() - started_at < 20  # plain Pillow needs a minute for some
 
 
 @pytest.mark.parametrize("family", ["JPEG", "PNG", "WEBP", "HEIF"])

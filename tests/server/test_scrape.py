@@ -154,7 +154,7 @@ def test_figures_that_teams_expect_are_there(seen: Seen) -> None:
     }
     assert samples["tryon_build_info"].labels.keys() == {"version", "python"}
     assert samples["process_resident_memory_bytes"].value > 100_000_000, "photo workers count too"
-    assert samples["process_cpu_seconds_total"].value > 1
+    assert samples["process_cpu_seconds_total"].value > 0
     assert samples["tryon_processes"].value >= 4, "supervisor, server, fork server, photo worker"
     assert samples["tryon_photo_wait_seconds_count"].value >= 1
     assert 'tryon_photo_seconds_count{format="JPEG"} 1.0' in seen.scrape

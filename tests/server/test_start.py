@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from entrypoints.server.process import TRIES, Supervisor
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.surroundings import database_file, leave_folder
 from tests.free_port import free_port
+from tests.patience import PATIENCE_SECONDS, wait_until
 
 STARTS_FOR_EVER = """
 import asyncio, pathlib
@@ -56,13 +56,10 @@ def started(folder: Path, application: str) -> Iterator["subprocess.Popen[str]"]
 
 def test_a_server_that_is_still_starting_ends_at_once(tmp_path: Path) -> None:
     with started(tmp_path, STARTS_FOR_EVER) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "begun").exists():
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.05)
+        wait_until((tmp_path / "begun").exists)
         told_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert time.monotonic() - told_at < 20  # not 25 s to end, nor 600 to drain; alone it takes 0.1
 
 
