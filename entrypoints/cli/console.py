@@ -116,9 +116,9 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
     Made before the block runs, so that what cannot be written is known before anything is done. Raises:
     click.UsageError.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    if path.exists():
+    if path.exists():  # an empty name, too: that is the current folder
         raise click.UsageError(f"{path} is there already: name another file.")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

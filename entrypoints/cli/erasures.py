@@ -5,7 +5,7 @@ import sys
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import click
 import msgspec
@@ -105,13 +105,15 @@ class PublicKey(click.ParamType[bytes]):
     """32 bytes as `verify-receipt --print-key` prints them."""
 
     name = "key"
+    BYTES: ClassVar = 32
 
     def convert(self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
         """Raises: click.BadParameter."""
         try:
-            return value if isinstance(value, bytes) else base64.b64decode(value, altchars=b"-_", validate=True)
+            key = value if isinstance(value, bytes) else base64.b64decode(value, altchars=b"-_", validate=True)
         except ValueError:
-            self.fail("that is no key that --print-key prints", param, ctx)
+            key = b""
+        return key if len(key) == self.BYTES else self.fail("that is no key that --print-key prints", param, ctx)
 
 
 @click.command("verify-receipt")
@@ -135,7 +137,7 @@ def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool,
     if file is None:
         raise click.UsageError("Name the receipt, or say --print-key.")
     try:
-        facts = read_receipt(file.read_bytes(), [public_key] if public_key else _known_keys(), is_signed)
+        facts = read_receipt(file.read_bytes(), _known_keys() if public_key is None else [public_key], is_signed)
     except NotAReceipt as reason:
         show_one({"valid": False, "why": str(reason)}, json_output=json_output)
         sys.exit(1)

@@ -143,6 +143,19 @@ def test_an_auditor_with_nothing_but_the_public_key_can_check_it(shop: Shop, tmp
     assert "was changed" in tampered.stdout
 
 
+@pytest.mark.parametrize("key", ["", "AAAA", "no key", key_text(bytes(31)), key_text(bytes(64))])
+def test_what_is_no_key_is_not_taken_for_the_wish_to_trust_ones_own(shop: Shop, tmp_path: Path, key: str) -> None:
+    """As of a script whose variable is empty."""
+    receipt = tmp_path / "receipt.json"
+    shop.json("customers", "erase", PERSON, "--yes", "--receipt", str(receipt))
+    assert shop.run("verify-receipt", str(receipt), "--public-key", key).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [("customers", "erase", PERSON, "--yes", "--receipt"), ("evidence", "-o")])
+def test_a_file_without_a_name_is_refused(shop: Shop, command: tuple[str, ...]) -> None:
+    assert shop.run(*command, "").exit_code == 2
+
+
 @pytest.mark.parametrize("name", ["there.json", "no-such-folder/receipt.json"])
 def test_nobody_is_erased_when_the_receipt_cannot_be_written(shop: Shop, tmp_path: Path, name: str) -> None:
     shop.upload(b"one")
