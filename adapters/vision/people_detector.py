@@ -117,7 +117,7 @@ class PeopleDetector(PersonDetector):
         if 1 - taken.mean() < least:
             return False
         mask = self._models.people_mask(look.pixels) if everybody is None else everybody
-        return bool(largest_parts(np.where(taken, 0, mask), least * mask.size))
+        return bool(largest_parts(mask * ~taken, least * mask.size))
 
     def _group(
         self, photo: ViewablePhoto, look: Look, boxes: Sequence[PersonBox], faces: Sequence[Face]
