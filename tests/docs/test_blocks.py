@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,8 +21,9 @@ from entrypoints.cli.main import main
 from entrypoints.wiring.environment import load_settings
 from tests.free_port import free_port
 from tests.live_shop import IS_CI
+from tests.patience import PATIENCE_SECONDS
 from tests.postgres import PostgresServer, running_postgres
-from tests.server.test_serve import wait_until_ready
+from tests.server.test_serve import ended, wait_until_ready
 from tests.sql.debian_postgres import PROGRAMS
 
 pytestmark = pytest.mark.xdist_group("documents")
@@ -80,7 +80,7 @@ class Checkout:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=5 * PATIENCE_SECONDS,
             check=False,
         )
 
@@ -114,8 +114,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
             wait_until_ready(f"http://127.0.0.1:{port}", process)
             yield Checkout(folder, port, environment)
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            ended(process)
 
 
 def test_the_first_block_starts_the_service() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sandbox import linux, portable
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +59,9 @@ def run_without_linux(tmp_path: Path, code: str) -> subprocess.CompletedProcess[
     (tmp_path / "sitecustomize.py").write_text(AS_ON_MACOS)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-P", "-c", "import asyncio\n" + code]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
 
 
 def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_every_locked_package_has_a_wheel_for_it(tmp_path: Path, platform: str) 
     command = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--require-hashes"]
     command += ["--only-binary", ":all:", "--python-version", "3.11", "--python-platform", platform]
     command += ["--target", str(tmp_path / "nowhere"), "-r", str(ROOT / "requirements.lock")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5 * PATIENCE_SECONDS)
     if "error sending request" in done.stderr.lower() or "failed to fetch" in done.stderr.lower():
         pytest.skip("no package index can be reached from here")
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ import pytest
 
 from entrypoints.server import metrics_server as metrics_folder_module
 from entrypoints.server.metrics_server import VARIABLE, metrics_folder, room_problem
+from tests.patience import PATIENCE_SECONDS
 
 HOLD = "import pathlib, sys; from entrypoints.server.metrics_server import metrics_folder as f\n" + (
     "with f(pathlib.Path(sys.argv[1])) as folder: print(folder, flush=True); sys.stdin.read()"
@@ -32,7 +33,7 @@ def test_what_a_killed_server_left_is_removed_and_what_a_running_one_uses_is_not
         with metrics_folder(tmp_path):
             assert theirs.is_dir()
         other.send_signal(signal.SIGKILL)
-        other.wait(10)
+        other.wait(PATIENCE_SECONDS)
     assert theirs.is_dir()
     with metrics_folder(tmp_path):
         assert not theirs.exists()
