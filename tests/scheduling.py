@@ -22,5 +22,6 @@ class GoesOnAfterACrash(LoadGroupScheduling):  # type: ignore[misc]  # it has no
         return str(crashed)
 
 
+@pytest.hookimpl(optionalhook=True)  # it is nobody's where pytest-xdist is switched off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GoesOnAfterACrash | None:
     return GoesOnAfterACrash(config, log) if config.getvalue("dist") == "loadgroup" else None
