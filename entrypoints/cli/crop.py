@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
@@ -30,6 +32,7 @@ from entrypoints.wiring.settings import Settings
 if TYPE_CHECKING:
     from application.prepare_photo import ExplainedPhoto
 
+NOT_WRITTEN: Final = "RESULT_NOT_WRITTEN"
 Report = dict[str, Any]
 
 
@@ -55,7 +58,10 @@ def crop(photos: tuple[Path, ...], output: Path, overlay: bool, fit: Fit, json_o
     if any(path.resolve().parent == folder for path in batch.photos):
         raise click.UsageError(f"{output} holds photos that are to be cropped. Name another folder with -o.")
     batch.say_what_was_passed_over()
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"{output} cannot be made: {error.strerror}.") from error
     with _only_our_lines():
         reports = list(_crop_all(batch, settings, _Results(output), fit=fit, overlay=overlay))
     if json_output:
@@ -104,28 +110,41 @@ def _crop_all(batch: Batch, settings: Settings, results: "_Results", *, fit: Fit
 
 @dataclass(slots=True)
 class _Results:
-    """Names in the output folder; no two photos get the same one, also where case makes no difference."""
+    """Names in the output folder; no two photos get the same one, also where case or the way that accents are written
+    make no difference.
+    """
 
     folder: Path
     taken: set[str] = field(default_factory=set)
 
     def path(self, stem: str) -> Path:
-        names = (f"{stem}{suffix}.jpg" for suffix in ("", *(f"-{number}" for number in range(2, 10**6))))
-        name = next(name for name in names if name.lower() not in self.taken)
-        self.taken.add(name.lower())
+        names = (f"{stem}{suffix}.jpg" for suffix in chain([""], (f"-{number}" for number in count(2))))
+        name = next(name for name in names if _folded(name) not in self.taken)
+        self.taken.add(_folded(name))
         return self.folder / name
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, fit: Fit, overlay: bool) -> Report:
     report: Report = {"file": str(path)}
     try:
         explained: ExplainedPhoto = preparer.explain(read_photo(path, max_bytes), fit=fit)
+        return report | _written(explained, results, path, overlay=overlay)
     except DomainError as error:
         return report | {"error": error.code, "message": str(error)}
+    except OSError as error:  # the disk is full, or the name with its number too long
+        return report | {"error": NOT_WRITTEN, "message": f"The result cannot be written: {error.strerror}."}
+
+
+def _written(explained: "ExplainedPhoto", results: _Results, path: Path, *, overlay: bool) -> Report:
+    """Raises: OSError."""
     prepared = explained.prepared
     target = results.path("photo" if path == Path("-") else path.stem)
     target.write_bytes(prepared.jpeg)
-    report |= {
+    report: Report = {
         "output": str(target),
         "width": prepared.facts.size.width,
         "height": prepared.facts.size.height,

@@ -92,6 +92,20 @@ def test_whatever_lies_in_a_folder_ends_no_batch_and_no_photo_replaces_another(t
     assert "4 cropped, 4 refused, 2 passed over." in done.stderr
 
 
+def test_a_result_that_cannot_be_written_ends_no_batch(tmp_path: Path) -> None:
+    longest = f"{'x' * 251}.jpg"
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for name in (longest, "café.jpg" if folder == "one" else "cafe\u0301.jpg"):
+            astronaut(40, 50).save(tmp_path / folder / name)
+    done = crop(tmp_path / "one", tmp_path / "two", "-o", tmp_path / "cropped", "--json")
+    reports = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [report["error"] for report in reports if "error" in report] == ["RESULT_NOT_WRITTEN"]
+    assert {path.name for path in (tmp_path / "cropped").iterdir()} == {longest, "café.jpg", "cafe\u0301-2.jpg"}
+    assert crop(tmp_path / "one", "-o", tmp_path / "one" / longest / "inside").returncode == 2
+
+
 def test_a_file_that_no_upload_may_be_is_not_read(tmp_path: Path) -> None:
     astronaut(400, 500).save(tmp_path / "photo.png")
     done = crop(tmp_path / "photo.png", "-o", tmp_path / "cropped", "--json", TRYON_MAX_FILE_BYTES="1000")
