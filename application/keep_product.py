@@ -173,13 +173,11 @@ class KeepProduct:
         return picture
 
     async def _fetched(self, source: PhotoSource, fetch: Fetch, known: ProductPicture | None) -> FetchedPhoto | None:
-        """None: what is known still holds, also when nobody answers there any more."""
+        """None: what is known still holds, or nobody answers there any more."""
         validators = Validators(known.etag, known.last_modified) if known else None
         try:
             return await self.sources.photo(source, fetch, ProductImageFetchFailed, validators)
         except ProductImageFetchFailed:
-            if known is None:
-                raise
             return None
 
     async def _uploaded(self, name: str, fetched: FetchedPhoto, account: Account) -> ProductPicture:

@@ -1,6 +1,7 @@
 """Products: registered, found again, replaced, released, renewed and deleted."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,15 +18,18 @@ from application.purge import PurgeOverdue
 from domain.errors import (
     IdempotencyKeyReused,
     ImageNotFound,
+    Overloaded,
     ProductImageFetchFailed,
     ProductImagesRequired,
     ProductNotFound,
 )
 from domain.image import IdempotencyRecord, ImageId
 from domain.product import Product
+from tests.application.test_upload_photo import WishesForAPhoto
 from tests.builders import ACME, NOON, OTHER, a_customer, time_of
 from tests.durability.conftest import world_in_memory
-from tests.durability.world import World
+from tests.durability.faults import Fault, Plan
+from tests.durability.world import LINKS, World
 from tests.memory.object_store import InMemoryObjectStore
 from tests.memory.photos import InMemoryPhotoFetcher
 
@@ -128,18 +132,20 @@ async def test_a_picture_of_a_product_is_kept_for_thirty_days_and_knows_its_file
 async def test_a_url_is_asked_again_after_a_day_and_a_new_picture_takes_the_place_of_the_old_one() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
-        shop.web.web[URL], shop.web.etags[URL] = b"v1", "1"
+        shop.web.web[URL], shop.web.etags[URL], shop.web.dates[URL] = b"v1", "1", "Sunday"
         first = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
-        assert (first.source, first.etag) == (URL, "1")
+        assert (first.source, first.etag, first.last_modified) == (URL, "1", "Sunday")
         await shop.register(UrlSource(URL, "images[0]"))
         assert shop.web.fetched == [URL]
         world.clock.advance(days=1)
+        shop.web.web[URL] = b"not sent, as its tag is known"
         same = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
         assert (same.image_id, same.checked_at, same.etag) == (first.image_id, NOON + DAY, "1")
         world.clock.advance(days=1)
-        shop.web.etags[URL] = "2"
+        shop.web.web[URL], shop.web.etags[URL], shop.web.dates[URL] = b"v1", "2", "Monday"
         touched = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
-        assert (touched.image_id, touched.etag, touched.checked_at) == (first.image_id, "2", NOON + 2 * DAY)
+        assert (touched.image_id, touched.etag, touched.last_modified) == (first.image_id, "2", "Monday")
+        assert touched.checked_at == NOON + 2 * DAY
         world.clock.advance(days=1)
         shop.web.web[URL], shop.web.etags[URL] = b"v2", "3"
         new = (await shop.register(UrlSource(URL, "images[0]"))).product.pictures[0]
@@ -163,6 +169,7 @@ async def test_an_image_by_id_is_copied_and_a_customers_is_lent() -> None:
     async with world_in_memory() as world:
         shop = Shop(world)
         own = (await world.upload(b"own", keep_for_days=1)).image.image_id
+        world.clock.advance(milliseconds=700)
         copied = (await shop.register(StoredSource(own))).product.pictures[0]
         assert copied.image_id != own
         assert (copied.source, copied.is_lent, copied.kept_until) == (own, False, NOON + 30 * DAY)
@@ -172,6 +179,36 @@ async def test_an_image_by_id_is_copied_and_a_customers_is_lent() -> None:
         await world.erase(a_customer())
         with pytest.raises(ImageNotFound):
             await shop.register(StoredSource(hers))
+
+
+class BusyStore(InMemoryObjectStore):
+    """Something else happens just after an object was read."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def get(self, name: str) -> bytes | None:
+        data = await super().get(name)
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            await meanwhile()
+        return data
+
+
+@pytest.mark.parametrize("plan", [Plan(), Plan(Fault.FAILS_BEFORE, call="objects.delete")])
+async def test_an_image_that_is_deleted_while_it_is_copied_has_no_copy(plan: Plan) -> None:
+    async with world_in_memory() as world:
+        world.objects = store = BusyStore()
+        own = (await world.upload(b"own")).image.image_id
+
+        async def it_goes() -> None:
+            with suppress(Overloaded):
+                await world.delete(own, plan)
+
+        store.meanwhile = it_goes
+        with pytest.raises(ImageNotFound):
+            await Shop(world).register(StoredSource(own))
+        await world.recover()
+        assert await world.assert_nothing_is_left_behind() == set()
 
 
 async def test_a_picture_that_went_with_its_customer_is_missing_in_the_product() -> None:
@@ -193,6 +230,26 @@ async def test_what_a_refused_request_stored_goes_again() -> None:
         with pytest.raises(ProductImageFetchFailed):
             await shop.register(a_file(b"front"), UrlSource(URL, "images[1]"))
         assert await world.assert_nothing_is_left_behind() == set()
+        hers = (await world.upload(b"hers", customer=a_customer())).image.image_id
+        with pytest.raises(ProductImageFetchFailed):
+            await shop.register(StoredSource(hers), UrlSource(URL, "images[1]"))
+        assert await world.assert_nothing_is_left_behind() == {hers}
+
+
+async def test_pictures_of_products_are_never_cut() -> None:
+    async with world_in_memory() as world:
+        world.processor = WishesForAPhoto()
+        (image,) = (await Shop(world).register(a_file(b"front"))).product.images
+        assert await world.bytes_of(image) == b"crop=False fit=crop"
+
+
+async def test_all_links_to_an_image_of_ours_are_the_same_picture() -> None:
+    async with world_in_memory() as world:
+        shop, own = Shop(world), (await world.upload(b"own")).image
+        old, new = [await LINKS.sign(own, NOON + timedelta(minutes=minutes)) for minutes in (1, 15)]
+        images = (await shop.register(UrlSource(old, "images[0]"))).product.images
+        assert (await shop.register(UrlSource(new, "images[0]"))).product.images == images
+        assert shop.web.fetched == []
 
 
 async def test_a_product_that_changed_meanwhile_is_not_overwritten() -> None:
@@ -456,18 +513,6 @@ async def test_a_picture_that_became_a_customers_is_not_copied() -> None:
         world.clock.advance(days=15)
         await shop.renew()
         assert (await shop.shirt()).images == (image,)
-
-
-class BusyStore(InMemoryObjectStore):
-    """Something else happens while an object is read."""
-
-    meanwhile: Callable[[], Awaitable[object]] | None = None
-
-    async def get(self, name: str) -> bytes | None:
-        if meanwhile := self.meanwhile:
-            self.meanwhile = None
-            await meanwhile()
-        return await super().get(name)
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])

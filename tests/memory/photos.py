@@ -49,6 +49,7 @@ class InMemoryPhotoFetcher:
         self.web = web
         self.fetched: list[str] = []
         self.etags: dict[str, str] = {}
+        self.dates: dict[str, str] = {}
 
     def for_one_request(self, _: AccountId) -> AbstractContextManager[Fetch]:
         return nullcontext(self._fetch)
@@ -60,4 +61,4 @@ class InMemoryPhotoFetcher:
         etag = self.etags.get(url)
         if etag is not None and known is not None and known.etag == etag:
             return None
-        return FetchedPhoto(self.web[url], Validators(etag=etag))
+        return FetchedPhoto(self.web[url], Validators(etag=etag, last_modified=self.dates.get(url)))
