@@ -111,7 +111,7 @@ audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make a
 .PHONY: mutants
 
 mutants: setup $(VENV)/.dev ## Break domain and use cases in small ways, each has to fail a test: make mutants [ONLY="erase purge"]
-	@$(BIN)/python -m tests.mutants $(ONLY)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.mutants $(ONLY)
 
 .PHONY: zoo
 

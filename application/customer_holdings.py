@@ -31,7 +31,7 @@ class Holdings:
     @property
     def results(self) -> frozenset[ImageId]:
         """Those of the images that a try-on made."""
-        made = {try_on.result for try_on in self.try_ons if try_on.result}
+        made = {try_on.result for try_on in self.try_ons}
         return frozenset(image.image_id for image in self.images if image.image_id in made)
 
 
