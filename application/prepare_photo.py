@@ -1,14 +1,20 @@
 """Turn an uploaded photo into the picture that is kept: find the person, choose the window, encode it, warn."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, PreparedPhoto, RgbPixels
 from domain.cropping import Fit, Placement, place
+from domain.errors import InvalidImage, UnsupportedImageFormat
+from domain.foreign_file import described
 from domain.geometry import NO_PADDING, Box
 from domain.image import StoredPhoto
 from domain.person import PersonReport, SeenPhoto
 from domain.photo_quality import warnings_about
 
+NOTHING_CAME: Final = (
+    "The file is empty: 0 bytes came. Send the photo's bytes; a stream that was read before has none left to send."
+)
 _EXPLAINED_EDGE = 1600
 """Longest edge of the view that an explanation is drawn on: sharp on a screen, small in a folder of hundreds."""
 
@@ -33,11 +39,20 @@ class PreparePhoto:
 
     def execute(self, photo: bytes | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge."""
-        opened = self.decoder.open(photo)
+        opened = self._open(photo)
         if not crop:
             return self._prepare(opened, SeenPhoto.unseen(opened.upright_size), None)
         seen = self._look(opened)
         return self._prepare(opened, seen, place(seen, fit))
+
+    def _open(self, photo: bytes | memoryview) -> OpenPhoto:
+        """What is no photo is named, so that whoever sent it finds the mistake."""
+        if not len(photo):
+            raise InvalidImage(NOTHING_CAME)
+        try:
+            return self.decoder.open(photo)
+        except UnsupportedImageFormat:
+            raise UnsupportedImageFormat(described(photo)) from None
 
     def _look(self, opened: OpenPhoto) -> SeenPhoto:
         """Who is in the photo; one that lies on its side is turned first, unless its file says that it does not."""
@@ -48,7 +63,7 @@ class PreparePhoto:
 
     def explain(self, photo: bytes | memoryview, *, fit: Fit = Fit.CROP) -> ExplainedPhoto:
         """Prepare a photo with the crop, and tell what was seen in it. Raises: as `execute`."""
-        opened = self.decoder.open(photo)
+        opened = self._open(photo)
         seen, view = self._look(opened), opened.view(None, _EXPLAINED_EDGE)
         return ExplainedPhoto(self._prepare(opened, seen, place(seen, fit)), seen, view)
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Final
 
 from application.fair_turns import FairTurns
 from application.keep_picture import KeepPicture
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
+from application.prepare_photo import NOTHING_CAME
 from application.read_image import LinkedImage, PreviewLinks
 from domain.account import Account, AccountId
 from domain.cropping import Fit
@@ -19,21 +19,15 @@ from domain.errors import (
     IdempotencyKeyReused,
     InvalidImage,
     QuotaExceeded,
-    UnsupportedImageFormat,
 )
-from domain.foreign_file import described
 from domain.image import IdempotencyRecord, ImageState, StoredPhoto, UploadedImage
 from domain.photo import PhotoWarning
 from domain.retention import RetentionPolicy
 
-NOTHING_CAME: Final = (
-    "The file is empty: 0 bytes came. Send the photo's bytes; a stream that was read before has none left to send."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class CheckPhoto:
-    """What is no photo is named, so that whoever sent it finds the mistake."""
+    """What an upload of the photo would answer; accounts take turns."""
 
     processor: PhotoProcessor
     turns: FairTurns
@@ -44,11 +38,8 @@ class CheckPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded."""
         if not len(photo):
             raise InvalidImage(NOTHING_CAME)
-        try:
-            async with self.turns.turn(account_id):
-                return await self.processor.prepare(photo, crop=crop, fit=fit)
-        except UnsupportedImageFormat:
-            raise UnsupportedImageFormat(described(photo)) from None
+        async with self.turns.turn(account_id):
+            return await self.processor.prepare(photo, crop=crop, fit=fit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

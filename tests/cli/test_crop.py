@@ -84,6 +84,7 @@ def test_whatever_lies_in_a_folder_ends_no_batch_and_no_photo_replaces_another(t
         "one/pipe.jpg": "INVALID_IMAGE",
         "missing.jpg": "INVALID_IMAGE",
     }
+    assert "a file of zeros" in reports["one/large.jpg"]["message"]
     written = {Path(report["output"]).name for report in reports.values() if "output" in report}
     assert written == {"photo.jpg", "photo-2.jpg", "PHOTO-3.jpg", "photo-4.jpg"}
     assert written == {path.name for path in (one / "cropped").iterdir()}
