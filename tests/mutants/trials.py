@@ -184,12 +184,12 @@ def record() -> Reached:
         reached: Reached = pickle.load(answer)
     os.waitpid(pid, 0)
     if reached.failed or not reached.seconds:
-        raise SystemExit(f"These fail without any mutant: {reached.failed}")
+        raise SystemExit(f"Tests fail without any mutant, or none were found: {reached.failed}")
     return reached
 
 
 def run_pytest(plugin: object, paths: Iterable[str]) -> int:
-    options = ["--override-ini", "addopts=", "-s", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    options = ["--override-ini", "addopts=", "-s", "-p", "no:terminal", "-p", "no:cacheprovider"]
     return pytest.main([*options, *paths], plugins=[plugin, ShortTracebacks()])
 
 
