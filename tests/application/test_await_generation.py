@@ -99,8 +99,11 @@ async def test_of_one_account_so_many_wait_and_one_more_is_answered_at_once() ->
     assert report.generation.status == "PENDING"
     assert plan.calls.count("work.begin") == 1
     assert not any(task.done() for task in crowd)
+    crowd[0].cancel()
+    await asyncio.wait(crowd[:1])
+    assert waiting.waiting[ACME] == AwaitGeneration.WAITING_PER_ACCOUNT - 1
     left.set()
-    await asyncio.gather(*crowd)
+    await asyncio.gather(*crowd[1:])
     assert not waiting.waiting
 
 
