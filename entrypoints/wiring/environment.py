@@ -241,7 +241,7 @@ def _in_words(kind: inspect.Type) -> str:
         case inspect.IntType(ge=lowest, le=highest):
             return f"a whole number from {lowest:,} " + ("up" if highest == UNBOUNDED else f"to {highest:,}")
         case inspect.StrType(min_length=fewest):
-            return "a text" if fewest == 1 else f"at least {fewest} characters"
+            return f"at least {fewest} characters" if fewest and fewest > 1 else "a text"
         case _:
             return "a path"
 

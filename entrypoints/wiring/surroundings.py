@@ -110,12 +110,16 @@ def _why_not_writable(folder: Path) -> str | None:
 def hold_data_folder(settings: Settings) -> None:
     """Lock the folder of an SQLite database for this process and all that it becomes; keep others from reading it.
 
-    Raises: ConfigurationError: another service has it; the text says which.
+    Raises: ConfigurationError: another service has it; the text says which. Or it cannot be written to.
     """
     database = database_file(settings)
     if database is None:
         return
-    descriptor = os.open(database.parent / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(database.parent / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        takes = f"a file in a folder that user {os.geteuid()} may write to ({error.strerror})"
+        raise ConfigurationError([Problem("TRYON_DATABASE_URL", str(database), takes)]) from None
     if not _is_locked(descriptor):
         holder = os.read(descriptor, 100).decode("ascii", "replace")
         takes = f"a folder of its own: {holder} serves this one"

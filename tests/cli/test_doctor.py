@@ -12,6 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from entrypoints.cli.main import main
+from entrypoints.wiring.environment import ConfigurationError
+from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.surroundings import hold_data_folder
 from tests.free_port import free_port
 
 
@@ -112,6 +115,11 @@ def test_a_start_names_the_folder_it_cannot_use(patient: Patient) -> None:
     done = patient.run("accounts", "list", TRYON_DATA_DIR="/dev/null/data")
     assert done.exit_code == 4
     assert "TRYON_DATA_DIR  /dev/null/data  a folder that user" in done.stderr
+
+
+def test_a_start_names_the_database_whose_folder_it_cannot_use(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"TRYON_DATABASE_URL .*No such file or directory"):
+        hold_data_folder(Settings(database_url=f"sqlite+aiosqlite:///{tmp_path}/absent/tryon.db"))
 
 
 def test_a_start_names_the_port_it_cannot_have(patient: Patient) -> None:
