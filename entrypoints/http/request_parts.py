@@ -27,6 +27,7 @@ from entrypoints.http.service import Service
 WINDOW_SECONDS: Final = 15
 """Over which the rate is taken: a phone that goes through a tunnel comes out again."""
 MAX_JSON_BYTES: Final = 256 * 1024
+MAX_FIELD_NAME_BYTES: Final = 64
 AS_IT_IS: Final = frozenset({"", "identity", "aws-chunked"})
 COMPRESSED: Final = frozenset({"gzip", "x-gzip", "br", "deflate", "zstd", "compress"})
 
@@ -138,6 +139,8 @@ def decoded_object(data: bytes | bytearray) -> dict[str, Any]:
     try:
         decoded = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if data.startswith(b"--") or b"=" in data[:MAX_FIELD_NAME_BYTES].partition(b"{")[0]:
+            raise malformed_body("is a form, and must be JSON") from None
         raise malformed_body("is not valid JSON in UTF-8, or is nested too deeply") from None
     if not isinstance(decoded, dict):
         raise malformed_body("must be a JSON object")

@@ -25,6 +25,7 @@ from entrypoints.http.request_parts import (
 from entrypoints.http.schemas import CreditsBody, GenerationBody, GenerationPageBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import to_command
+from entrypoints.http.upload_form import shown
 
 DATA = "data"
 POLL_SECONDS: Final = 2
@@ -138,5 +139,6 @@ async def _read_form(
         files.setdefault(name, content)
     data = files.pop(DATA, None)
     if data is None:
-        raise malformed_body('has no part named "data" with the JSON of the request')
+        came = ", ".join(shown(name) for name in files) or "none"
+        raise malformed_body(f'has no part named "data" with the JSON of the request; the parts were: {came}')
     return bytes(data), files

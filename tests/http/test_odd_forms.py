@@ -123,6 +123,10 @@ def test_json_may_begin_with_a_byte_order_mark_and_an_empty_body_is_called_empty
     assert service.client.post(url, content=mark + b'{"customerId": "ann"}', headers=headers).status_code == 200
     for nothing in (b"", b" \n", mark):
         assert "is empty" in message_of(service.client.post(url, content=nothing, headers=headers))
+    for form_in_place in (b"customerId=ann", form((FILE, b"ann"))):
+        assert "is a form, and must be JSON" in message_of(
+            service.client.post(url, content=form_in_place, headers=headers)
+        )
 
 
 @pytest.mark.parametrize(
@@ -192,3 +196,9 @@ def test_an_id_that_no_erasure_could_reach_is_refused(service: Service, out_of_r
 @pytest.mark.parametrize("id_", ["nullable", "undefined-behaviour", "Null", "NaN-cy", "a/../b", "ünï", "a b", "{x}"])
 def test_an_id_that_only_looks_odd_is_somebody(service: Service, id_: str) -> None:
     assert service.upload(externalUserId=id_).status_code == 201
+
+
+def test_a_try_on_without_its_json_is_told_which_parts_came(service: Service) -> None:
+    files = {"shirt": ("a.jpg", PHOTO)}
+    answer = service.client.post(f"{API}/try-on", files=files, headers={"x-api-key": service.key})
+    assert "the parts were: shirt" in message_of(answer)
