@@ -1,8 +1,8 @@
 """Products: registered, found again, replaced, released, renewed and deleted."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +12,11 @@ from application.answer_once import AnswerOnce
 from application.delete_image import FinishDeletion
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
 from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
+from application.ports.rows import Repositories
 from application.ports.try_on import FetchedPhoto, Validators
 from application.products import DeleteProduct, ReadProducts, RegisteredProduct, RegisterProduct, RenewProducts
 from application.purge import PurgeOverdue
+from application.start_try_on import TryOnCommand
 from domain.errors import (
     IdempotencyKeyReused,
     ImageNotFound,
@@ -385,6 +387,38 @@ async def test_two_who_register_the_same_keep_one_picture_of_it() -> None:
         registered = await late.register(UrlSource(URL, "images[0]"))
         assert not registered.is_new
         assert await world.assert_nothing_is_left_behind() == set(registered.product.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Contested(KeepProduct):
+    """Somebody else is quicker so many times."""
+
+    moves: list[None]
+
+    async def settle(self, repositories: Repositories, prepared: PreparedProduct, product: Product) -> None:
+        if self.moves:
+            self.moves.pop()
+            raise ProductMoved
+        await KeepProduct.settle(self, repositories, prepared, product)
+
+    @classmethod
+    def times(cls, moves: int, keep: KeepProduct) -> "Contested":
+        return cls(**{field.name: getattr(keep, field.name) for field in fields(keep)}, moves=[None] * moves)
+
+
+@pytest.mark.parametrize("moves", [4, 5])
+async def test_a_request_looks_five_times_at_a_product_that_others_change(moves: int) -> None:
+    async with world_in_memory() as world:
+        shop, start = Shop(world), world._start_try_on(None)
+        person = StoredSource((await world.upload(b"person")).image.image_id)
+        wanted = WantedProduct(account=await world.account(), external_id="shirt", garments=(a_file(b"front"),))
+        shop.keep_product = Contested.times(moves, shop.keep_product)
+        start = replace(start, keep_product=Contested.times(moves, start.keep_product))
+        with nullcontext() if moves < 5 else pytest.raises(Overloaded):
+            await shop.register(a_file(b"front"))
+        with nullcontext() if moves < 5 else pytest.raises(Overloaded):
+            await start.execute(TryOnCommand(account=wanted.account, person=person, product=wanted))
+        assert len(await world.assert_nothing_is_left_behind()) == (2 if moves < 5 else 1)
 
 
 async def test_a_product_that_is_over_is_made_anew_and_its_old_pictures_go() -> None:
