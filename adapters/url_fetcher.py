@@ -13,6 +13,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
+from adapters.small_pieces import UnhurriedBackend, pause_after
 from application.body_memory import BodyClaim, BodyMemory
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from domain.account import AccountId
@@ -256,15 +257,24 @@ class UrlFetcher(PhotoFetcher):
             raise _Refused("address")
         # One transport for each: a connection is never shared with another host that has the same address.
         for address in addresses[:_MAX_ADDRESSES]:
-            async with httpx.AsyncHTTPTransport(verify=self._context(), trust_env=False) as transport:
+            pace = UnhurriedBackend()
+            async with self._transport(pace) as transport:
                 try:
-                    response = await transport.handle_async_request(self._request(url, host, address, known))
+                    request = self._request(url, host, address, known, pace)
+                    response = await transport.handle_async_request(request)
                 except (httpx.ConnectError, httpx.ConnectTimeout):
                     continue
                 return await self._read(response, draw)
         raise _Refused("connection")
 
-    def _request(self, url: httpx.URL, host: str, address: str, known: Validators) -> httpx.Request:
+    def _transport(self, pace: UnhurriedBackend) -> httpx.AsyncHTTPTransport:
+        transport = httpx.AsyncHTTPTransport(verify=self._context(), trust_env=False)
+        transport._pool._network_backend = pace
+        return transport
+
+    def _request(
+        self, url: httpx.URL, host: str, address: str, known: Validators, pace: UnhurriedBackend
+    ) -> httpx.Request:
         """Goes to the address, but is meant for the host: in its header, in TLS, and in the certificate's check."""
         seconds = self._seconds / _MAX_ADDRESSES
         conditions = {"if-none-match": known.etag, "if-modified-since": known.last_modified}
@@ -278,6 +288,7 @@ class UrlFetcher(PhotoFetcher):
             },
             extensions={
                 "sni_hostname": host,
+                "trace": pace.trace,
                 "timeout": {"connect": seconds, "read": self._seconds, "write": seconds, "pool": seconds},
             },
         )
@@ -297,6 +308,7 @@ class UrlFetcher(PhotoFetcher):
                 raise _Refused("size")
             body += chunk
             await draw(len(body))
+            await pause_after(chunk)  # many chunks may come in one piece
         headers = response.headers
         return FetchedPhoto(bytes(body), Validators(_sane(headers.get("etag")), _sane(headers.get("last-modified"))))
 

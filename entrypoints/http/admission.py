@@ -133,7 +133,7 @@ STRANGERS_AT_ONCE: Final = 2
 
 
 class WrongKeys:
-    """Wrong keys: refused again without the database, and looked up two at a time; `PacedRefusals` answers slowly.
+    """Wrong keys: refused again without the database, and looked up two at a time; `PacedAnswers` answers slowly.
 
     A key that was right lately never waits behind guesses, and nobody is refused for what others send from the same
     address: behind a proxy all have one. Of one server process. Keeps digests, never keys.

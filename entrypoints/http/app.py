@@ -10,7 +10,7 @@ from litestar.di import Provide
 
 from entrypoints.http import customers, health, images, products, try_on, upload_tickets
 from entrypoints.http.admission import RequestStart, key_check
-from entrypoints.http.edge import Edge, HeadAsGet, PacedRefusals
+from entrypoints.http.edge import Edge, HeadAsGet, Pace, PacedAnswers
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.pages import playground_router, reference_router
@@ -82,7 +82,9 @@ def create_app(container: Container) -> Litestar:
     )
     observers = [*container.telemetry().observers, line_writer()]
     app.asgi_handler = Edge(
-        ObservedRequests(PacedRefusals(CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins)), observers)
+        ObservedRequests(
+            PacedAnswers(CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins), Pace()), observers
+        )
     )
     return app
 

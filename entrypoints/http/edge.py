@@ -1,4 +1,4 @@
-"""Edge of the application, the same for every route: an id, HEAD as GET, no cache, refusals heard and at a pace."""
+"""Edge of the application, the same for every route: an id, HEAD as GET, no cache, refusals that are heard, a pace."""
 
 import asyncio
 import re
@@ -18,6 +18,8 @@ PAUSE_SECONDS: Final = 2.0
 """Who sends nothing for so long has stopped, as curl does at the first sight of a refusal, and waits for its end."""
 DISCARD_BYTES_PER_SECOND: Final = 16 * 1024 * 1024
 """No faster: what is thrown away for one client costs the others nothing to speak of."""
+SMALL_SECONDS: Final = 0.001
+"""Nor does a body cost more that comes in small pieces."""
 MAX_HOLD_SECONDS: Final = 5.0
 HOLD_PAUSE_SECONDS: Final = 0.3
 """As long an answer waits whole for the end of the body. nginx without request buffering may stop sending for good once
@@ -138,7 +140,7 @@ class _Exchange:
                         message = await self.receive()
                     size_bytes = len(message["body"]) if message["type"] == "http.request" else 0
                     self._discarded_bytes += size_bytes
-                    await asyncio.sleep(size_bytes / DISCARD_BYTES_PER_SECOND)
+                    await asyncio.sleep(max(size_bytes / DISCARD_BYTES_PER_SECOND, SMALL_SECONDS))
 
 
 def _has_body(scope: Scope) -> bool:
@@ -168,44 +170,63 @@ ACCOUNT_SECONDS: Final = 0.05
 STRANGERS_SECONDS: Final = 0.005
 """Between two answers."""
 LONGEST_WAIT_SECONDS: Final = 10.0
+LONGEST_PROBE_SECONDS: Final = 2.0
+"""A balancer that asks the main port hears in time, unless hundreds ask beside it: `TRYON_METRICS_PORT` never waits."""
 UNCOUNTED: Final = frozenset({"RATE_LIMITED", "FORBIDDEN"})
 """All else that an account is refused comes out of its rate."""
-STRANGERS: Final = ""
+LINK_OF: Final = "link_of"
+"""In the state of a request with a valid link: the account whose picture it shows."""
 _SWEEP_AT: Final = 1000
 
 
-class PacedRefusals:
-    """Refusals at a pace: who is refused asks again at once, and a flood of refusals would take the others' time.
+class Pace:
+    """When the next one of each kind may go on, the first at once."""
 
-    A refusal alone is answered at once. Of one account's that were not counted as requests come twenty a second, two
-    hundred of all strangers together, whatever they ask for; the others wait, and so do their connections. Wrong keys
-    are strangers; probes are never delayed, since none is answered with 4xx. Of one server process.
-    """
-
-    def __init__(self, app: ASGIApp, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._app = app
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._next_at: dict[str, float] = {}
 
+    async def wait(self, kind: str, between_seconds: float, longest_seconds: float = LONGEST_WAIT_SECONDS) -> None:
+        """For this one's turn, but not for longer than the longest wait."""
+        now = self._seconds()
+        if len(self._next_at) >= _SWEEP_AT:
+            self._next_at = {each: at for each, at in self._next_at.items() if at > now}
+        turn_at = min(max(self._next_at.get(kind, now), now), now + longest_seconds)
+        self._next_at[kind] = turn_at + between_seconds
+        await asyncio.sleep(turn_at - now)
+
+
+class PacedAnswers:
+    """A pace for what comes out of no account's rate: a client in a loop asks again as soon as it is answered, and many
+    such take the time of all others. One alone is answered at once; beyond the pace they wait, and their connections.
+
+    Refusals: twenty a second of one account, two hundred of all strangers (wrong keys are). Pictures behind links: two
+    hundred a second of one account. Whatever else needs no key (preflights, pages, health): each kind has a pace of
+    its own. Of one server process.
+    """
+
+    def __init__(self, app: ASGIApp, pace: Pace) -> None:
+        self._app = app
+        self._pace = pace
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def paced(message: Message) -> None:
-            if message["type"] == "http.response.start" and 400 <= message["status"] < 500:
-                await self._wait(scope)
+            if message["type"] == "http.response.start":
+                await self._wait(scope, message["status"])
             await send(message)
 
         await self._app(scope, receive, paced)
 
-    async def _wait(self, scope: Scope) -> None:
-        account = scope.get("user")
-        if account is None:
-            await asyncio.sleep(self._delay(STRANGERS, STRANGERS_SECONDS))
-        elif scope["state"].get("error_code") in UNCOUNTED:
-            await asyncio.sleep(self._delay(account.account_id, ACCOUNT_SECONDS))
-
-    def _delay(self, who: str, between_seconds: float) -> float:
-        now = self._seconds()
-        if len(self._next_at) >= _SWEEP_AT:
-            self._next_at = {each: at for each, at in self._next_at.items() if at > now}
-        answer_at = min(max(self._next_at.get(who, now), now), now + LONGEST_WAIT_SECONDS)
-        self._next_at[who] = answer_at + between_seconds
-        return answer_at - now
+    async def _wait(self, scope: Scope, status: int) -> None:
+        account, state = scope.get("user"), scope["state"]
+        if account is not None:
+            if state.get("error_code") in UNCOUNTED:
+                await self._pace.wait(f"refused {account.account_id}", ACCOUNT_SECONDS)
+        elif scope["path"].startswith("/health/"):
+            await self._pace.wait("health", STRANGERS_SECONDS, LONGEST_PROBE_SECONDS)
+        elif 400 <= status < 500:
+            await self._pace.wait("refused", STRANGERS_SECONDS)
+        elif LINK_OF in state:
+            await self._pace.wait(f"link {state[LINK_OF]}", STRANGERS_SECONDS)
+        else:
+            await self._pace.wait("preflight" if scope.get("method") == "OPTIONS" else "page", STRANGERS_SECONDS)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import PathParameter
 
 from application.read_image import LinkedImage
 from application.request_trace import Stage, note
@@ -14,6 +14,7 @@ from domain.account import AccountId
 from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
 from domain.image import ImageId
 from entrypoints.http.admission import TAKES_TICKETS, TICKET, RequestWithKey
+from entrypoints.http.edge import LINK_OF
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.request_parts import receiving
 from entrypoints.http.schemas import ImageBody, PhotoCheckBody
@@ -106,16 +107,14 @@ MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
     media_type="image/jpeg",
 )
 async def read_preview(
-    image_id: Annotated[str, PathParameter(name="imageId")],
-    service: NamedDependency[Service],
-    account: Annotated[str | None, QueryParameter()] = None,
-    expires: Annotated[str | None, QueryParameter()] = None,
-    signature: Annotated[str | None, QueryParameter()] = None,
+    image_id: Annotated[str, PathParameter(name="imageId")], request: AnyRequest, service: NamedDependency[Service]
 ) -> Response[bytes]:
     """The picture itself, by the link that came with its `imageId`; needs no API key."""
+    account, expires, signature = map(request.query_params.get, ("account", "expires", "signature"))
     if not (account and signature and expires and expires.isascii() and expires.isdigit()):
         raise ImageNotFound
     if len(expires) > len(str(MAX_EXPIRES)) or int(expires) > MAX_EXPIRES:  # Python reads no number of 4,300 digits
         raise ImageNotFound
     jpeg = await service.open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
+    request.scope["state"][LINK_OF] = account
     return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)

@@ -26,6 +26,10 @@ from entrypoints.http.service import Service
 
 WINDOW_SECONDS: Final = 15
 """Over which the rate is taken: a phone that goes through a tunnel comes out again."""
+SMALL_BYTES: Final = 256
+"""A piece takes the same time however small it is: of one account's bodies together a thousand small ones are read in
+a second."""
+SMALL_SECONDS: Final = 0.001
 MAX_JSON_BYTES: Final = 256 * 1024
 MAX_FIELD_NAME_BYTES: Final = 64
 AS_IT_IS: Final = frozenset({"", "identity", "aws-chunked"})
@@ -48,7 +52,7 @@ async def receiving(
         client.watched(),
         _about_sizes(request, service.settings.max_file_bytes, path),
     ):
-        yield _pieces(request, claim, client, service.settings.upload_min_bytes_per_second)
+        yield _pieces(request, claim, client, service)
 
 
 class _Client:
@@ -84,15 +88,15 @@ class _Client:
             self._work.cancel()
 
 
-async def _pieces(
-    request: AnyRequest, claim: BodyClaim, client: _Client, min_bytes_per_second: int
-) -> AsyncIterator[bytes]:
-    window, received_bytes = _Window(min_bytes_per_second), 0
+async def _pieces(request: RequestWithKey, claim: BodyClaim, client: _Client, service: Service) -> AsyncIterator[bytes]:
+    window, received_bytes = _Window(service.settings.upload_min_bytes_per_second), 0
     stream = request.stream()
     while chunk := await window.next_of(stream):
         received_bytes += len(chunk)
         with window.stopped():
             await claim.draw(len(chunk))
+        if len(chunk) < SMALL_BYTES:  # it is the client who is slow with such
+            await service.small_pieces.wait(request.user.account_id, SMALL_SECONDS)
         yield chunk
     claim.settle(received_bytes)
     client.has_sent_all()

@@ -18,6 +18,7 @@ from application.upload_photo import CheckPhoto, UploadPhoto
 from application.upload_tickets import UploadTickets
 from domain.pseudonyms import Pseudonyms
 from entrypoints.http.admission import WrongKeys
+from entrypoints.http.edge import Pace
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import Draining
@@ -42,6 +43,7 @@ class Service:
     read_generation: ReadGeneration
     await_generation: AwaitGeneration
     wrong_keys: WrongKeys
+    small_pieces: Pace
     register_product: RegisterProduct
     read_products: ReadProducts
     delete_product: DeleteProduct
@@ -58,6 +60,7 @@ class Service:
             "draining": Draining(),
             "await_generation": AwaitGeneration(container.read_generation()),
             "wrong_keys": WrongKeys(),
+            "small_pieces": Pace(),
             "metrics": container.telemetry().metrics,
         }
         names = {field.name for field in fields(cls)} - own.keys()

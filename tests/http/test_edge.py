@@ -126,6 +126,22 @@ def test_a_slow_client_hears_the_refusal(live: tuple[int, str]) -> None:
         assert b"INVALID_API_KEY" in read_answers(connection)
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["read", "thrown away"])
+def test_a_body_in_tiny_pieces_is_read_at_a_pace(live: tuple[int, str], is_known: bool) -> None:
+    """However small it is, a piece costs the others the same time."""
+    port, key = live
+    pieces = 600
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        form = "content-type: multipart/form-data; boundary=part"
+        connection.sendall(upload_head(key if is_known else "gk_a_wrong", "transfer-encoding: chunked", form))
+        connection.sendall(b"1\r\nx\r\n" * pieces + b"0\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+    assert time.monotonic() - began > pieces * edge.SMALL_SECONDS
+
+
 def test_no_more_than_so_many_bytes_are_thrown_away(live: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "MAX_DISCARDED_BYTES", MB)
     port, _ = live

@@ -1,8 +1,9 @@
 """Fetching by URL from a web that means us no good."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,40 @@ async def test_a_server_that_drips_is_left_when_the_time_is_over(web: LocalWeb, 
 
     web.pages["shop.test/photo.jpg"] = dripping
     await refuses(a_fetcher(web, seconds=0.5), web.url("shop.test/photo.jpg"))  # in 20 s it would be whole
+
+
+@pytest.mark.parametrize(
+    ("head", "flood"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    ],
+    ids=["tiny chunks", "interim answers", "header lines"],
+)
+async def test_a_flood_of_small_things_holds_up_nobody_else(web: LocalWeb, head: bytes, flood: bytes) -> None:
+    async def page(writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(flood * 5000)
+            await writer.drain()
+
+    web.pages["shop.test/photo"] = page
+    longest = asyncio.create_task(longest_turn())
+    await refuses(a_fetcher(web, seconds=1), web.url("shop.test/photo"))
+    longest.cancel()
+    assert await longest < 0.1
+
+
+async def longest_turn() -> float:
+    """The most CPU seconds that passed before this task had its turn again, until it is cancelled."""
+    longest = 0.0
+    with suppress(asyncio.CancelledError):
+        while True:
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - began)
+    return longest
 
 
 async def test_all_urls_of_a_request_share_its_time(web: LocalWeb) -> None:

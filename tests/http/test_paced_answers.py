@@ -11,9 +11,12 @@ from litestar.types import Message, Receive, Scope, Send
 from domain.account import AccountId
 from entrypoints.http.edge import (
     ACCOUNT_SECONDS,
+    LINK_OF,
+    LONGEST_PROBE_SECONDS,
     LONGEST_WAIT_SECONDS,
     STRANGERS_SECONDS,
-    PacedRefusals,
+    Pace,
+    PacedAnswers,
 )
 from tests.builders import an_account
 from tests.http.conftest import API, Service
@@ -54,10 +57,10 @@ def asked(seconds: Seconds) -> Asked:
         await send(cast(Message, {"type": "http.response.start", "status": cast(Any, scope)["status"], "headers": []}))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    paced = PacedRefusals(answer, seconds)
+    paced = PacedAnswers(answer, Pace(seconds))
 
-    async def ask(status: int, account: object = None, code: str = "NOT_FOUND") -> None:
-        scope: dict[str, Any] = {"status": status, "state": {"error_code": code}}
+    async def ask(status: int, account: object = None, code: str = "NOT_FOUND", **more: object) -> None:
+        scope: dict[str, Any] = {"status": status, "state": {"error_code": code}, "path": "/", "method": "GET", **more}
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -84,15 +87,33 @@ async def test_an_account_beyond_its_rate_waits_and_another_one_does_not(asked: 
     assert slept == pytest.approx([0, ACCOUNT_SECONDS, 2 * ACCOUNT_SECONDS, 0])
 
 
-async def test_what_is_counted_as_a_request_and_what_is_no_refusal_are_answered_at_once(
-    asked: Asked, slept: Slept
-) -> None:
+async def test_what_is_counted_as_a_request_is_answered_at_once(asked: Asked, slept: Slept) -> None:
     account = an_account()
     for _ in range(3):
         await asked(404, account, "IMAGE_NOT_FOUND")
-        await asked(200)
-        await asked(503)
+        await asked(200, account)
+        await asked(503, account)
     assert slept == []
+
+
+async def test_what_needs_no_key_has_a_pace_for_each_kind(asked: Asked, slept: Slept) -> None:
+    kinds: list[dict[str, Any]] = [
+        {"status": 200, "path": "/health/live"},
+        {"status": 204, "method": "OPTIONS"},
+        {"status": 200, "path": "/docs"},
+        {"status": 200, "state": {LINK_OF: "acme"}},
+        {"status": 200, "state": {LINK_OF: "other"}},
+    ]
+    for _ in range(2):
+        for kind in kinds:
+            await asked(**kind)
+    assert slept == pytest.approx([0] * len(kinds) + [STRANGERS_SECONDS] * len(kinds))
+
+
+async def test_a_probe_is_never_held_back_for_long(asked: Asked, slept: Slept) -> None:
+    for _ in range(10_000):
+        await asked(200, path="/health/ready")
+    assert max(slept) == LONGEST_PROBE_SECONDS
 
 
 async def test_a_flood_that_is_over_delays_nobody_any_more(asked: Asked, slept: Slept, seconds: Seconds) -> None:
