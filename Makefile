@@ -89,8 +89,8 @@ profile: setup $(VENV)/.dev ## The stages of one photo
 fuzz: setup $(VENV)/.dev ## A minute of mutated photos in all four formats
 	@$(BIN)/python -m tests.fuzz_photos --seconds 60
 
-evaluate: setup $(VENV)/.dev ## Score the framing on annotated photos: make evaluate PHOTOS=folder
-	@$(BIN)/python -m tests.framing_evaluation $(if $(PHOTOS),--photos $(PHOTOS))
+evaluate: setup $(VENV)/.dev ## Score the framing on annotated photos: make evaluate PHOTOS=folder [JSON=file]
+	@$(BIN)/python -m tests.framing_evaluation $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(JSON),--json $(JSON))
 
 pictures: setup $(VENV)/.dev ## Make the README's pictures again
 	@$(BIN)/python -m tests.readme_pictures

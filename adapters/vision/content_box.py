@@ -152,7 +152,7 @@ def _plain_ends(pixels: Pixels, *, may_have_marks: bool) -> tuple[int, int]:
     """How many rows at the top and at the bottom are a frame or a bar; 0 when where it ends cannot be told."""
     ends = (_End.of(pixels), _End.of(pixels[::-1]))
     depths = [
-        end.depth if _is_sure(end, other) else _depth_of_bar(end) if may_have_marks else 0
+        max(end.depth if _is_sure(end, other) else 0, _depth_of_bar(end) if may_have_marks else 0)
         for end, other in (ends, ends[::-1])
     ]
     return (depths[0], depths[1]) if sum(depths) < pixels.shape[0] else (0, 0)
@@ -201,14 +201,19 @@ def _is_step(pixels: Pixels, row: int) -> bool:
 
 
 def _depth_of_bar(end: _End) -> int:
-    """The rows of a bar with symbols on it: where the photo begins, most columns leave the bar's color at once."""
+    """The rows of a bar with symbols on it: where the photo begins, most columns leave the bar's color at once.
+
+    Where that color comes back behind such a place, it was a line of text or a button as wide as the bar.
+    """
     shares = end.is_frame.mean(axis=1)
     leaves = (end.is_frame[:-3] & ~end.is_frame[3:]).mean(axis=1)
-    rows = np.flatnonzero(leaves >= _MARKS)
-    depth = int(rows[0]) + 2 if len(rows) else 0
-    has_gap = depth > 6 and shares[depth - 6 : depth - 2].min() >= _PLAIN_LINE
-    is_bar = has_gap and np.median(shares[:depth]) >= _MARKS and _is_step(end.pixels, depth)
-    return depth if is_bar else 0
+    depth = last = 0
+    for place in (np.flatnonzero(leaves >= _MARKS) + 2).tolist():
+        is_first, last = place > last + 1, place
+        has_gap = is_first and place > 6 and shares[place - 6 : place - 2].min() >= _PLAIN_LINE
+        if has_gap and np.median(shares[depth:place]) >= _MARKS and _is_step(end.pixels, place):
+            depth = place
+    return depth
 
 
 def _without_blurred(pixels: Pixels) -> ContentEdges:
@@ -238,11 +243,11 @@ def _blurred_depths(gray: NDArray[np.uint8]) -> tuple[int, int]:
             outside = max(float(np.median(detail[: top - 2])), float(np.median(detail[bottom + 2 :])))
             is_even = abs(top - (height - bottom)) <= 0.1 * height
             is_blurred = middle > 1 and outside <= _BLUR * middle
-            if is_even and is_blurred and not (_is_plain(gray[:top]) and _is_plain(gray[bottom:])):
+            if is_even and is_blurred and not (_is_drawn(gray[:top]) and _is_drawn(gray[bottom:])):
                 return top, height - bottom
     return 0, 0
 
 
-def _is_plain(border: NDArray[np.uint8]) -> bool:
-    """Whether most of it has one color: sky, paper or a bar, not a blurred photo."""
-    return float(np.mean(cv2.absdiff(border, np.full_like(border, np.median(border))) <= _FLAT)) >= _MARKS
+def _is_drawn(border: NDArray[np.uint8]) -> bool:
+    """Whether most of it has just one color: a bar with text, or overexposed sky, not a blurred photo."""
+    return float(np.mean(cv2.absdiff(border, np.full_like(border, np.median(border))) <= 1)) >= _MARKS

@@ -80,6 +80,9 @@ def test_bars_with_symbols_are_taken_off() -> None:
         draw.ellipse((x, 600, x + 30, 630), outline="black", width=3)
         draw.rectangle((x, 30, x + 60, 40), fill="black")
     assert is_near(edges_of(shot), 0, 90, 480, 570)
+    for y in (660, 672):
+        draw.rectangle((10, y, 400, y + 5), fill="#404040")
+    assert is_near(edges_of(shot), 0, 90, 480, 570), "lines of text are no photo"
 
 
 @pytest.mark.parametrize("ground", [(255, 255, 255), (238, 238, 238), (230, 140, 180)])
