@@ -132,13 +132,11 @@ def test_a_body_in_tiny_pieces_is_read_at_a_pace(live: tuple[int, str], is_known
     port, key = live
     pieces = 600
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with connected(port) as connection:
         form = "content-type: multipart/form-data; boundary=part"
         connection.sendall(upload_head(key if is_known else "gk_a_wrong", "transfer-encoding: chunked", form))
         connection.sendall(b"1\r\nx\r\n" * pieces + b"0\r\n\r\n")
-        answer = b""
-        while not answer.endswith(b"}"):
-            answer += connection.recv(65536)
+        read_answers(connection)
     assert time.monotonic() - began > pieces * edge.SMALL_SECONDS
 
 
