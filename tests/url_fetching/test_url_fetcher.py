@@ -255,7 +255,7 @@ async def test_a_flood_of_small_things_holds_up_nobody_else(web: LocalWeb, head:
     longest = asyncio.create_task(longest_turn())
     await refuses(a_fetcher(web, seconds=1), web.url("shop.test/photo"))
     longest.cancel()
-    assert await longest < 0.5  # it took the whole second
+    assert await longest < 0.5  # on a slow machine, too
 
 
 async def longest_turn() -> float:
