@@ -58,10 +58,11 @@ class Reached:
     failed: list[str] = field(default_factory=list)
 
     def by(self, mutant: Mutant) -> list[str]:
-        """The quickest first. Of a declaration: all that reach a file in which its name occurs."""
+        """The quickest first. Of a declaration: all that reach a file in which its name occurs, or stand in one."""
         if mutant.is_declaration:
-            files = [path for path in self.tests if any(name in Path(path).read_text() for name in mutant.names)]
+            files = [path for path in self.tests if any(name in _text(path) for name in mutant.names)]
             found = {test for path in files for tests in self.tests[path].values() for test in tests}
+            found |= {test for test in self.cpu if any(name in _text(test.partition("::")[0]) for name in mutant.names)}
         else:
             lines = self.tests.get(str(mutant.path), {})
             found = {test for line in mutant.lines for test in lines.get(line, ())}
@@ -71,6 +72,11 @@ class Reached:
         """Time on a processor is what a loaded machine does not stretch; the other clock ends those that only wait."""
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + PATIENCE * self.cpu[test])
         signal.setitimer(signal.ITIMER_REAL, WAITING_SECONDS + PATIENCE * self.seconds[test])
+
+
+@functools.cache
+def _text(path: str) -> str:
+    return Path(path).read_text()
 
 
 class Quick:
