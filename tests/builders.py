@@ -4,6 +4,8 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.purge import TrustedTime
 from domain.account import Account, AccountId
 from domain.customer import Customer
@@ -13,8 +15,6 @@ from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, Upl
 from domain.photo import SourceFormat
 from domain.pseudonyms import Pseudonyms
 from domain.retention import RetentionPolicy
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 ACME = AccountId("acc_acme")

@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InMemoryPhotoFetcher
+from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
@@ -21,10 +25,6 @@ from entrypoints.wiring.settings import Settings
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
 from tests.live_server import serving
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InMemoryPhotoFetcher
-from tests.memory.try_on_engine import InMemoryTryOnEngine
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS
 
 CLIENTS = Path(__file__).parent / "clients"

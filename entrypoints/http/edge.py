@@ -170,12 +170,10 @@ ACCOUNT_SECONDS: Final = 0.05
 STRANGERS_SECONDS: Final = 0.005
 """Between two answers."""
 LONGEST_WAIT_SECONDS: Final = 10.0
-LONGEST_PROBE_SECONDS: Final = 2.0
-"""A balancer that asks the main port hears in time, unless hundreds ask beside it: `TRYON_METRICS_PORT` never waits."""
+LONGEST_PROBE_SECONDS: Final = 0.5
+"""Less than the second that Kubernetes gives a probe. `TRYON_METRICS_PORT` never waits."""
 UNCOUNTED: Final = frozenset({"RATE_LIMITED", "FORBIDDEN"})
 """All else that an account is refused comes out of its rate."""
-LINK_OF: Final = "link_of"
-"""In the state of a request with a valid link: the account whose picture it shows."""
 _SWEEP_AT: Final = 1000
 
 
@@ -200,9 +198,9 @@ class PacedAnswers:
     """A pace for what comes out of no account's rate: a client in a loop asks again as soon as it is answered, and many
     such take the time of all others. One alone is answered at once; beyond the pace they wait, and their connections.
 
-    Refusals: twenty a second of one account, two hundred of all strangers (wrong keys are). Pictures behind links: two
-    hundred a second of one account. Whatever else needs no key (preflights, pages, health): each kind has a pace of
-    its own. Of one server process.
+    Refusals: twenty a second of one account, two hundred of all strangers (wrong keys are). Preflights, pages and
+    health need no key: each kind has a pace of its own. Pictures behind valid links have none: they are what shops are
+    here for. Of one server process.
     """
 
     def __init__(self, app: ASGIApp, pace: Pace) -> None:
@@ -218,15 +216,13 @@ class PacedAnswers:
         await self._app(scope, receive, paced)
 
     async def _wait(self, scope: Scope, status: int) -> None:
-        account, state = scope.get("user"), scope["state"]
+        account = scope.get("user")
         if account is not None:
-            if state.get("error_code") in UNCOUNTED:
+            if scope["state"].get("error_code") in UNCOUNTED:
                 await self._pace.wait(f"refused {account.account_id}", ACCOUNT_SECONDS)
         elif scope["path"].startswith("/health/"):
             await self._pace.wait("health", STRANGERS_SECONDS, LONGEST_PROBE_SECONDS)
         elif 400 <= status < 500:
             await self._pace.wait("refused", STRANGERS_SECONDS)
-        elif LINK_OF in state:
-            await self._pace.wait(f"link {state[LINK_OF]}", STRANGERS_SECONDS)
-        else:
+        elif not scope["path"].startswith(LINKS):  # a picture would be held in memory while it waits
             await self._pace.wait("preflight" if scope.get("method") == "OPTIONS" else "page", STRANGERS_SECONDS)

@@ -14,7 +14,6 @@ from domain.account import AccountId
 from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
 from domain.image import ImageId
 from entrypoints.http.admission import TAKES_TICKETS, TICKET, RequestWithKey
-from entrypoints.http.edge import LINK_OF
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.request_parts import receiving
 from entrypoints.http.schemas import ImageBody, PhotoCheckBody
@@ -116,5 +115,4 @@ async def read_preview(
     if len(expires) > len(str(MAX_EXPIRES)) or int(expires) > MAX_EXPIRES:  # Python reads no number of 4,300 digits
         raise ImageNotFound
     jpeg = await service.open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
-    request.scope["state"][LINK_OF] = account
     return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import inspect
 
-from entrypoints.wiring.settings import SECRETS, UNBOUNDED, Settings, is_loopback
+from entrypoints.wiring.settings import SECRETS, Settings, is_loopback
 
 PREFIX: Final = "TRYON_"
 FROM_FILE: Final = "_FILE"
@@ -239,7 +239,7 @@ def _in_words(kind: inspect.Type) -> str:
         case inspect.LiteralType(values=values):
             return " or ".join([", ".join(map(str, values[:-1])), str(values[-1])])
         case inspect.IntType(ge=lowest, le=highest):
-            return f"a whole number from {lowest:,} " + ("up" if highest == UNBOUNDED else f"to {highest:,}")
+            return f"a whole number from {lowest:,} to {highest:,}"
         case inspect.StrType(min_length=fewest):
             return f"at least {fewest} characters" if fewest and fewest > 1 else "a text"
         case _:

@@ -25,6 +25,7 @@ UNBOUNDED: Final = 10**9
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Positive = Annotated[int, Meta(ge=1, le=UNBOUNDED)]
+Processes = Annotated[int, Meta(ge=1, le=1024)]
 Count = Annotated[int, Meta(ge=0, le=UNBOUNDED)]
 Seconds = Annotated[int, Meta(ge=1, le=WEEK)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -71,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Annotated[str, Meta(extra={"takes": "addresses or networks like 10.0.0.0/8, separated by commas"})] | None,
         says("Who may say when a request began (`X-Request-Start`), so that an erasure stops it: docs/erasure.md."),
     ] = None
-    server_processes: Annotated[Positive, says("HTTP server processes. They share photo workers and limits.")] = 1
+    server_processes: Annotated[Processes, says("HTTP server processes. They share photo workers and limits.")] = 1
     playground: Annotated[
         bool | None, says("The page at `/`. Not set: on where only this machine can reach the service.")
     ] = None
@@ -130,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 100
 
     model_dir: Annotated[Path, says("Folder of the neural networks.")] = Path("~/.cache/tryon-images/models")
-    workers: Annotated[Positive | None, says("Photo worker processes. Not set: one for each usable core.")] = None
+    workers: Annotated[Processes | None, says("Photo worker processes. Not set: one for each usable core.")] = None
     photo_timeout_seconds: Annotated[Seconds, says("CPU time of a photo; by the clock up to three times that.")] = 10
     upload_memory_mb: Annotated[
         Positive | None,

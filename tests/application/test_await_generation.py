@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.hmac_links import HmacLinks
 from application.read_generation import AwaitGeneration, ReadGeneration
 from application.read_image import PreviewLinks
@@ -12,7 +13,6 @@ from domain.generation import Failure, GenerationId, LeaseId
 from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts
 from tests.contracts.try_on_repositories import a_generation
 from tests.durability.faults import FaultyUnitOfWork, Plan
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS
 
 LINKS = HmacLinks("https://photos.test", [b"0" * 32])

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.system import LocalDiskReserve
 from application.delete_image import FinishDeletion
 from application.erase_customer import EraseCustomer
@@ -27,8 +29,6 @@ from tests.builders import (
     time_of,
 )
 from tests.durability.faults import Fault, FaultyUnitOfWork, Plan
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 JPEG = b"\xff\xd8 a result"
 

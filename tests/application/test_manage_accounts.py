@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.audit import ReadAudit
 from application.delete_image import FinishDeletion
 from application.manage_accounts import (
@@ -36,8 +38,6 @@ from tests.builders import (
     an_image,
 )
 from tests.contracts.try_on_repositories import a_request
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 DAY = timedelta(days=1)
 

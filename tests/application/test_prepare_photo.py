@@ -1,6 +1,7 @@
 import pytest
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.memory.photos import InMemoryPersonDetector
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 from domain.cropping import Fit
@@ -8,7 +9,6 @@ from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Box, Padding, Size
 from domain.person import Framing, PersonReport, SeenPerson
 from domain.photo import SourceFormat, WarningCode
-from tests.memory.photos import InMemoryPersonDetector
 from tests.people import a_person, as_png, scenery
 
 LANDSCAPE = as_png(scenery(1800, 1200))

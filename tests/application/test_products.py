@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InMemoryPhotoFetcher
 from application.answer_once import AnswerOnce
 from application.delete_image import FinishDeletion
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
@@ -32,8 +34,6 @@ from tests.builders import ACME, NOON, OTHER, a_customer, time_of
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan
 from tests.durability.world import LINKS, World
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InMemoryPhotoFetcher
 
 DAY = timedelta(days=1)
 URL = "https://shop.test/shirt.jpg"

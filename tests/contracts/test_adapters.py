@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.object_storage.gcs import GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
@@ -15,8 +17,6 @@ from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import ACME, OTHER, a_database_with_accounts, an_account
 from tests.contracts.object_store import ObjectStoreContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.object_storage.bucket_server import BUCKET, bucket_server
 from tests.object_storage.emulator import fake_gcs_server
 

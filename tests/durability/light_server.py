@@ -11,13 +11,13 @@ import sys
 from litestar import Litestar
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 from entrypoints.http.app import create_app
 from entrypoints.server import process as server
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
-from tests.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
 
 
 def preparer() -> PreparePhoto:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
+from adapters.memory.photos import InProcessPhotoProcessor
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.account import AccountId
 from domain.image import ImageId
@@ -20,7 +21,6 @@ from tests.builders import MovableClock
 from tests.durability.light_server import preparer
 from tests.durability.running_server import Nursery, a_nursery
 from tests.durability.world import World
-from tests.memory.photos import InProcessPhotoProcessor
 
 KILLS = 30
 SHOPS = 4

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.delete_image import FinishDeletion
 from application.reconcile import PAGE, Comparison, Kind, Reconcile
 from domain.errors import ReconcileRefused
@@ -11,8 +13,6 @@ from domain.image import ImageId
 from tests.durability.conftest import MakeWorld, world_in_memory
 from tests.durability.faults import Fault, Plan, ProcessDied
 from tests.durability.world import World
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 ORPHAN = "ttl-3d/img_0000.jpg"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from adapters.memory.photos import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
 from adapters.system import LocalDiskReserve
 from application.answer_once import AnswerOnce
@@ -35,7 +36,6 @@ from domain.image import ImageId, ImageState, UploadedImage
 from domain.retention import RetentionPolicy
 from tests.builders import ACME, PSEUDONYMS, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
-from tests.memory.photos import InMemoryPhotoFetcher
 
 LINKS = HmacLinks("http://photos.test", [b"k" * 32])
 LONGEST_UPLOAD = timedelta(minutes=10)

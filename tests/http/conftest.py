@@ -12,6 +12,9 @@ from litestar.testing import TestClient
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.rate_limiters import InMemoryRateLimiter
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
@@ -22,9 +25,6 @@ from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 API = "/tryon/v1"
 

@@ -20,6 +20,9 @@ from schemathesis import GenerationMode
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InMemoryPhotoFetcher
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.customer import external_id_problem, is_text
 from entrypoints.http.app import create_app
@@ -30,9 +33,6 @@ from tests.free_port import free_port
 from tests.http.conftest import a_jpeg, account_with_key, an_in_process_processor
 from tests.http.test_accepted_requests import is_documented_field
 from tests.live_server import serving
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InMemoryPhotoFetcher
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 NAME_OTHERS = ["startTryOn", "tryOn", "registerProduct"]
 """Pictures at URLs, stored images, parts of the form: a request that follows the document may name one that is not."""

@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InProcessPhotoProcessor
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http import edge, request_parts
 from entrypoints.http.app import create_app
@@ -20,9 +23,6 @@ from tests.builders import MovableClock
 from tests.free_port import free_port
 from tests.http.conftest import API, Service, a_jpeg, account_with_key, an_in_process_processor
 from tests.live_server import serving
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InProcessPhotoProcessor
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS, wait_until
 
 UPLOAD = f"POST {API}/images/upload HTTP/1.1\r\nhost: a\r\ncontent-type: multipart/form-data; boundary=b\r\n"

@@ -11,7 +11,6 @@ from litestar.types import Message, Receive, Scope, Send
 from domain.account import AccountId
 from entrypoints.http.edge import (
     ACCOUNT_SECONDS,
-    LINK_OF,
     LONGEST_PROBE_SECONDS,
     LONGEST_WAIT_SECONDS,
     STRANGERS_SECONDS,
@@ -101,13 +100,17 @@ async def test_what_needs_no_key_has_a_pace_for_each_kind(asked: Asked, slept: S
         {"status": 200, "path": "/health/live"},
         {"status": 204, "method": "OPTIONS"},
         {"status": 200, "path": "/docs"},
-        {"status": 200, "state": {LINK_OF: "acme"}},
-        {"status": 200, "state": {LINK_OF: "other"}},
     ]
     for _ in range(2):
         for kind in kinds:
             await asked(**kind)
     assert slept == pytest.approx([0] * len(kinds) + [STRANGERS_SECONDS] * len(kinds))
+
+
+async def test_pictures_behind_links_never_wait(asked: Asked, slept: Slept) -> None:
+    for _ in range(1_000):
+        await asked(200, path="/tryon/v1/previews/img_1")
+    assert slept == []
 
 
 async def test_a_probe_is_never_held_back_for_long(asked: Asked, slept: Slept) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT, PagePass
 from entrypoints.http.app import create_app
 from entrypoints.http.pages import EXAMPLES, PLAYGROUND
@@ -19,8 +21,6 @@ from entrypoints.wiring.key_rings import LIFETIME_SECONDS, SIGN_IN_FILE, new_sig
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 
 @pytest.mark.parametrize(

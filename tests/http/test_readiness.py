@@ -15,6 +15,8 @@ import pytest
 from litestar.testing import TestClient
 from prometheus_client import REGISTRY
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
 from entrypoints.server.metrics_server import VARIABLE, serve_metrics
@@ -23,8 +25,6 @@ from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.free_port import free_port
 from tests.http.conftest import API, a_jpeg, account_with_key, an_in_process_processor
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS, wait_until
 
 ALL = ["uploads", "reads", "erasures"]

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InMemoryPhotoFetcher, InProcessPhotoProcessor
+from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from application.ports.photos import PreparedPhoto
 from domain.cropping import Fit
@@ -21,10 +25,6 @@ from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.http.conftest import API, Service, a_jpeg, account_with_key, an_in_process_processor
 from tests.http.test_refusals import refused
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InMemoryPhotoFetcher, InProcessPhotoProcessor
-from tests.memory.try_on_engine import InMemoryTryOnEngine
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 SHIRT_URL = "https://shop.test/shirt.jpg"
 ANN_URL = "https://shop.test/ann.jpg"

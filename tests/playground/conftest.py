@@ -11,6 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
+from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
@@ -22,10 +26,6 @@ from entrypoints.wiring.settings import Settings
 from tests.free_port import free_port
 from tests.http.conftest import account_with_key
 from tests.live_server import serving
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
-from tests.memory.try_on_engine import InMemoryTryOnEngine
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS
 from tests.photos import astronaut, jpeg
 

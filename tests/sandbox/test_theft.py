@@ -9,12 +9,12 @@ from typing import Any
 from litestar.testing import TestClient
 from PIL import Image
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.http.conftest import API, account_with_key
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.sandbox.hostile import STEAL, TakenOverDecoder
 from tests.sandbox.pools import a_processor
 

@@ -9,6 +9,7 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.memory.object_store import InMemoryObjectStore
 from adapters.sql.migrate import Migrator, alembic_config, revisions
 from adapters.sql.outages import OutagesAsOverloaded
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
@@ -16,7 +17,6 @@ from domain.errors import Overloaded
 from domain.image import ImageId
 from tests.builders import ACME, NOON, PSEUDONYMS, a_customer, an_account
 from tests.durability.world import World
-from tests.memory.object_store import InMemoryObjectStore
 from tests.postgres import PostgresServer
 from tests.raw_files import files_with
 

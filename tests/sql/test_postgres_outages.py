@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.memory.object_store import InMemoryObjectStore
 from adapters.sql.generation_repository import SqlGenerationRepository
 from adapters.sql.unit_of_work import SqlRepositories, SqlUnitOfWork, create_engine
 from application.manage_accounts import ChangeAccount
@@ -19,7 +20,6 @@ from domain.errors import Overloaded
 from domain.generation import Generation, GenerationStatus
 from tests.builders import ACME, MovableClock, a_customer, an_account, an_image
 from tests.durability.world import World
-from tests.memory.object_store import InMemoryObjectStore
 from tests.patience import PATIENCE_SECONDS
 from tests.postgres import APP_ROLE, PostgresServer
 

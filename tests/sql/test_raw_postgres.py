@@ -2,11 +2,11 @@
 
 import secrets
 
+from adapters.memory.object_store import InMemoryObjectStore
 from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.photo_sources import FileSource
 from tests.builders import a_customer, an_account
 from tests.durability.world import World
-from tests.memory.object_store import InMemoryObjectStore
 from tests.postgres import PostgresServer
 from tests.raw_files import files_with
 

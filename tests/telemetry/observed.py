@@ -14,6 +14,8 @@ import structlog
 from litestar.testing import TestClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.telemetry.exposition import exposition
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
 from adapters.telemetry.traces import Traces
@@ -23,8 +25,6 @@ from entrypoints.server.logging import configure_structlog, line_formatter
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.http.conftest import account_with_key, an_in_process_processor
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 
 
 @dataclass

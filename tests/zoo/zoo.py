@@ -23,6 +23,8 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
+from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.rate_limiters import InMemoryRateLimiter
 from application.authenticate import DEFAULT_ACCOUNT, Access, Authenticate
 from domain.errors import Overloaded
@@ -36,8 +38,6 @@ from tests.free_port import free_port
 from tests.http.conftest import API, a_jpeg, account_with_key, an_in_process_processor
 from tests.live_server import answers, serving
 from tests.live_shop import npm_ci
-from tests.memory.object_store import InMemoryObjectStore
-from tests.memory.unit_of_work import InMemoryUnitOfWork
 from tests.patience import PATIENCE_SECONDS, wait_until
 
 HERE: Final = Path(__file__).parent

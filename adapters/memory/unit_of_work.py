@@ -7,6 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from adapters.memory.image_repository import ImageRow, InMemoryImageRepository
+from adapters.memory.try_on_repositories import (
+    GenerationRow,
+    InMemoryGenerationRepository,
+    InMemoryProductRepository,
+    InMemoryRequestRepository,
+    ProductRow,
+)
 from application.ports.account_rows import Credits
 from application.ports.try_on_rows import KeptRequest
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
@@ -16,14 +24,6 @@ from domain.erasure import ErasureRecord, Tombstone
 from domain.errors import AccountExists, InsufficientCredits
 from domain.generation import GenerationId
 from domain.image import ErasureId, ImageId
-from tests.memory.image_repository import ImageRow, InMemoryImageRepository
-from tests.memory.try_on_repositories import (
-    GenerationRow,
-    InMemoryGenerationRepository,
-    InMemoryProductRepository,
-    InMemoryRequestRepository,
-    ProductRow,
-)
 
 
 @dataclass(slots=True)
