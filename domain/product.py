@@ -63,9 +63,9 @@ class Product:
     updated_at: datetime
     last_used_at: datetime
     expires_at: datetime | None
+    is_one_shot: bool
     title: str | None = None
     description: str | None = None
-    is_one_shot: bool = False
     is_registered: bool = False
 
     @classmethod

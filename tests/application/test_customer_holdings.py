@@ -41,6 +41,15 @@ async def test_photos_and_results_are_shown_oldest_first() -> None:
         assert await reader(world).picture(found.images[0]) == b"first"
 
 
+async def test_idempotency_records_of_uploads_and_of_try_ons_are_counted() -> None:
+    async with world_in_memory() as world:
+        image = (await world.upload(b"first", customer=a_customer(), key="1")).image.image_id
+        await world.upload(b"second", customer=a_customer(), key="2")
+        garment = (await world.upload(b"garment")).image.image_id
+        await world.try_on(image, (StoredSource(garment),), customer=a_customer(), key="3")
+        assert (await held(world)).traces.idempotency_records == 3
+
+
 async def test_a_photo_that_has_expired_is_left_out_and_one_that_goes_meanwhile_has_no_picture() -> None:
     async with world_in_memory() as world:
         await world.upload(b"short", customer=a_customer(), keep_for_days=1)

@@ -46,6 +46,14 @@ async def test_a_try_on_may_be_polled_thirty_times_as_often() -> None:
     assert allowance.limit.requests == 60
 
 
+async def test_the_name_of_a_keys_bucket_fills_its_column_at_most() -> None:
+    limits = limit_rate()
+    for left, key_id in ((0, 15 * "a" + "b"), (0, 15 * "a" + "c"), (None, 15 * "a" + "cd")):
+        allowance = await limits.of_key(replace(a_key(1), key_id=KeyId(key_id)))
+        assert allowance is not None
+        assert allowance.is_granted is (left == 0)
+
+
 async def test_a_key_may_have_a_limit_within_the_accounts() -> None:
     limits = limit_rate()
     assert await limits.of_key(None) is None

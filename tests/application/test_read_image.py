@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.read_image import LinkedImage, OpenImage, OpenPreview, PreviewLinks, ReadImage, ResolveImage
 from domain.errors import ImageNotFound
 from domain.image import ImageId
@@ -49,6 +50,18 @@ async def test_a_link_is_dead_with_its_account() -> None:
             await repositories.accounts.save(replace(await world.account(), is_active=False))
         with pytest.raises(ImageNotFound):
             await shown(world, linked)
+
+
+async def test_a_link_that_names_no_account_shows_nothing() -> None:
+    async with world_in_memory() as world:
+        linked = await read(world, (await world.upload(b"photo")).image.image_id)
+        work = InMemoryUnitOfWork()
+        open_image = OpenImage(ResolveImage(work, world.clock), world.objects)
+        query = parse_qs(urlsplit(linked.url).query)
+        with pytest.raises(ImageNotFound):
+            await OpenPreview(LINKS, open_image, work, world.clock).execute(
+                linked.image.image_id, ACME, int(query["expires"][0]), query["signature"][0]
+            )
 
 
 async def test_an_image_is_nobody_elses_and_none_without_its_bytes_or_after_its_end() -> None:

@@ -117,4 +117,5 @@ def test_an_id_has_1_to_256_characters() -> None:
     assert is_external_id("x" * 256)
     assert not any(map(is_external_id, ["", "x" * 257, "a\0"]))
     assert product_id_problem("gid://shopify/Product/1") is None
+    assert product_id_problem("x" * 257) == product_id_problem("") == "must be a string of 1 to 256 characters"
     assert all(map(product_id_problem, ["", ".", "..", "/", "undefined", "{{ product.id }}", "gid://shopify/Product/"]))

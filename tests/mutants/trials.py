@@ -39,7 +39,7 @@ OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
 PATIENCE: Final = 20
 """A test that never ends is stopped after so many times what it takes otherwise, and:"""
 CPU_SECONDS: Final = 3.0
-WAITING_SECONDS: Final = 120.0
+WAITING_SECONDS: Final = 40.0
 FAVOURITES: Final = 5
 CONSTANTS: Final = (int, float, str, timedelta)
 SURVIVED, CAUGHT = 0, 1
