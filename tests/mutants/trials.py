@@ -39,7 +39,7 @@ OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
 PATIENCE: Final = 20
 """A test that never ends is stopped after so many times what it takes otherwise, and:"""
 CPU_SECONDS: Final = 3.0
-WAITING_SECONDS: Final = 40.0
+WAITING_SECONDS: Final = 10.0
 FAVOURITES: Final = 5
 CONSTANTS: Final = (int, float, str, timedelta)
 SURVIVED, CAUGHT = 0, 1
@@ -224,7 +224,7 @@ def _end_with(trial: Callable[[], int]) -> None:
     result = CAUGHT
     try:
         _be_silent()
-        signal.setitimer(signal.ITIMER_REAL, 5 * WAITING_SECONDS)  # until the first test begins
+        signal.setitimer(signal.ITIMER_REAL, 20 * WAITING_SECONDS)  # until the first test begins
         result = trial()
     finally:
         os._exit(result)
