@@ -163,7 +163,7 @@ def _look_into(file: BinaryIO, needles: Sequence[bytes]) -> tuple[bool, int]:
 
 
 RETRY_AFTER_SECONDS: Final = 60
-"""What fills a disk is seldom gone in a moment."""
+"""A full disk seldom has room again within moments."""
 
 
 class LocalDiskReserve:

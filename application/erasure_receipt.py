@@ -20,7 +20,7 @@ Facts = Mapping[str, Any]
 
 
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
-"""Whether the owner of a public key signed: of the key, the signature and the message."""
+"""(public key, signature, message): true when the key's owner signed the message."""
 
 
 class ReceiptSigner(Protocol):

@@ -70,6 +70,7 @@ _READ_AS_TEXT: Final = (
 )
 """As UTF-8, as Latin-1, and with the line ends of another system."""
 _SHORTEST_PHOTO_BYTES: Final = 16
+_AROUND_A_VALUE: Final = '" \t\r\n'
 _BLOB: Final = 'append the File or Blob itself: form.append("file", file)'
 _DEVICE: Final = (
     'the address of a file on the device, not the file; in React Native: form.append("file", {uri, name: "photo.jpg",'
@@ -153,8 +154,12 @@ def _text(head: bytes) -> str | None:
         return None
     if not text:
         return "white space"
-    if text.startswith('"') and (inside := _text(text.strip('"').encode())):
-        return f"{inside} (and in quotation marks: use the value, not its JSON)"
+    if text.startswith('"') and (bare := text.strip(_AROUND_A_VALUE)):
+        return f"{_kind_of(bare)} (and in quotation marks: use the value, not its JSON)"
+    return _kind_of(text)
+
+
+def _kind_of(text: str) -> str:
     known = next((name for pattern, name in _TEXT if re.match(pattern, text, re.IGNORECASE | re.DOTALL)), None)
     return _base64(text.encode()) or known or "text"
 

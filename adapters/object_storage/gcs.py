@@ -168,7 +168,7 @@ def _pages(prefix: str, after: str, bucket: Bucket) -> Iterator[list[str]]:
 
 
 ENDPOINT = "https://storage.googleapis.com"
-"""Where the library's signed URLs lead."""
+"""Host of the library's signed URLs."""
 SIGN_SECONDS = 5
 """For one call of IAM, which usually answers within 50 ms."""
 

@@ -8,7 +8,6 @@ and JPEGs follow the message that announces them, as they are.
 import socket
 import struct
 import time
-from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -246,10 +245,6 @@ class Channel:
     def receive_pixels(self, size: Size) -> RgbPixels:
         """Raises: as `receive`."""
         return RgbPixels(size, self.receive_bytes(size.pixels * 3))
-
-    def hand_over(self, message: bytes, descriptors: Sequence[socket.socket]) -> None:
-        """A few bytes with ends of sockets for the other process. Raises: OSError."""
-        socket.send_fds(self._connection, [message], [end.fileno() for end in descriptors])
 
     def close(self) -> None:
         self._connection.close()

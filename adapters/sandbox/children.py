@@ -82,10 +82,6 @@ class Children:
     def is_closed(self) -> bool:
         return self._is_closed
 
-    @property
-    def process_id(self) -> int | None:
-        return self._process.pid if self._process else None
-
     def launch(self) -> None:
         """Let the parent begin with its imports; the first child waits for them. Raises: StartFailed."""
         with self._lock:

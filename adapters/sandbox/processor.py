@@ -97,11 +97,6 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         """How many detectors were replaced."""
         return self._detectors.replaced
 
-    @property
-    def process_ids(self) -> tuple[int | None, int | None]:
-        """Of the decoders' parent and of the detectors'; None while one is being replaced."""
-        return self._decoders.process_id, self._observers.process_id
-
     def launch(self) -> None:
         """Let the libraries load, while whoever calls this goes on; `start` waits for them. Raises: StartFailed."""
         for family in self._families:

@@ -120,7 +120,7 @@ SCOPE_OF: Final = {
 TAKES_TICKETS: Final = "takes_tickets"
 """In a route's `opt`: an upload ticket does in place of a key."""
 TICKET: Final = "ticket"
-"""Where a request's ticket is, in its state."""
+"""Key of the upload ticket in a request's state."""
 TICKET_IN_HEADER: Final = re.compile(r"bearer +(tkt_.*)", re.IGNORECASE)
 """RFC 9110, 11.1: the scheme's case does not matter."""
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from adapters.sandbox import system
 from entrypoints.server.metrics_server import PLACES
@@ -22,6 +23,8 @@ SQLITE: Final = "sqlite+aiosqlite:///"
 FIRST_FREE_PORT: Final = 1024
 """Those below need a right of their own (ip(7), `ip_unprivileged_port_start`)."""
 PATHS: Final = (
+    "CLOUDSDK_CONFIG",
+    "CURL_CA_BUNDLE",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "MPLCONFIGDIR",
     "OTEL_EXPORTER_OTLP_CERTIFICATE",
@@ -30,12 +33,21 @@ PATHS: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "PGPASSFILE",
+    "PGSERVICEFILE",
+    "PGSSLCERT",
+    "PGSSLCRL",
+    "PGSSLKEY",
+    "PGSSLROOTCERT",
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
     "TMPDIR",
 )
-"""What libraries of ours read as paths."""
+"""Variables that our libraries read as paths."""
+DATABASE_URL: Final = f"{PREFIX}DATABASE_URL"
+DATABASE_FILES: Final = ("passfile", "sslcert", "sslcrl", "sslkey", "sslrootcert")
+"""Options of PostgreSQL's URLs that are paths."""
 _LOCK_SECONDS: Final = 3.0
 DRAIN_SIGNAL: Final = signal.SIGUSR1
 """From the supervisor to each server process: begin to drain."""
@@ -81,10 +93,24 @@ def leave_folder(settings: Settings, environ: MutableMapping[str, str]) -> None:
         environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, environ["PYTHONPATH"].split(os.pathsep)))
     environ["TRYON_DATA_DIR"] = str(settings.data_dir.absolute())
     environ["TRYON_MODEL_DIR"] = str(settings.model_dir.expanduser().absolute())
-    if settings.database_url and (file := database_file(settings)):
-        _, mark, query = settings.database_url.partition("?")
-        environ["TRYON_DATABASE_URL"] = f"{SQLITE}{file}{mark}{query}"
+    if settings.database_url and (url := _with_absolute_files(settings.database_url)) != settings.database_url:
+        environ.pop(f"{DATABASE_URL}{FROM_FILE}", None)  # it holds what means something else in `/`
+        environ[DATABASE_URL] = url
     os.chdir("/")
+
+
+def _with_absolute_files(database_url: str) -> str:
+    """The same URL: SQLite's file, and files of certificates and passwords that PostgreSQL's names, from `/` on."""
+    if database_url.startswith(SQLITE):
+        file, mark, query = database_url.removeprefix(SQLITE).partition("?")
+        return f"{SQLITE}{Path(file).absolute()}{mark}{query}"
+    parts = urlsplit(database_url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    files = {name: str(Path(options[name]).absolute()) for name in DATABASE_FILES if options.get(name)}
+    if files.items() <= options.items():
+        return database_url
+    options |= files
+    return urlunsplit(parts._replace(query=urlencode(options, safe="/,:")))
 
 
 def prepare_folders(settings: Settings) -> None:

@@ -89,6 +89,11 @@ def test_what_came_is_named(photo: bytes) -> None:
     assert said.endswith("Send a JPEG, PNG, WebP or HEIC photo.")
 
 
+@pytest.mark.parametrize("photo", [b'" ' * 1023 + b"x", b'"\t' * 5000, b'"' * 2048, b'"https://shop.example/1.jpg"'])
+def test_any_number_of_quotation_marks_is_named_at_once(photo: bytes) -> None:
+    assert described(photo).startswith(("This is text", "This is a URL"))
+
+
 @pytest.mark.parametrize("photo", [b"", b"\x00\x01\x02\x03" * 50, bytes(range(128, 256)) * 10])
 def test_what_nobody_knows_is_not_guessed(photo: bytes) -> None:
     assert "not a photo that is read here" in described(photo) or "white space" in described(photo)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from adapters.sandbox.children import Children
 from adapters.sandbox.decoder import DecodingTrade
 from adapters.sandbox.detector import DetectingTrade
 from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
@@ -61,25 +62,30 @@ async def answer(pool: SandboxedPhotoProcessor, photo: str) -> str:
     return "fine"
 
 
-def children_of(process_id: int | None) -> list[int]:
-    """None of a process that is being replaced."""
+def parent(family: Children) -> list[int]:
+    """Its process id; nothing while it is being replaced."""
+    return [family._process.pid] if family._process else []
+
+
+def children_of(family: Children) -> list[int]:
     try:
-        return [int(word) for word in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+        lists = [Path(f"/proc/{number}/task/{number}/children").read_text() for number in parent(family)]
     except (FileNotFoundError, ProcessLookupError):
         return []
+    return [int(word) for words in lists for word in words.split()]
 
 
 def parents(pool: SandboxedPhotoProcessor) -> list[int]:
-    return [process_id for process_id in pool.process_ids if process_id is not None]
+    return [*parent(pool._decoders), *parent(pool._observers)]
 
 
 def decoders(pool: SandboxedPhotoProcessor) -> list[int]:
     """Process ids of those that are at a photo."""
-    return children_of(pool.process_ids[0])
+    return children_of(pool._decoders)
 
 
 def detectors(pool: SandboxedPhotoProcessor) -> list[int]:
-    return children_of(pool.process_ids[1])
+    return children_of(pool._observers)
 
 
 def everybody(pool: SandboxedPhotoProcessor) -> list[int]:

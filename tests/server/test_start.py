@@ -108,6 +108,34 @@ def test_a_socket_in_a_deep_folder_has_a_short_address(tmp_path: Path) -> None:
     assert path.is_socket()
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("sqlite+aiosqlite:///one.db", "sqlite+aiosqlite:///{here}/one.db"),
+        (
+            "postgresql+asyncpg://a:p%40b@h1,h2:1/db?sslrootcert=ca.pem",
+            "postgresql+asyncpg://a:p%40b@h1,h2:1/db?sslrootcert={here}/ca.pem",
+        ),
+        (
+            "postgresql+asyncpg://a@h/db?sslkey=%2Fk&passfile=p",
+            "postgresql+asyncpg://a@h/db?sslkey=/k&passfile={here}/p",
+        ),
+        ("postgresql+asyncpg://a@h/db?sslrootcert=%2Fca.pem", "postgresql+asyncpg://a@h/db?sslrootcert=%2Fca.pem"),
+    ],
+)
+@pytest.mark.parametrize("is_in_file", [True, False])
+def test_files_that_a_database_url_names_relatively_are_still_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, meant: str, is_in_file: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "url").write_text(url)
+    database = {"TRYON_DATABASE_URL_FILE": "url"} if is_in_file else {"TRYON_DATABASE_URL": url}
+    environ = database | {"TRYON_PSEUDONYM_KEY": "k" * 40, "PGSSLROOTCERT": "ca.pem"}
+    leave_folder(load_settings(environ), environ)
+    assert load_settings(environ).database_url == meant.format(here=tmp_path)
+    assert environ["PGSSLROOTCERT"] == str(tmp_path / "ca.pem")
+
+
 def test_relative_paths_mean_what_they_meant_where_it_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

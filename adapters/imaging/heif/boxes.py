@@ -65,10 +65,6 @@ class Fields:
         self._data = data
         self._at = 0
 
-    @property
-    def is_at_end(self) -> bool:
-        return self._at >= len(self._data)
-
     def number(self, size_bytes: int) -> int:
         return int.from_bytes(self.take(size_bytes), "big")
 
