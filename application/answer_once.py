@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from application.ports.rows import Repositories, UnitOfWork
+from application.ports.rows import KeptRequest, Repositories, UnitOfWork
 from application.ports.system import Clock
-from application.ports.try_on_rows import KeptRequest
 from domain.account import Account
 from domain.customer import Customer
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded

@@ -8,9 +8,8 @@ from typing import ClassVar, Final
 
 from application.answer_once import AnswerOnce
 from application.keep_product import CopyPicture, KeepProduct, Made, ProductMoved, WantedProduct
-from application.ports.rows import UnitOfWork
+from application.ports.rows import KeptRequest, UnitOfWork
 from application.ports.system import Clock
-from application.ports.try_on_rows import KeptRequest
 from domain.account import AccountId
 from domain.errors import ImageNotFound, Overloaded, ProductImagesRequired, ProductNotFound
 from domain.image import IdempotencyRecord, ImageId, UploadedImage

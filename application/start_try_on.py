@@ -10,10 +10,9 @@ from application.answer_once import AnswerOnce
 from application.delete_image import DeleteImage
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
 from application.photo_sources import OpenSource, PhotoSource
-from application.ports.rows import Repositories, UnitOfWork
+from application.ports.rows import KeptRequest, Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import Fetch
-from application.ports.try_on_rows import KeptRequest
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account
 from domain.customer import Customer

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.purge import TrustedTime
 from domain.account import Account, AccountId

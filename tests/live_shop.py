@@ -14,9 +14,7 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InMemoryPhotoFetcher
-from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPhotoFetcher, InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app

@@ -7,16 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from adapters.memory.image_repository import ImageRow, InMemoryImageRepository
-from adapters.memory.try_on_repositories import (
+from adapters.memory.image_rows import ImageRow, InMemoryImageRepository
+from adapters.memory.try_on_rows import (
     GenerationRow,
     InMemoryGenerationRepository,
     InMemoryProductRepository,
     InMemoryRequestRepository,
     ProductRow,
 )
-from application.ports.account_rows import Credits
-from application.ports.try_on_rows import KeptRequest
+from application.ports.rows import Credits, KeptRequest
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
 from domain.audit import AuditEntry
 from domain.customer import Customer

@@ -7,13 +7,137 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
-from application.ports.account_rows import AccountRepository, AuditRepository
-from application.ports.try_on_rows import GenerationRepository, ProductRepository, RequestRepository
-from domain.account import AccountId, Beginning
+from application.ports.try_on import GenerationRepository, ProductRepository
+from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
+from domain.audit import AuditEntry
 from domain.customer import Customer
 from domain.erasure import ErasureRecord, Tombstone
 from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
 from domain.retention import RetentionPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """`left`: try-ons that may still be started; `spent`: how many accounts have none."""
+
+    left: int = 0
+    spent: int = 0
+
+
+class AccountRepository(Protocol):
+    """Accounts and what is kept of their API keys."""
+
+    async def add(self, account: Account) -> None:
+        """Raises: AccountExists when the name is taken."""
+        ...
+
+    async def save(self, account: Account) -> None:
+        """Keep changed settings of an account: its retention, its limits, whether it is active; not its credits."""
+        ...
+
+    async def take_credit(self, account_id: AccountId) -> bool:
+        """Take one of the account's try-ons. Returns: False when it has no limit. Raises: InsufficientCredits."""
+        ...
+
+    async def credits_in_all(self) -> Credits:
+        """Of all active accounts that have a limit."""
+        ...
+
+    async def set_credits(self, account_id: AccountId, credits_left: int | None) -> None:
+        """None: no limit."""
+        ...
+
+    async def find(self, account_id: AccountId) -> Account | None: ...
+
+    async def find_by_name(self, name: str) -> Account | None: ...
+
+    async def hold_by_name(self, name: str) -> Account | None:
+        """What is found does not change until the transaction ends."""
+        ...
+
+    async def list(self) -> tuple[Account, ...]: ...
+
+    async def add_key(self, key: ApiKey) -> None: ...
+
+    async def find_key(self, key_id: KeyId) -> tuple[ApiKey, Account] | None: ...
+
+    async def list_keys(self, account_id: AccountId | None) -> tuple[ApiKey, ...]: ...
+
+    async def save_key(self, key: ApiKey) -> None:
+        """Keep a changed `revoked_at` or `expires_at`."""
+        ...
+
+    async def note_use_of_key(self, key: ApiKey, now: datetime) -> None:
+        """Keep that it was used now, unless that was kept since `key` was read."""
+        ...
+
+
+class AuditRepository(Protocol):
+    """The audit log. Nothing changes or removes an entry."""
+
+    @property
+    def added(self) -> Sequence[AuditEntry]:
+        """In this transaction."""
+        ...
+
+    async def add(self, entry: AuditEntry) -> None: ...
+
+    async def entries(
+        self, since: datetime | None, account_id: AccountId | None, after: AuditEntry | None, limit: int
+    ) -> tuple[AuditEntry, ...]:
+        """Oldest first, from `since` on and after an entry that was read before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRequest:
+    """A request that came with an idempotency key: digests of both, and what came of it as JSON, once it is done.
+
+    It names the customer, so that an erasure finds it: the fingerprint is derived from the customer's id, too.
+    """
+
+    account_id: AccountId
+    record: IdempotencyRecord
+    customer: Customer | None
+    due_at: datetime
+    """When the request is taken for dead; once it is done, when the key is free again."""
+    result: str | None = None
+
+
+class RequestRepository(Protocol):
+    """Requests by their idempotency keys."""
+
+    async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
+        """Keep it, unless there is one with its key that is not due yet, which is returned."""
+        ...
+
+    async def is_kept(self, account_id: AccountId, record: IdempotencyRecord, now: datetime) -> bool:
+        """Is there one with this key that is not due yet?"""
+        ...
+
+    async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
+        """Keep what came of it, if it is still there and nobody took it for dead."""
+        ...
+
+    async def remove(self, request: KeptRequest) -> None:
+        """Its key is free again, if it is still running."""
+        ...
+
+    async def remove_all(self, account_id: AccountId) -> None:
+        """Also those that are answered, and what was counted."""
+        ...
+
+    async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:
+        """How often this was counted under the digest, this time included; forgotten when it is due."""
+        ...
+
+    async def key_digests_of(self, customer: Customer) -> tuple[bytes, ...]:
+        """One for each request of the customer that is kept."""
+        ...
+
+    async def erase(self, customer: Customer) -> None: ...
+
+    async def sweep(self, now: datetime) -> int: ...
 
 
 class PublishOutcome(Enum):

@@ -11,12 +11,18 @@ from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
 from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
-from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
-from adapters.sql.unit_of_work import DatabaseClock, SqlUnitOfWork, create_engine
-from adapters.system import LocalDiskReserve, LocalFiles, SystemClock, SystemRandomSource, WallClockJumps
+from adapters.sql import DatabaseClock, SqlRateLimiter, SqlUnitOfWork, create_engine
+from adapters.sql.schema import MIGRATION_SECONDS, Migrator
+from adapters.system import (
+    InMemoryRateLimiter,
+    LocalDiskReserve,
+    LocalFiles,
+    SystemClock,
+    SystemRandomSource,
+    WallClockJumps,
+)
 from adapters.telemetry.measured_ports import (
     MeasuredObjectStore,
     MeasuredReserve,

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.answer_once import AnswerOnce
-from application.ports.try_on_rows import KeptRequest
+from application.ports.rows import KeptRequest
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
 from domain.image import IdempotencyRecord
 from tests.builders import MovableClock, a_customer, a_database_with_accounts, an_account, an_image

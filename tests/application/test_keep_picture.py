@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.system import LocalDiskReserve
 from application.delete_image import FinishDeletion

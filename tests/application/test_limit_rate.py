@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.rate_limiters import InMemoryRateLimiter
+from adapters.system import InMemoryRateLimiter
 from application.limit_rate import LimitRate
 from application.ports.system import RateBucket
 from domain.account import ApiKey, KeyId

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.audit import ReadAudit
 from application.delete_image import FinishDeletion

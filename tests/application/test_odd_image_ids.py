@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.sql import SqlUnitOfWork, create_engine
 from application.delete_image import DeleteImage, FinishDeletion
 from application.erasure_audit import ReadErasure
 from application.read_image import ResolveImage

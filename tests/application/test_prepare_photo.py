@@ -1,7 +1,7 @@
 import pytest
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.memory.photos import InMemoryPersonDetector
+from adapters.memory.surroundings import InMemoryPersonDetector
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 from domain.cropping import Fit

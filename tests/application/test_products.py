@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InMemoryPhotoFetcher
+from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPhotoFetcher
 from application.answer_once import AnswerOnce
 from application.delete_image import FinishDeletion
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.rate_limiters import InMemoryRateLimiter, SqlRateLimiter
-from adapters.sql.migrate import Migrator
-from adapters.sql.unit_of_work import create_engine
+from adapters.sql import SqlRateLimiter, create_engine
+from adapters.sql.schema import Migrator
+from adapters.system import InMemoryRateLimiter
 from application.ports.system import RateBucket
 from domain.rate_limit import RateLimit, microseconds
 from tests.builders import ACME, MovableClock

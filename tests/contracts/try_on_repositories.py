@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from application.ports.account_rows import Credits
-from application.ports.rows import UnitOfWork
-from application.ports.try_on_rows import KeptRequest
+from application.ports.rows import Credits, KeptRequest, UnitOfWork
 from domain.customer import Customer
 from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId

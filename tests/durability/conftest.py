@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.sql import engines
-from adapters.sql.migrate import Migrator
-from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.sql import SqlUnitOfWork, create_engine, engines
+from adapters.sql.schema import Migrator
 from tests.builders import MovableClock, a_database_with_accounts, an_account
 from tests.durability.world import World
 from tests.patience import PATIENCE_SECONDS

@@ -11,7 +11,7 @@ import sys
 from litestar import Litestar
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
+from adapters.memory.surroundings import InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 from entrypoints.http.app import create_app

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from adapters.memory.photos import InProcessPhotoProcessor
+from adapters.memory.surroundings import InProcessPhotoProcessor
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.account import AccountId
 from domain.image import ImageId

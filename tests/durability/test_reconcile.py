@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.delete_image import FinishDeletion
 from application.reconcile import PAGE, Comparison, Kind, Reconcile

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from adapters.memory.photos import InMemoryPhotoFetcher
+from adapters.memory.surroundings import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
 from adapters.system import LocalDiskReserve
 from application.answer_once import AnswerOnce

@@ -12,10 +12,9 @@ from litestar.testing import TestClient
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
+from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.rate_limiters import InMemoryRateLimiter
+from adapters.system import InMemoryRateLimiter
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto

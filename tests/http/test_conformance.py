@@ -20,8 +20,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InMemoryPhotoFetcher
+from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPhotoFetcher
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from domain.customer import external_id_problem, is_text

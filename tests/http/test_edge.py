@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InProcessPhotoProcessor
+from adapters.memory.surroundings import InMemoryObjectStore, InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http import edge, request_parts

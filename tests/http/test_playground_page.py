@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT, PagePass
 from entrypoints.http.app import create_app

@@ -18,7 +18,7 @@ from litestar.testing import TestClient
 from PIL import Image
 from PIL.ExifTags import Base
 
-from adapters.sql.tables import metadata
+from adapters.sql.schema import metadata
 from application.authenticate import DEFAULT_ACCOUNT
 from application.upload_tickets import Ticket
 from domain.generation import Generation

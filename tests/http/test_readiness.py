@@ -15,7 +15,7 @@ import pytest
 from litestar.testing import TestClient
 from prometheus_client import REGISTRY
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app

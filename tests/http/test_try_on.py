@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InMemoryPhotoFetcher, InProcessPhotoProcessor
-from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.surroundings import (
+    InMemoryObjectStore,
+    InMemoryPhotoFetcher,
+    InMemoryTryOnEngine,
+    InProcessPhotoProcessor,
+)
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
 from application.ports.photos import PreparedPhoto

@@ -11,9 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.memory.photos import InMemoryPersonDetector, InProcessPhotoProcessor
-from adapters.memory.try_on_engine import InMemoryTryOnEngine
+from adapters.memory.surroundings import (
+    InMemoryObjectStore,
+    InMemoryPersonDetector,
+    InMemoryTryOnEngine,
+    InProcessPhotoProcessor,
+)
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT

@@ -9,7 +9,7 @@ from typing import Any
 from litestar.testing import TestClient
 from PIL import Image
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container

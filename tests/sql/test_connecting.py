@@ -11,10 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from adapters.rate_limiters import SqlRateLimiter
-from adapters.sql.migrate import Migrator
-from adapters.sql.tables import metadata
-from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.sql import SqlRateLimiter, SqlUnitOfWork, create_engine
+from adapters.sql.schema import Migrator, metadata
 from adapters.system import SystemClock
 from application.ports.system import RateBucket
 from domain.account import AccountId

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.sql.tables import LATER, photo_as_json, photo_of_json
+from adapters.sql.image_rows import LATER, photo_as_json, photo_of_json
 from domain.photo import PhotoWarning, WarningCode
 from tests.builders import a_stored_photo
 

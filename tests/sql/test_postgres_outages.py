@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.sql.generation_repository import SqlGenerationRepository
-from adapters.sql.unit_of_work import SqlRepositories, SqlUnitOfWork, create_engine
+from adapters.memory.surroundings import InMemoryObjectStore
+from adapters.sql import SqlRepositories, SqlUnitOfWork, create_engine
+from adapters.sql.try_on_rows import SqlGenerationRepository
 from application.manage_accounts import ChangeAccount
 from application.photo_sources import FileSource, StoredSource
 from domain.account import KeyId

@@ -11,8 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.rate_limiters import SqlRateLimiter
-from adapters.sql.unit_of_work import SqlRepositories, create_engine
+from adapters.sql import SqlRateLimiter, SqlRepositories, create_engine
 from application.ports.system import RateBucket
 from domain.account import AccountId, Beginning, KeyId
 from domain.errors import ImageNotFound

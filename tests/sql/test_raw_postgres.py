@@ -2,8 +2,8 @@
 
 import secrets
 
-from adapters.memory.object_store import InMemoryObjectStore
-from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
+from adapters.memory.surroundings import InMemoryObjectStore
+from adapters.sql import SqlUnitOfWork, create_engine
 from application.photo_sources import FileSource
 from tests.builders import a_customer, an_account
 from tests.durability.world import World

@@ -14,7 +14,7 @@ import structlog
 from litestar.testing import TestClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.telemetry.exposition import exposition
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor

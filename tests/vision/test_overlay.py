@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.memory.photos import InMemoryPersonDetector
+from adapters.memory.surroundings import InMemoryPersonDetector
 from adapters.vision.overlay import draw_overlay
 from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto

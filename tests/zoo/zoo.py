@@ -23,9 +23,9 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from adapters.memory.object_store import InMemoryObjectStore
+from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.rate_limiters import InMemoryRateLimiter
+from adapters.system import InMemoryRateLimiter
 from application.authenticate import DEFAULT_ACCOUNT, Access, Authenticate
 from domain.errors import Overloaded
 from domain.rate_limit import microseconds

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from adapters.sql.tables import UtcDateTime
+from adapters.sql.schema import UtcDateTime
 
 revision = "0009"
 down_revision = "0008"

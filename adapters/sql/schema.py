@@ -1,15 +1,21 @@
-"""The database schema, as the newest migration leaves it, and entities as its rows."""
+"""The database schema, entities as its rows, and the migrations that bring a database to it (Alembic, forward only)."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar, cast
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
-import msgspec
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     ForeignKey,
@@ -24,9 +30,11 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from domain.image import StoredPhoto
-from domain.photo import PhotoWarning, WarningCode
+from adapters.sql.engines import truncate_log
+from adapters.sql.outages import OutagesAsOverloaded
+from domain.pseudonyms import Pseudonyms
 
 T = TypeVar("T")
 
@@ -239,37 +247,117 @@ rate_buckets = Table(
     Column("full_at_us", BigInteger, nullable=False),
 )
 
-
-LATER: Final = "later_warnings"
-LATER_CODES: Final = frozenset(
-    {
-        WarningCode.BODY_CUT_BY_CROP,
-        WarningCode.PHOTO_SIDEWAYS,
-        WarningCode.HDR_TONE_MAPPED,
-        WarningCode.UNKNOWN_FIELD,
-    }
-)
-"""Those of after 0.1.0. A new code has to be here: a test compares."""
-_FIRST_VERSION: Final = msgspec.json.Decoder(StoredPhoto)
-_WITH_LATER: Final = msgspec.json.Decoder(dict[str, Any])
+MIGRATION_LOCK = 7_306_100_001
+"""Any number that nobody else in the database uses: two replicas that start together migrate one after the other."""
+MIGRATION_SECONDS = 60 * 60
+"""For one statement: hours would be a case for an operator."""
+LOCK_SECONDS = 5
+ROLE_NAME = re.compile(r"[\w.-]{1,63}", re.ASCII)
 
 
-def photo_as_json(photo: StoredPhoto) -> str:
-    """As the version before can read it too: while an upgrade rolls, both serve from one database.
+def alembic_config() -> Config:
+    """Where the migrations are; `attributes["connection"]` has to be set."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
 
-    The first version refuses a warning that it does not know, so the codes of later ones have a place of their own.
+
+@cache
+def revisions() -> tuple[str, ...]:
+    """All that this code knows, newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
+
+
+def is_new_enough(connection: Connection) -> bool:
+    """Whether this code can work on the schema.
+
+    It can on a newer one too, whose revision it does not know: migrations only ever add, so that the version before
+    goes on serving while, and after, the next one's migrations run.
     """
-    later = tuple(warning for warning in photo.warnings if warning.code in LATER_CODES)
-    if not later:
-        return msgspec.json.encode(photo).decode()
-    first = replace(photo, warnings=tuple(warning for warning in photo.warnings if warning not in later))
-    return msgspec.json.encode(msgspec.to_builtins(first) | {LATER: msgspec.to_builtins(later)}).decode()
+    current = MigrationContext.configure(connection).get_current_revision()
+    return current is not None and current not in revisions()[1:]
 
 
-def photo_of_json(text: str) -> StoredPhoto:
-    """The photo; warnings of a version that is newer than this one are left out."""
-    photo = _FIRST_VERSION.decode(text)
-    if LATER not in text:
-        return photo
-    later = (warning for warning in _WITH_LATER.decode(text)[LATER] if warning["code"] in set(WarningCode))
-    return replace(photo, warnings=photo.warnings + tuple(msgspec.convert(warning, PhotoWarning) for warning in later))
+def _upgrade(connection: Connection, pseudonyms: Pseudonyms | None) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+        # A new index on a large table may take its time, but not while everybody who serves waits behind a lock.
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+    config = alembic_config()
+    config.attributes.update(connection=connection, pseudonyms=pseudonyms)
+    command.upgrade(config, "head")
+
+
+def _newer_revision(connection: Connection) -> str | None:
+    """The schema's revision, if it is one that only a newer version of this code knows."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    return None if current in (None, *revisions()) else current
+
+
+class Migrator:
+    """Upgrades the database behind an engine. A database that holds customers' ids is converted by `pseudonyms`."""
+
+    def __init__(self, engine: AsyncEngine, pseudonyms: Pseudonyms | None = None) -> None:
+        self._engine = engine
+        self._pseudonyms = pseudonyms
+
+    @property
+    def is_embedded(self) -> bool:
+        """SQLite: nobody else uses the database, so a server may upgrade it by itself when it starts."""
+        return self._engine.dialect.name == "sqlite"
+
+    @staticmethod
+    def grants(role: str) -> tuple[str, ...]:
+        """SQL, a statement each, by which `role` may serve on PostgreSQL and do no more. Raises: ValueError."""
+        if not ROLE_NAME.fullmatch(role):
+            raise ValueError("a role's name has letters, digits, '_', '-' and '.', 63 at most")
+        tables = ", ".join(table.name for table in metadata.sorted_tables if table is not audit_log)
+        rights = "SELECT, INSERT, UPDATE, DELETE ON"
+        return (
+            f'GRANT USAGE ON SCHEMA public TO "{role}";',
+            f'GRANT {rights} {tables} TO "{role}";',
+            f'REVOKE ALL ON audit_log FROM "{role}";',  # what the default of an earlier version gave
+            f'GRANT SELECT, INSERT ON audit_log TO "{role}";',
+            f'GRANT SELECT ON alembic_version TO "{role}";',
+            # For the tables of later versions, which the same owner makes:
+            f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TABLES TO "{role}";',
+        )
+
+    async def revision(self) -> str | None:
+        """The schema's revision; None when there is none yet. Raises: Overloaded."""
+        self._make_file()
+        try:
+            with OutagesAsOverloaded():
+                async with self._engine.connect() as connection:
+                    return await connection.run_sync(
+                        lambda opened: MigrationContext.configure(opened).get_current_revision()
+                    )
+        finally:
+            await self._engine.dispose()
+
+    def _make_file(self) -> None:
+        """Nobody else makes it."""
+        database = self._engine.url.database
+        if self.is_embedded and database:
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+            Path(database).touch()
+
+    async def upgrade(self) -> str:
+        """Create or upgrade the schema, in one transaction; a no-op when it is up to date or newer.
+
+        Returns: the revision. Raises: Overloaded, also when a table that it has to change is busy.
+        """
+        self._make_file()
+        try:
+            with OutagesAsOverloaded():
+                async with self._engine.begin() as connection:
+                    if current := await connection.run_sync(_newer_revision):
+                        return current
+                    await connection.run_sync(_upgrade, self._pseudonyms)
+                if self.is_embedded:  # what was converted stays readable in the log until then
+                    async with self._engine.connect() as connection:
+                        await truncate_log(connection)
+        finally:
+            await self._engine.dispose()  # done once and for all: nobody keeps a connection for it
+        return revisions()[0]

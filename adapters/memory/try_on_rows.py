@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from application.ports.try_on_rows import KeptRequest
+from application.ports.rows import KeptRequest
 from domain.account import Account, AccountId
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, LeaseId

@@ -1,14 +1,26 @@
 """Images as rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, func, insert, select, true, update
+import msgspec
+from sqlalchemy import (
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from adapters.sql.engines import SqlConnection
-from adapters.sql.tables import accounts, images, photo_as_json, photo_of_json
+from adapters.sql.schema import accounts, images
 from application.ports.rows import (
     CustomerTraces,
     DueBatch,
@@ -30,6 +42,7 @@ from domain.image import (
     UploadedImage,
     object_name,
 )
+from domain.photo import PhotoWarning, WarningCode
 from domain.retention import RetentionPolicy
 
 TRIED_AGAIN_WITHIN = timedelta(minutes=15)
@@ -324,3 +337,38 @@ def _image(row: Any) -> UploadedImage:
         photo=photo_of_json(row.photo) if row.photo is not None else None,
         idempotency=IdempotencyRecord(row.key_digest, row.fingerprint) if row.key_digest is not None else None,
     )
+
+
+LATER: Final = "later_warnings"
+LATER_CODES: Final = frozenset(
+    {
+        WarningCode.BODY_CUT_BY_CROP,
+        WarningCode.PHOTO_SIDEWAYS,
+        WarningCode.HDR_TONE_MAPPED,
+        WarningCode.UNKNOWN_FIELD,
+    }
+)
+"""Those of after 0.1.0. A new code has to be here: a test compares."""
+_FIRST_VERSION: Final = msgspec.json.Decoder(StoredPhoto)
+_WITH_LATER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def photo_as_json(photo: StoredPhoto) -> str:
+    """As the version before can read it too: while an upgrade rolls, both serve from one database.
+
+    The first version refuses a warning that it does not know, so the codes of later ones have a place of their own.
+    """
+    later = tuple(warning for warning in photo.warnings if warning.code in LATER_CODES)
+    if not later:
+        return msgspec.json.encode(photo).decode()
+    first = replace(photo, warnings=tuple(warning for warning in photo.warnings if warning not in later))
+    return msgspec.json.encode(msgspec.to_builtins(first) | {LATER: msgspec.to_builtins(later)}).decode()
+
+
+def photo_of_json(text: str) -> StoredPhoto:
+    """The photo; warnings of a version that is newer than this one are left out."""
+    photo = _FIRST_VERSION.decode(text)
+    if LATER not in text:
+        return photo
+    later = (warning for warning in _WITH_LATER.decode(text)[LATER] if warning["code"] in set(WarningCode))
+    return replace(photo, warnings=photo.warnings + tuple(msgspec.convert(warning, PhotoWarning) for warning in later))
