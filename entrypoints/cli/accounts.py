@@ -1,23 +1,40 @@
-"""Accounts and their API keys."""
+"""Accounts, and the API keys that open them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from domain.account import Account
+from application.manage_accounts import KeyGrant, NewKey
+from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope
+from domain.errors import KeyNotFound
 from domain.retention import RetentionPolicy
-from entrypoints.cli.console import EXIT_UNAVAILABLE, as_json, confirm, confirmed, run, show, show_one
+from entrypoints.cli.console import (
+    BYTES_LEFT,
+    DAYS,
+    EXIT_UNAVAILABLE,
+    Answer,
+    Row,
+    answers,
+    confirm,
+    destructive,
+    fail,
+    in_account,
+    run,
+)
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
 
-DEFAULT = "default"
-UNLIMITED = "unlimited"
-MAX_DIGITS = 9
+DEFAULT: Final = "default"
+UNLIMITED: Final = "unlimited"
+MAX_DIGITS: Final = 9
 """A billion does not fit the column."""
-DAYS = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])
+LIFETIME: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 
 
 def number_or(word: str, max_digits: int | None = None) -> Callable[[str], int | str]:
@@ -33,6 +50,26 @@ def number_or(word: str, max_digits: int | None = None) -> Callable[[str], int |
     return parse
 
 
+class Lifetime(click.ParamType[timedelta]):
+    """`12h` or `90d`."""
+
+    name = "12h|90d"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Raises: click.BadParameter."""
+        if isinstance(value, timedelta):
+            return value
+        if (found := LIFETIME.fullmatch(str(value))) is None:
+            self.fail(f"{value!r} is no time like 12h or 90d", param, ctx)
+        number = int(found[1])
+        return timedelta(hours=number) if found[2] == "h" else timedelta(days=number)
+
+
+async def account_id(container: "Container", name: str) -> AccountId:
+    """Raises: AccountNotFound, Overloaded."""
+    return (await container.list_accounts().named(name)).account_id
+
+
 @click.group()
 def accounts() -> None:
     """Merchants whose images are kept."""
@@ -41,38 +78,36 @@ def accounts() -> None:
 @accounts.command("create")
 @click.argument("name")
 @click.option("--keep-for-days", type=DAYS, default="7", show_default=True, help="Retention when an upload names none.")
-@as_json
-def create_account(name: str, keep_for_days: str, json_output: bool) -> None:
+@answers
+def create_account(name: str, keep_for_days: str) -> Row:
     """Create an account called NAME.
 
     \b
     Example: tryon-images accounts create acme --keep-for-days 3
     """
     retention = RetentionPolicy(int(keep_for_days))
-    created = run(lambda container: container.create_account().execute(name, retention))
-    show_one(_account(created), json_output=json_output)
+    return _account(run(lambda container: container.create_account().execute(name, retention)))
 
 
 @accounts.command("list")
-@as_json
-def list_accounts(json_output: bool) -> None:
+@answers
+def list_accounts() -> Answer:
     """List all accounts."""
-    found: tuple[Account, ...] = run(lambda container: container.list_accounts().accounts())
-    show([_account(account) for account in found], json_output=json_output, empty="There are no accounts yet.")
+    found = run(lambda container: container.list_accounts().accounts())
+    return Answer([*map(_account, found)], empty="There are no accounts yet.")
 
 
 @accounts.command("set-retention")
 @click.argument("name")
 @click.argument("keep_for_days", type=DAYS)
-@as_json
-def set_retention(name: str, keep_for_days: str, json_output: bool) -> None:
+@answers
+def set_retention(name: str, keep_for_days: str) -> Row:
     """Keep what the account NAME uploads from now on for KEEP_FOR_DAYS, unless an upload says otherwise.
 
     \b
     Example: tryon-images accounts set-retention acme 3
     """
-    retention = RetentionPolicy(int(keep_for_days))
-    _change(name, lambda account: replace(account, default_retention=retention), json_output=json_output)
+    return _changed(name, default_retention=RetentionPolicy(int(keep_for_days)))
 
 
 @accounts.command("set-limits")
@@ -84,46 +119,37 @@ def set_retention(name: str, keep_for_days: str, json_output: bool) -> None:
     help="A number, 0 for no limit, or `default`: what the settings say.",
 )
 @click.option("--max-live-images", type=number_or(DEFAULT), metavar="N", help="A number, or `default`: no limit.")
-@as_json
-def set_limits(
-    name: str, requests_per_minute: int | str | None, max_live_images: int | str | None, json_output: bool
-) -> None:
+@answers
+def set_limits(name: str, requests_per_minute: int | str | None, max_live_images: int | str | None) -> Row:
     """Bound what the account NAME may ask and keep; an option that is left out changes nothing.
 
     \b
     Example: tryon-images accounts set-limits acme --requests-per-minute 600 --max-live-images 50000
     """
-
-    def limited(account: Account) -> Account:
-        return replace(
-            account,
-            requests_per_minute=_limit(requests_per_minute, account.requests_per_minute),
-            max_live_images=_limit(max_live_images, account.max_live_images),
-        )
-
-    _change(name, limited, json_output=json_output)
+    limits = {"requests_per_minute": requests_per_minute, "max_live_images": max_live_images}
+    given = {field: number for field, number in limits.items() if number is not None}
+    return _changed(name, **{field: None if number == DEFAULT else number for field, number in given.items()})
 
 
 @accounts.command("set-credits")
 @click.argument("name")
 @click.argument("number", type=number_or(UNLIMITED, MAX_DIGITS), metavar="N|unlimited")
-@as_json
-def set_credits(name: str, number: int | str, json_output: bool) -> None:
+@answers
+def set_credits(name: str, number: int | str) -> Row:
     """Let the account NAME start N more try-ons; one that fails is given back.
 
     \b
     Example: tryon-images accounts set-credits acme 500
     """
     left = None if number == UNLIMITED else int(number)
-    show_one(_account(run(lambda container: container.set_credits().execute(name, left))), json_output=json_output)
+    return _account(run(lambda container: container.set_credits().execute(name, left)))
 
 
 @accounts.command("deactivate")
 @click.argument("name")
-@confirmed
-@click.option("--dry-run", is_flag=True, help="Only count the keys that would be refused.")
-@as_json
-def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
+@destructive("Only count the keys that would be refused.")
+@answers
+def deactivate(name: str, yes: bool, dry_run: bool) -> Row:
     """Refuse all keys of the account NAME until it is activated again. Its images expire as they would anyway.
 
     Links to them answer 404 at once; those that a bucket serves itself end with their time.
@@ -133,26 +159,24 @@ def deactivate(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
     """
     count = run(lambda container: _count_live_keys(container, name))
     if dry_run:
-        show_one({"keysRefused": count}, json_output=json_output)
-        return
+        return {"keysRefused": count}
     confirm(f"Deactivate {name}? Clients that use its {count} keys will be refused at once.", yes=yes)
-    _change(name, lambda account: replace(account, is_active=False), json_output=json_output)
+    return _changed(name, is_active=False)
 
 
 @accounts.command("activate")
 @click.argument("name")
-@as_json
-def activate(name: str, json_output: bool) -> None:
+@answers
+def activate(name: str) -> Row:
     """Accept the keys of the account NAME again."""
-    _change(name, lambda account: replace(account, is_active=True), json_output=json_output)
+    return _changed(name, is_active=True)
 
 
 @accounts.command("delete")
 @click.argument("name")
-@confirmed
-@click.option("--dry-run", is_flag=True, help="Only count what would go.")
-@as_json
-def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> None:
+@destructive("Only count what would go.")
+@answers
+def delete_account(name: str, yes: bool, dry_run: bool) -> Row | Answer:
     """Revoke all keys of the account NAME and delete all its images and products. Run it again after an outage.
 
     The name stays taken and the account can be activated again, for new images: records of erasures name it.
@@ -163,52 +187,39 @@ def delete_account(name: str, yes: bool, dry_run: bool, json_output: bool) -> No
 
     async def count(container: "Container") -> dict[str, int]:
         keys = await _count_live_keys(container, name)
-        account = await container.list_accounts().named(name)
+        account = await account_id(container, name)
         async with container.work().read() as repositories:
             return {
                 "keysRevoked": keys,
-                "imagesDeleted": await repositories.images.count_live(account.account_id),
-                "productsDeleted": await repositories.products.count(account.account_id),
+                "imagesDeleted": await repositories.images.count_live(account),
+                "productsDeleted": await repositories.products.count(account),
             }
 
     there = run(count)
     if dry_run:
-        show_one(there, json_output=json_output)
-        return
+        return there
     whole = "{imagesDeleted} images, {productsDeleted} products and {keysRevoked} keys".format_map(there)
     confirm(f"Delete {whole} of {name}? This cannot be undone.", yes=yes)
     done = run(lambda container: container.delete_account().execute(name))
-    show_one(
-        {
-            "keysRevoked": done.keys,
-            "imagesDeleted": done.images,
-            "productsDeleted": done.products,
-            "bytesLeft": done.bytes_left,
-        },
-        json_output=json_output,
-    )
-    if done.bytes_left:
-        click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)
-        raise SystemExit(EXIT_UNAVAILABLE)
+    facts = {
+        "keysRevoked": done.keys,
+        "imagesDeleted": done.images,
+        "productsDeleted": done.products,
+        "bytesLeft": done.bytes_left,
+    }
+    return Answer(facts, words=[BYTES_LEFT], code=EXIT_UNAVAILABLE) if done.bytes_left else facts
 
 
-def _limit(wanted: int | str | None, current: int | None) -> int | None:
-    if wanted is None:
-        return current
-    return None if wanted == DEFAULT else int(wanted)
-
-
-def _change(name: str, change: Callable[[Account], Account], *, json_output: bool) -> None:
-    show_one(_account(run(lambda container: container.change_account().execute(name, change))), json_output=json_output)
+def _changed(name: str, **fields: Any) -> Row:
+    return _account(run(lambda container: container.change_account().execute(name, partial(replace, **fields))))
 
 
 async def _count_live_keys(container: "Container", name: str) -> int:
-    listing = container.list_accounts()
-    account = await listing.named(name)
-    return sum(key.revoked_at is None for key in await listing.keys(account.account_id))
+    keys = await container.list_accounts().keys(await account_id(container, name))
+    return sum(key.revoked_at is None for key in keys)
 
 
-def _account(account: Account) -> dict[str, Any]:
+def _account(account: Account) -> Row:
     return {
         "name": account.name,
         "id": account.account_id,
@@ -219,3 +230,99 @@ def _account(account: Account) -> dict[str, Any]:
         "credits": account.credits,
         "createdAt": account.created_at,
     }
+
+
+@click.group()
+def keys() -> None:
+    """API keys, which open accounts."""
+
+
+@keys.command("create")
+@in_account()
+@click.option("--name", "--label", "label", default="", help="What the key is for, at most 100 characters.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([str(scope) for scope in KeyScope]),
+    help="What it may do; may be given several times. All, if it is not given.",
+)
+@click.option("--expires", type=Lifetime(), help="When it ends. Never, if it is not given.")
+@click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="A limit within the account's.")
+@answers
+def create_key(
+    account: str, label: str, scopes: tuple[str, ...], expires: timedelta | None, requests_per_minute: int | None
+) -> Row:
+    """Create a key and print it; it is not kept and cannot be shown again.
+
+    \b
+    Example: tryon-images keys create --account acme --name kiosk-7 --scope upload --expires 90d
+    """
+    grant = KeyGrant(frozenset(map(KeyScope, scopes)) or EVERY_SCOPE, expires, requests_per_minute)
+    return _new(run(lambda container: container.create_key().execute(account, label, grant=grant)))
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option("--overlap", type=Lifetime(), default="7d", show_default=True, help="How long the old key still works.")
+@answers
+def rotate_key(key_id: str, overlap: timedelta) -> Row:
+    """Create a key that may do what KEY_ID may, and let KEY_ID end after a while.
+
+    `keys list` shows when a key was last used, and every log line names the key of its request: the old one is out of
+    use when neither moves any more.
+
+    \b
+    Example: tryon-images keys rotate 3f9a1c20b7de --overlap 14d
+    """
+    return _new(run(lambda container: container.rotate_key().execute(KeyId(key_id), overlap)))
+
+
+@keys.command("list")
+@click.option("--account", help="Only this account's keys.")
+@answers
+def list_keys(account: str | None) -> Answer:
+    """List keys by their ids; the keys themselves are not kept."""
+
+    async def find(container: "Container") -> tuple[ApiKey, ...]:
+        return await container.list_accounts().keys(None if account is None else await account_id(container, account))
+
+    return Answer([*map(_key, run(find))], empty="There are no keys yet.")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@destructive("Only show the key that would be refused.")
+@answers
+def revoke_key(key_id: str, yes: bool, dry_run: bool) -> Row:
+    """Refuse the key with the id KEY_ID from now on.
+
+    \b
+    Example: tryon-images keys revoke 3f9a1c20b7de --yes
+    """
+    there = run(lambda container: container.list_accounts().keys(None))
+    found = next((key for key in there if key.key_id == key_id), None)
+    if found is None:
+        fail(str(KeyNotFound(key_id)))
+    if dry_run:
+        return _key(found)
+    confirm(f"Revoke {key_id}? Clients that use it will be refused at once.", yes=yes)
+    return _key(run(lambda container: container.revoke_key().execute(KeyId(key_id))))
+
+
+def _key(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.key_id,
+        "account": key.account_id,
+        "label": key.label,
+        "scopes": "all" if key.scopes == EVERY_SCOPE else " ".join(sorted(key.scopes)),
+        "requestsPerMinute": key.requests_per_minute,
+        "createdAt": key.created_at,
+        "expiresAt": key.expires_at,
+        "lastUsedAt": key.last_used_at,
+        "revokedAt": key.revoked_at,
+    }
+
+
+def _new(made: NewKey) -> Row:
+    return {"key": made.secret, **_key(made.key)}

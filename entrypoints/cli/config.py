@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from entrypoints.cli.console import as_json, settings_or_fail, show
+from entrypoints.cli.console import Answer, answers, settings_or_fail
 from entrypoints.wiring.environment import FIELDS, FROM_FILE, given_texts, meaning, shown, takes
 from entrypoints.wiring.photo_processing import default_workers
 from entrypoints.wiring.settings import SECRETS, SECTIONS, Settings
@@ -38,8 +38,8 @@ def config() -> None:
 
 
 @config.command("show")
-@as_json
-def show_config(json_output: bool) -> None:
+@answers
+def show_config() -> Answer:
     """Show every setting as it is in use and where it comes from; exit code 4 lists everything that is wrong.
 
     Secrets and passwords in URLs are masked.
@@ -47,7 +47,7 @@ def show_config(json_output: bool) -> None:
     \b
     Example: tryon-images config show --json
     """
-    show(settings_in_use(settings_or_fail()), json_output=json_output, empty="")
+    return Answer(settings_in_use(settings_or_fail()))
 
 
 def settings_in_use(settings: Settings) -> list[dict[str, str]]:

@@ -8,7 +8,10 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, Protocol, TypeVar
 
@@ -18,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from application.audit import USER, act_as
 from domain.errors import DomainError, Overloaded
+from domain.retention import RetentionPolicy
 from entrypoints.server.logging import configure_logging
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.settings import Settings
@@ -35,15 +39,63 @@ EXIT_UNAVAILABLE: Final = 3  # database or storage is down: trying again may hel
 EXIT_CONFIGURATION: Final = 4  # a TRYON_ variable is wrong
 
 GOODBYE_SECONDS: Final = 2.0
+BYTES_LEFT: Final = "The images are unreachable; their bytes go as soon as storage is back."
 
 NOBODY_ELSE: Final = 0o077  # the umask of whoever touches databases, photos and keys
 
-as_json = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
-confirmed = click.option("--yes", is_flag=True, help="Do not ask.")
 NEW_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-limit_rows = click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many lines."
-)
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+DAYS: Final = click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS])
+as_json: Final = click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")
+
+
+Command = Callable[..., Any]
+
+
+def in_account(whose: str = "Name of the account.") -> Callable[[Command], Command]:
+    """The option --account of a command that works in one; `whose` explains it."""
+    return click.option("--account", default="default", show_default=True, help=whose)
+
+
+def destructive(dry_run: str) -> Callable[[Command], Command]:
+    """The options --yes and --dry-run; `dry_run` explains what is done in place of the deed."""
+
+    def add(command: Command) -> Command:
+        command = click.option("--dry-run", is_flag=True, help=dry_run)(command)
+        return click.option("--yes", is_flag=True, help="Do not ask.")(command)
+
+    return add
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Facts that a command prints, in one row or several; then words on standard error, and its exit code.
+
+    `empty` is what people read in place of a table without rows.
+    """
+
+    facts: Row | Sequence[Row]
+    empty: str = ""
+    words: Sequence[str] = ()
+    code: int = 0
+
+
+def answers(command: Callable[..., Row | Answer | None]) -> Callable[..., None]:
+    """Add --json to a command, and print what it returns; None has printed by itself."""
+
+    @as_json
+    @wraps(command)
+    def answering(json_output: bool, **given: Any) -> None:
+        if (returned := command(**given)) is None:
+            return
+        answer = returned if isinstance(returned, Answer) else Answer(returned)
+        show(answer.facts, json_output=json_output, empty=answer.empty)
+        for line in answer.words:
+            click.echo(line, err=True)
+        if answer.code:
+            sys.exit(answer.code)
+
+    return answering
 
 
 def run(work: Callable[["Container"], Awaitable[T]]) -> T:
@@ -133,29 +185,25 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-def show(rows: Sequence[Row], *, json_output: bool, empty: str) -> None:
-    """A table for people, whose values are whole however narrow the terminal is; a JSON list for machines."""
+def show(facts: Row | Sequence[Row], *, json_output: bool, empty: str = "") -> None:
+    """JSON for machines. For people a table, whose values are whole however narrow the terminal is, or the lines of one
+    row, without what has no value.
+    """
     if json_output:
-        click.echo(json.dumps([{key: _plain(value) for key, value in row.items()} for row in rows], indent=2))
-        return
-    if not rows:
+        click.echo(json.dumps(facts, default=rfc3339, indent=2))
+    elif isinstance(facts, Mapping):
+        width = max(len(_in_words(name)) for name in facts)
+        _print_aligned([(_in_words(name), _cell(value)) for name, value in facts.items() if value is not None], [width])
+    elif facts:
+        lines = [[_in_words(name) for name in facts[0]], *([_cell(value) for value in row.values()] for row in facts)]
+        _print_aligned(lines, [max(map(len, column)) for column in zip(*lines, strict=True)])
+    else:
         click.echo(empty)
-        return
-    lines = [[_in_words(name) for name in rows[0]], *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _print_aligned(lines: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
     for line in lines:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def show_one(row: Row, *, json_output: bool) -> None:
-    """Lines of names and values for people, a JSON object for machines."""
-    if json_output:
-        click.echo(json.dumps({key: _plain(value) for key, value in row.items()}, indent=2))
-        return
-    width = max(len(_in_words(key)) for key in row)
-    for key, value in row.items():
-        if value is not None:
-            click.echo(f"{_in_words(key):<{width}}  {_cell(value)}")
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip_longest(line, widths, fillvalue=0)).rstrip())
 
 
 class Advance(Protocol):
@@ -178,8 +226,9 @@ def progress(what: str, total: int, *more: ProgressColumn) -> Iterator[Advance]:
         yield advance
 
 
-def _plain(value: Any) -> Any:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
+def rfc3339(at: datetime) -> str:
+    """Whole seconds of a time in UTC."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _in_words(name: str) -> str:
@@ -188,8 +237,12 @@ def _in_words(name: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    """On one line, and without anything that a terminal would obey."""
     if isinstance(value, Mapping):
         return ", ".join(f"{_in_words(name)} {_cell(part)}" for name, part in value.items())
-    text = "" if value is None else str(_plain(value))
+    return printable("" if value is None else rfc3339(value) if isinstance(value, datetime) else value)
+
+
+def printable(value: object) -> str:
+    """On one line, and without anything that a terminal would obey, whatever a file or an account is called."""
+    text = str(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

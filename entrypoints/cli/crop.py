@@ -17,16 +17,10 @@ import msgspec
 
 from domain.cropping import Fit
 from domain.errors import DomainError
-from entrypoints.cli.console import EXIT_FAILED, as_json, fail, progress, settings_or_fail
-from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
-from entrypoints.wiring.photo_processing import (
-    SandboxUnavailable,
-    draw_overlay,
-    missing_models,
-    missing_system_libraries,
-    offline_preparer,
-    without_network,
-)
+from entrypoints.cli.console import EXIT_FAILED, as_json, fail, printable, progress, settings_or_fail
+from entrypoints.cli.photo_files import STANDARD_INPUT, Batch, find_photos, photo_arguments, read_photo
+from entrypoints.cli.serve import expect_models
+from entrypoints.wiring.photo_processing import SandboxUnavailable, draw_overlay, offline_preparer, without_network
 from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +46,11 @@ def crop(photos: tuple[Path, ...], output: Path, overlay: bool, fit: Fit, json_o
     Example: tryon-images crop ~/photos selfie.heic -o cropped --overlay --json
     """
     settings = settings_or_fail()
-    _expect_all_is_there(settings)
+    expect_models(settings)
+    try:
+        without_network(settings)
+    except SandboxUnavailable as error:
+        fail(str(error))
     batch = find_photos(photos)
     folder = output.resolve()
     if any(path.resolve().parent == folder for path in batch.photos):
@@ -64,23 +62,13 @@ def crop(photos: tuple[Path, ...], output: Path, overlay: bool, fit: Fit, json_o
         raise click.UsageError(f"{output} cannot be made: {error.strerror}.") from error
     with _only_our_lines():
         reports = list(_crop_all(batch, settings, _Results(output), fit=fit, overlay=overlay))
-    if json_output:
-        click.echo(json.dumps(reports, indent=2))
-    else:
-        for report in reports:
-            click.echo(_line(report))
-    _summarize(reports, batch)
-
-
-def _expect_all_is_there(settings: Settings) -> None:
-    if advice := missing_system_libraries():
-        fail(advice)
-    if missing_models(settings):
-        fail("The models are not installed. Run: tryon-images models install")
-    try:
-        without_network(settings)
-    except SandboxUnavailable as error:
-        fail(str(error))
+    for text in [json.dumps(reports, indent=2)] if json_output else map(_line, reports):
+        click.echo(text)
+    refused = sum("error" in report for report in reports)
+    warnings = Counter(code for report in reports for code in report.get("warnings", ()))
+    batch.summarize([f"{len(reports) - refused} cropped", f"{refused} refused"], warnings)
+    if refused:
+        sys.exit(EXIT_FAILED)
 
 
 @contextmanager
@@ -141,19 +129,19 @@ def _crop(preparer: Any, path: Path, results: _Results, max_bytes: int, *, fit: 
 
 def _written(explained: "ExplainedPhoto", results: _Results, path: Path, *, overlay: bool) -> Report:
     """Raises: OSError."""
-    prepared = explained.prepared
-    target = results.path("photo" if path == Path("-") else path.stem)
-    target.write_bytes(prepared.jpeg)
+    facts = explained.prepared.facts
+    target = results.path("photo" if path == STANDARD_INPUT else path.stem)
+    target.write_bytes(explained.prepared.jpeg)
     report: Report = {
         "output": str(target),
-        "width": prepared.facts.size.width,
-        "height": prepared.facts.size.height,
-        "source": {"format": prepared.facts.source_format, **msgspec.to_builtins(prepared.facts.source_size)},
-        "contentBox": msgspec.to_builtins(prepared.facts.content),
-        "crop": msgspec.to_builtins(prepared.facts.crop),
-        "pad": msgspec.to_builtins(prepared.facts.pad),
-        "person": msgspec.to_builtins(prepared.facts.person),
-        "warnings": [warning.code for warning in prepared.facts.warnings],
+        "width": facts.size.width,
+        "height": facts.size.height,
+        "source": {"format": facts.source_format, **msgspec.to_builtins(facts.source_size)},
+        "contentBox": msgspec.to_builtins(facts.content),
+        "crop": msgspec.to_builtins(facts.crop),
+        "pad": msgspec.to_builtins(facts.pad),
+        "person": msgspec.to_builtins(facts.person),
+        "warnings": [warning.code for warning in facts.warnings],
     }
     if overlay:
         drawn = results.path(f"{target.stem}-overlay")
@@ -171,14 +159,3 @@ def _line(report: Report) -> str:
     warnings = f" [{', '.join(report['warnings'])}]" if report["warnings"] else ""
     at = f"{window['width']}x{window['height']}+{window['x']}+{window['y']}"
     return f"{name}: {at} ({seen}){warnings} -> {printable(Path(report['output']))}"
-
-
-def _summarize(reports: list[Report], batch: Batch) -> None:
-    refused = sum("error" in report for report in reports)
-    passed_over = f", {len(batch.passed_over)} passed over" if batch.passed_over else ""
-    click.echo(f"{len(reports) - refused} cropped, {refused} refused{passed_over}.", err=True)
-    warnings = Counter(code for report in reports for code in report.get("warnings", ()))
-    if warnings:
-        click.echo(f"Warnings: {', '.join(f'{code} {count}' for code, count in warnings.most_common())}.", err=True)
-    if refused:
-        sys.exit(EXIT_FAILED)

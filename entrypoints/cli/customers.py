@@ -1,10 +1,14 @@
-"""Erasure, for the operator."""
+"""Customers, for the operator: erased, counted, and handed out with all that is held of them."""
 
 import io
 import sys
+import zipfile
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext
+from datetime import datetime
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 import msgspec
@@ -12,26 +16,53 @@ import msgspec
 from application.customer_holdings import Holdings
 from application.erase_customer import ErasureOutcome
 from application.erasure_audit import Remains
+from application.read_image import LinkedImage
 from domain.audit import Action
 from domain.customer import EXTERNAL_ID_HAS, Customer, is_external_id, is_text
+from domain.generation import Generation
+from domain.image import UploadedImage
+from entrypoints.cli.accounts import account_id
 from entrypoints.cli.console import (
+    BYTES_LEFT,
     EXIT_FAILED,
     EXIT_UNAVAILABLE,
     NEW_FILE,
-    as_json,
+    Answer,
+    Row,
+    answers,
     confirm,
-    confirmed,
-    fail,
+    destructive,
+    in_account,
     private_file,
-    progress,
     run,
-    show_one,
 )
-from entrypoints.cli.customer_export import write_export
-from entrypoints.cli.erasures import list_erasures, own_keys, read_export, write_receipt
+from entrypoints.cli.records import list_erasures, own_keys, replay_erasures, write_receipt
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
+
+PAGE: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="referrer" content="no-referrer"><title>What is held of one person</title>
+<style>
+body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
+figure {{ display: inline-block; margin: 0 1.5rem 1.5rem 0; max-width: 17rem; vertical-align: top }}
+img {{ max-width: 100%; height: auto }}
+td, th {{ text-align: left; padding-right: 1rem; vertical-align: top }}
+</style>
+<h1>What is held of one person</h1>
+<p>As of {exported_at}. Everything on this page is also in <a href="data.json">data.json</a>; the pictures are in
+the folder <em>pictures</em>. A picture is deleted at the time that is written under it.</p>
+<h2>Pictures ({number})</h2>
+{figures}
+<h2>Try-ons ({number_of_try_ons})</h2>
+<table><tr><th>Started</th><th>State</th><th>Id</th></tr>{rows}</table>
+</html>
+"""
+FIGURE: Final = """<figure><img src="{file}" alt="{kind}" width="{width}" height="{height}" loading="lazy">
+<figcaption>{kind}, made {createdAt}, deleted {expiresAt}. {width} × {height} pixels, from a {format} file.
+</figcaption></figure>"""
+Picture = Callable[[UploadedImage], Awaitable[bytes | None]]
 
 
 @click.group()
@@ -41,21 +72,14 @@ def customers() -> None:
 
 @customers.command("erase")
 @click.argument("customer_id", required=False)
-@click.option("--account", default="default", show_default=True, help="Name of the account.")
-@confirmed
-@click.option("--dry-run", is_flag=True, help="Only count what would be erased.")
+@in_account()
+@destructive("Only count what would be erased.")
 @click.option("--verify", is_flag=True, help="Then prove that nothing is left; exit code 1 when something is.")
 @click.option("--receipt", type=NEW_FILE, help="Verify, and write what was done and found into FILE, signed.")
-@as_json
+@answers
 def erase_customer(  # noqa: PLR0917 - click calls it by keyword
-    customer_id: str | None,
-    account: str,
-    yes: bool,
-    dry_run: bool,
-    verify: bool,
-    receipt: Path | None,
-    json_output: bool,
-) -> None:
+    customer_id: str | None, account: str, yes: bool, dry_run: bool, verify: bool, receipt: Path | None
+) -> Row | Answer:
     """Erase everything of the customer whose external id is CUSTOMER_ID.
 
     Without CUSTOMER_ID the id is read from standard input, so that it stays out of the process list and the shell's
@@ -71,7 +95,7 @@ def erase_customer(  # noqa: PLR0917 - click calls it by keyword
     async def count(container: "Container") -> int:
         customer = await _customer(container, account, external_id)
         async with container.work().read() as repositories:
-            return int((await repositories.images.traces_of(customer)).images)
+            return (await repositories.images.traces_of(customer)).images
 
     async def erase(container: "Container") -> tuple[ErasureOutcome, Remains | None]:
         customer = await _customer(container, account, external_id)
@@ -84,14 +108,13 @@ def erase_customer(  # noqa: PLR0917 - click calls it by keyword
         return outcome, remains
 
     if dry_run:
-        show_one({"wouldErase": run(count)}, json_output=json_output)
-        return
+        return {"wouldErase": run(count)}
     if receipt:
         own_keys()  # before anything is done: nobody wants to hear afterwards that there are none
     confirm(f"Erase this customer and {run(count)} images? This cannot be undone.", yes=yes)
     with private_file(receipt) if receipt else nullcontext(io.BytesIO()) as file:
         outcome, remains = run(erase)
-    _tell(outcome, remains, json_output)
+    return _told(outcome, remains)
 
 
 def _external_id(customer_id: str | None) -> str:
@@ -103,47 +126,46 @@ def _external_id(customer_id: str | None) -> str:
     return external_id
 
 
-def _tell(outcome: ErasureOutcome, remains: Remains | None, json_output: bool) -> None:
+def _told(outcome: ErasureOutcome, remains: Remains | None) -> Row | Answer:
     facts = {
         "erasureId": outcome.erasure_id,
         "status": outcome.status,
         "imagesErased": outcome.images,
         "requestedAt": outcome.requested_at,
         "bytesLeft": outcome.bytes_left,
+        **(_proof(remains) if remains else {}),
     }
-    show_one(facts | (_proof(remains) if remains else {}), json_output=json_output)
     if outcome.bytes_left:
-        click.echo("The images are unreachable; their bytes go as soon as storage is back.", err=True)
-        raise SystemExit(EXIT_UNAVAILABLE)
-    if remains is not None and not remains.is_nothing:
-        if remains.unreachable:
-            click.echo("Some images of this account are under a key that is not at hand: run doctor.", err=True)
-        for path in remains.raw.hits:
-            click.echo(f"Something of the customer is in {path}.", err=True)
-        for path in remains.raw.unread:
-            click.echo(f"{path} cannot be read by this user, and may hold anything.", err=True)
-        click.echo("Something is left: an upload in flight ends within minutes. Verify again then.", err=True)
-        raise SystemExit(EXIT_FAILED)
+        return Answer(facts, words=[BYTES_LEFT], code=EXIT_UNAVAILABLE)
+    if remains is None or remains.is_nothing:
+        return facts
+    words = [
+        *(
+            ["Some images of this account are under a key that is not at hand: run doctor."]
+            if remains.unreachable
+            else []
+        ),
+        *(f"Something of the customer is in {path}." for path in remains.raw.hits),
+        *(f"{path} cannot be read by this user, and may hold anything." for path in remains.raw.unread),
+        "Something is left: an upload in flight ends within minutes. Verify again then.",
+    ]
+    return Answer(facts, words=words, code=EXIT_FAILED)
 
 
 @customers.command("show")
 @click.argument("customer_id", required=False)
-@click.option("--account", default="default", show_default=True, help="Name of the account.")
-@as_json
-def show_customer(customer_id: str | None, account: str, json_output: bool) -> None:
+@in_account()
+@answers
+def show_customer(customer_id: str | None, account: str) -> Row:
     """Count what is held of the customer whose external id is CUSTOMER_ID, or is read from standard input.
 
     \b
     Example: tryon-images customers show gid://shopify/Customer/1 --account acme
     """
     external_id = _external_id(customer_id)
-
-    async def read(container: "Container") -> Holdings:
-        return await _holdings(container, account, external_id, Action.CUSTOMER_SHOWN)
-
-    held = run(read)
+    held = run(lambda container: _holdings(container, account, external_id, Action.CUSTOMER_SHOWN))
     expiries = [image.expires_at for image in held.images]
-    facts = {
+    return {
         "photos": len(held.images) - len(held.results),
         "results": len(held.results),
         "tryOns": len(held.try_ons),
@@ -154,15 +176,14 @@ def show_customer(customer_id: str | None, account: str, json_output: bool) -> N
         "idempotencyRecords": held.traces.idempotency_records,
         "erasureMarkedUntil": held.marked_until,
     }
-    show_one(facts, json_output=json_output)
 
 
 @customers.command("export")
 @click.argument("customer_id", required=False)
-@click.option("--account", default="default", show_default=True, help="Name of the account.")
+@in_account()
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The archive to be made, FILE.zip; mode 0600.")
-@as_json
-def export_customer(customer_id: str | None, account: str, output: Path, json_output: bool) -> None:
+@answers
+def export_customer(customer_id: str | None, account: str, output: Path) -> Row:
     """Hand out all that is held of the customer whose external id is CUSTOMER_ID (GDPR Art. 15).
 
     A zip with the pictures, their facts as data.json, and index.html, which shows both without a network. Without
@@ -176,49 +197,15 @@ def export_customer(customer_id: str | None, account: str, output: Path, json_ou
     async def write(container: "Container") -> int:
         holdings = await _holdings(container, account, external_id, Action.CUSTOMER_EXPORTED)
         picture, now = container.read_holdings().picture, container.clock().now()
-        return await write_export(file, external_id, holdings, picture, now)
+        return await _write_archive(file, external_id, holdings, picture, now)
 
     with private_file(output) as file:
         pictures = run(write)
-    show_one({"file": str(output), "pictures": pictures}, json_output=json_output)
+    return {"file": str(output), "pictures": pictures}
 
 
 customers.add_command(list_erasures)
-
-
-@customers.command("replay-erasures")
-@click.option(
-    "--from", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="customers erasures --json"
-)
-@click.option("--dry-run", is_flag=True, help="Only count the images that have come back.")
-@as_json
-def replay_erasures(file: Path | None, dry_run: bool, json_output: bool) -> None:
-    """Apply past erasures again, after the database was restored from a backup that is older than they are.
-
-    Reads what `tryon-images customers erasures --json` wrote before the restore, or else the records that are in the
-    database. Idempotent. Run it before the service is started again, and `tryon-images reconcile` after it.
-
-    \b
-    Example: tryon-images customers replay-erasures --from /somewhere/else/erasures.json
-    """
-    try:
-        exported = read_export(file.read_bytes()) if file else None
-    except msgspec.DecodeError as error:
-        fail(f"{file} is not what `tryon-images customers erasures --json` writes: {error}")
-
-    async def replay(container: "Container") -> dict[str, int]:
-        entries = exported
-        if entries is None:
-            entries = [entry async for entry in container.list_erasures().execute()]
-        use_case = container.replay_erasure()
-        come_back = 0
-        with progress("Replaying", len(entries)) as advance:
-            for number, entry in enumerate(entries, start=1):
-                come_back += await (use_case.count(entry) if dry_run else use_case.execute(entry))
-                advance(number)
-        return {"erasures": len(entries), "imagesThatCameBack": come_back}
-
-    show_one(run(replay), json_output=json_output)
+customers.add_command(replay_erasures)
 
 
 def _proof(remains: Remains) -> dict[str, Any]:
@@ -238,12 +225,74 @@ def _proof(remains: Remains) -> dict[str, Any]:
 
 async def _holdings(container: "Container", account: str, external_id: str, action: Action) -> Holdings:
     customer = await _customer(container, account, external_id)
-    holdings: Holdings = await container.read_holdings().execute(customer)
+    holdings = await container.read_holdings().execute(customer)
     await container.note_in_audit().execute(action, customer.account_id, images=len(holdings.images))
     return holdings
 
 
 async def _customer(container: "Container", account: str, external_id: str) -> Customer:
     """Raises: AccountNotFound, Overloaded."""
-    found = await container.list_accounts().named(account)
-    return container.pseudonyms().customer(found.account_id, external_id)
+    return container.pseudonyms().customer(await account_id(container, account), external_id)
+
+
+async def _write_archive(
+    file: BinaryIO, customer_id: str, holdings: Holdings, picture: Picture, exported_at: datetime
+) -> int:
+    """Write the archive, one picture at a time. Returns: how many pictures are in it. Raises: Overloaded."""
+    images = []
+    with zipfile.ZipFile(file, "w") as archive:  # stored: JPEGs do not get smaller
+        for image in holdings.images:
+            if (jpeg := await picture(image)) is not None:
+                images.append(_facts(image, holdings))
+                archive.writestr(images[-1]["file"], jpeg)
+        whole = {
+            "customerId": customer_id,
+            "exportedAt": exported_at.replace(microsecond=0),
+            "images": images,
+            "tryOns": [_try_on(each) for each in holdings.try_ons],
+            "idempotencyRecords": holdings.traces.idempotency_records,
+            "erasureMarkedUntil": holdings.marked_until,
+        }
+        archive.writestr("data.json", msgspec.json.format(msgspec.json.encode(whole)))
+        archive.writestr("index.html", "".join(_page(msgspec.to_builtins(whole))))
+    return len(images)
+
+
+def _facts(image: UploadedImage, holdings: Holdings) -> dict[str, Any]:
+    """What the API says of an image, with the file in place of the link."""
+    from entrypoints.http.schemas import ImageBody  # noqa: PLC0415 - a second that other commands do not need
+
+    if image.photo is None:
+        raise ValueError("an image that can be read has a photo")
+    file = f"pictures/{image.image_id}.jpg"
+    said: dict[str, Any] = msgspec.to_builtins(ImageBody.of(LinkedImage(image, file, image.expires_at), image.photo))
+    kind = "result of a try-on" if image.image_id in holdings.results else "photo"
+    links = ("imageUrl", "imageUrlExpiresAt")
+    return {"file": file, "kind": kind, **{name: value for name, value in said.items() if name not in links}}
+
+
+def _try_on(try_on: Generation) -> dict[str, Any]:
+    return {
+        "generationId": try_on.generation_id,
+        "status": str(try_on.status),
+        "createdAt": try_on.created_at,
+        "updatedAt": try_on.updated_at,
+        "engine": try_on.engine,
+        "personImageId": try_on.inputs.person if try_on.inputs else None,
+        "resultImageId": try_on.result,
+    }
+
+
+def _page(whole: dict[str, Any]) -> Iterator[str]:
+    figures = [FIGURE.format_map({**image, "format": escape(image["source"]["format"])}) for image in whole["images"]]
+    rows = [
+        f"<tr><td>{each['createdAt']}</td><td>{escape(each['status'])}</td><td>{escape(each['generationId'])}</td></tr>"
+        for each in whole["tryOns"]
+    ]
+    yield PAGE.format(
+        exported_at=whole["exportedAt"],
+        number=len(figures),
+        figures="\n".join(figures),
+        number_of_try_ons=len(rows),
+        rows="".join(rows),
+    )

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ import click
 import httpx
 
 from domain.errors import DomainError, Overloaded
-from entrypoints.cli.console import NOBODY_ELSE, as_json, show
+from entrypoints.cli.console import EXIT_FAILED, NOBODY_ELSE, Answer, answers
 from entrypoints.server.logging import configure_logging
 from entrypoints.server.metrics_server import room_problem
 from entrypoints.wiring.environment import ConfigurationError, load_settings
@@ -59,8 +58,8 @@ class Unwell(Exception):
 
 @click.command()
 @click.option("--sandbox", is_flag=True, help="Also attack the sandbox from inside, harmlessly.")
-@as_json
-def doctor(sandbox: bool, json_output: bool) -> None:
+@answers
+def doctor(sandbox: bool) -> Answer:
     """Check all that the service needs, and decode a photo of each format in the sandbox; exit code 1 when one is off.
 
     Settings, libraries, models, sandbox, folders, disk, port, page, database, storage, clock, engine, formats. An
@@ -77,9 +76,8 @@ def doctor(sandbox: bool, json_output: bool) -> None:
         configure_logging("warning")
         findings = [Finding("settings", ok=True), *_local(settings), *asyncio.run(_remote(settings))]
         findings += attacks() if sandbox else []
-    show([asdict(finding) for finding in findings], json_output=json_output, empty="")
-    if not all(finding.ok for finding in findings):
-        sys.exit(1)
+    all_ok = all(finding.ok for finding in findings)
+    return Answer([asdict(finding) for finding in findings], code=0 if all_ok else EXIT_FAILED)
 
 
 def _local(settings: Settings) -> Iterator[Finding]:
@@ -207,8 +205,7 @@ def _expect_nothing(problem: str | None) -> None:
 
 
 def _expect_sandbox() -> str:
-    if problem := sandbox_problem():
-        raise Unwell(problem)
+    _expect_nothing(sandbox_problem())
     return sandbox_facts()
 
 
@@ -234,15 +231,15 @@ def _look_at_folder(folder: Path) -> str:
     there = _existing(folder)
     if not os.access(there, os.W_OK | os.X_OK):
         raise Unwell(f"User {os.geteuid()} may not write to {there}. Run: chown {os.geteuid()} {there}")
-    is_open = folder.exists() and folder.stat().st_mode & NOBODY_ELSE
-    bare = (
-        [path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mode & NOBODY_ELSE]
-        if is_open
-        else []
-    )
-    if bare:
-        raise Unwell(f"Other users may read {', '.join(sorted(bare))}. Run: chmod 700 {folder}")
-    return f"{folder}, into which other users may look" if is_open else str(folder)
+    if not (folder.exists() and _is_open(folder)):
+        return str(folder)
+    if bare := sorted(path.name for path in folder.iterdir() if path.is_file() and _is_open(path)):
+        raise Unwell(f"Other users may read {', '.join(bare)}. Run: chmod 700 {folder}")
+    return f"{folder}, into which other users may look"
+
+
+def _is_open(path: Path) -> bool:
+    return bool(path.stat().st_mode & NOBODY_ELSE)
 
 
 def _look_at_disk(folder: Path) -> str:
@@ -277,9 +274,8 @@ def _look_at_port(settings: Settings) -> str:
 
 
 def _answers(settings: Settings) -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - where to knock
     try:
-        answer = httpx.get(f"http://{host}:{settings.port}/health/live", timeout=2, trust_env=False)
+        answer = httpx.get(f"{settings.own_url}/health/live", timeout=2, trust_env=False)
         return bool(answer.json()["status"] == "live")
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
         return False

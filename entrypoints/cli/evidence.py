@@ -1,16 +1,16 @@
 """Evidence for a security questionnaire: what is promised, tried on this installation and written into one archive."""
 
+import io
 import os
 import platform
 import secrets
-import sys
+import uuid
 import zipfile
-import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from importlib.metadata import Distribution, distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -22,11 +22,20 @@ from application.erasure_receipt import key_text
 from domain.audit import Action
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.config import settings_in_use
-from entrypoints.cli.console import NEW_FILE, NOBODY_ELSE, as_json, private_file, run, show
+from entrypoints.cli.console import (
+    EXIT_FAILED,
+    NEW_FILE,
+    NOBODY_ELSE,
+    Answer,
+    answers,
+    in_account,
+    private_file,
+    rfc3339,
+    run,
+)
 from entrypoints.cli.doctor import attacks
-from entrypoints.cli.erasures import write_receipt
-from entrypoints.cli.sbom import sbom
-from entrypoints.cli.upload_targets import Busy, Refused, embedded_service
+from entrypoints.cli.records import write_receipt
+from entrypoints.cli.upload import Refused, embedded_service
 from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import database_file, folders_of
@@ -38,6 +47,10 @@ LONGEST_OVERDUE: Final = timedelta(minutes=15)
 """As the alert `TryonExpiredImagesKept`: by then somebody has to look."""
 CANARY_PIXELS: Final = 64
 LAST_PURGE: Final = "tryon_last_purge_timestamp_seconds"
+SPECIFICATION: Final = "http://cyclonedx.org/schema/bom-1.5.schema.json"
+OURS: Final = "tryon-images"
+LONGEST_NAME: Final = 100
+"""Some packages put the whole text of their license where its name belongs."""
 EXPLAINED: Final = """# Evidence of {version}
 
 Collected at {at} by `tryon-images evidence` on the installation itself. No secret, no photo of a person and no
@@ -54,9 +67,9 @@ written.
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one item came to; `ok` is None where this installation has nothing to look at."""
+    """What one item came to."""
 
-    ok: bool | None
+    ok: bool
     said: str
     facts: Any = None
 
@@ -76,9 +89,9 @@ Collect = Callable[["Container", str], Awaitable[Found]]
 
 @click.command()
 @click.option("-o", "--output", required=True, type=NEW_FILE, help="The archive to be made, FILE.zip; mode 0600.")
-@click.option("--account", default="default", show_default=True, help="Name of the account that the canary is of.")
-@as_json
-def evidence(output: Path, account: str, json_output: bool) -> None:
+@in_account("Name of the account that the canary is of.")
+@answers
+def evidence(output: Path, account: str) -> Answer:
     """Try what is promised on this installation, and write an archive for a security questionnaire.
 
     Version, settings without secrets, the sandbox attacked from inside, permissions, storage, a canary that is
@@ -95,9 +108,8 @@ def evidence(output: Path, account: str, json_output: bool) -> None:
 
     with private_file(output) as file:
         items = run(collect)
-    show([asdict(item) for item in items], json_output=json_output, empty="")
-    if any(item.result == "fail" for item in items):
-        sys.exit(1)
+    failed = any(item.result == "fail" for item in items)
+    return Answer([asdict(item) for item in items], code=EXIT_FAILED if failed else 0)
 
 
 async def _write(file: BinaryIO, container: "Container", account: str) -> list[Item]:
@@ -106,8 +118,7 @@ async def _write(file: BinaryIO, container: "Container", account: str) -> list[I
         for name, collect in ITEMS.items():
             click.echo(f"evidence: {name} ...", err=True)
             found = await _tried(collect, container, account)
-            result = {True: "pass", False: "fail", None: "not applicable"}[found.ok]
-            items.append(Item(name, result, found.said, f"{name}.json"))
+            items.append(Item(name, "pass" if found.ok else "fail", found.said, f"{name}.json"))
             archive.writestr(f"{name}.json", msgspec.json.format(msgspec.json.encode(found.facts)))
         archive.writestr("summary.md", _summary(items, container.clock().now()))
     return items
@@ -119,7 +130,7 @@ async def _tried(collect: Collect, container: "Container", account: str) -> Foun
         return await collect(container, account)
     except Overloaded as error:
         return Found(ok=False, said=error.advice)
-    except (DomainError, Refused, Busy) as error:
+    except (DomainError, Refused) as error:
         return Found(ok=False, said=str(error))
     except Exception as error:  # its text may hold a path or a URL with a password
         return Found(ok=False, said=type(error).__name__)
@@ -130,7 +141,7 @@ def _summary(items: list[Item], at: datetime) -> str:
     rows = [f"| {item.item} | {item.result} | {item.said.replace('|', '/')} | {item.file} |" for item in items]
     return EXPLAINED.format(
         version=f"tryon-images {version('tryon-images')}",
-        at=_text(at),
+        at=rfc3339(at),
         rows="\n".join(rows),
         verdict=f"**Failed: {', '.join(failed)}.**" if failed else "**Everything that applies passed.**",
     )
@@ -201,8 +212,8 @@ async def _canary(container: "Container", account: str) -> Found:
     verify = container.verify_erasure()
     fields = {"externalUserId": canary, "crop": "false", "keepForDays": "1"}
     try:
-        async with embedded_service(container, found) as target:
-            await target.send(_noise(), fields, canary)
+        async with embedded_service(container, found) as send:
+            await send(_noise(), fields, canary)
         needles = await verify.needles(customer, canary)
         before = await container.raw_files().search(needles)
         async with container.work().read() as repositories:
@@ -239,14 +250,12 @@ def _can_sign(container: "Container") -> bool:
 
 def _noise() -> bytes:
     """A PNG that no other picture is like."""
+    from PIL import Image  # noqa: PLC0415 - only this command makes a picture
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    rows = b"".join(b"\0" + secrets.token_bytes(3 * CANARY_PIXELS) for _ in range(CANARY_PIXELS))
-    header = CANARY_PIXELS.to_bytes(4, "big") * 2 + bytes((8, 2, 0, 0, 0))
-    chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    picture = io.BytesIO()
+    noise = secrets.token_bytes(3 * CANARY_PIXELS**2)
+    Image.frombytes("RGB", (CANARY_PIXELS, CANARY_PIXELS), noise).save(picture, "PNG")
+    return picture.getvalue()
 
 
 async def _expiry(container: "Container", _account: str) -> Found:
@@ -269,26 +278,60 @@ async def _expiry(container: "Container", _account: str) -> Found:
 async def _last_purge(container: "Container") -> str | None:
     settings = container.settings()
     own = f"http://{settings.metrics_host}:{settings.metrics_port}" if settings.metrics_port else settings.own_url
-    with suppress(httpx.HTTPError):
+    with suppress(httpx.HTTPError, ValueError, OverflowError, StopIteration):
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            return next(_instants((await client.get(f"{own}/metrics")).text), None)
+            metrics = (await client.get(f"{own}/metrics")).text
+        line = next(line for line in metrics.splitlines() if line.startswith(LAST_PURGE))
+        return rfc3339(datetime.fromtimestamp(float(line.rpartition(" ")[2]), UTC))
     return None
-
-
-def _instants(metrics: str) -> Iterator[str]:
-    for line in metrics.splitlines():
-        if line.startswith(LAST_PURGE):
-            with suppress(ValueError, OverflowError):
-                yield _text(datetime.fromtimestamp(float(line.rpartition(" ")[2]), UTC))
-
-
-def _text(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def _sbom(container: "Container", _account: str) -> Found:
     facts = sbom(container.clock().now())
     return Found(ok=True, said=f"{len(facts['components'])} packages", facts=facts)
+
+
+def sbom(made_at: datetime) -> dict[str, Any]:
+    """Software bill of materials of what is installed here, as CycloneDX 1.5 JSON: every package once, by its name.
+
+    `make sbom` makes one of what is locked. This one is of the environment that runs.
+    """
+    found = {_package_name(each): each for each in distributions() if each.metadata["Name"]}
+    return {
+        "$schema": SPECIFICATION,
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "serialNumber": uuid.uuid4().urn,
+        "version": 1,
+        "metadata": {
+            "timestamp": rfc3339(made_at),
+            "component": {"type": "application", "bom-ref": OURS, "name": OURS, "version": version(OURS)},
+        },
+        "components": [_component(name, found[name]) for name in sorted(found) if name != OURS],
+    }
+
+
+def _package_name(package: Distribution) -> str:
+    """As in package URLs: small letters, no underscores."""
+    return package.metadata["Name"].lower().replace("_", "-").replace(".", "-")
+
+
+def _component(name: str, package: Distribution) -> dict[str, Any]:
+    purl = f"pkg:pypi/{name}@{package.version}"
+    component = {"type": "library", "bom-ref": purl, "name": name, "version": package.version, "purl": purl}
+    return component | _licenses(package)
+
+
+def _licenses(package: Distribution) -> dict[str, Any]:
+    if expressions := _said(package, "License-Expression"):
+        return {"licenses": [{"expression": expressions[0]}]}
+    classes = [each.rpartition(" :: ")[2] for each in _said(package, "Classifier") if each.startswith("License ::")]
+    names = classes or [text for text in _said(package, "License") if len(text) <= LONGEST_NAME and "\n" not in text]
+    return {"licenses": [{"license": {"name": name}} for name in names]} if names else {}
+
+
+def _said(package: Distribution, field: str) -> list[str]:
+    return [str(value) for value in package.metadata.get_all(field, []) if value]
 
 
 ITEMS: Final[dict[str, Collect]] = {

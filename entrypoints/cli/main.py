@@ -6,19 +6,16 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-from entrypoints.cli.accounts import accounts
-from entrypoints.cli.audit import audit
+from entrypoints.cli.accounts import accounts, keys
 from entrypoints.cli.config import config
 from entrypoints.cli.console import fail
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.doctor import doctor
-from entrypoints.cli.erasures import verify_receipt
 from entrypoints.cli.evidence import evidence
-from entrypoints.cli.images import images
-from entrypoints.cli.keys import keys
+from entrypoints.cli.records import audit, verify_receipt
 from entrypoints.cli.serve import models, serve, worker
-from entrypoints.cli.storage import db, purge, reconcile, storage
+from entrypoints.cli.storage import db, images, purge, reconcile, storage
 from entrypoints.cli.upload import upload
 
 FOLDER: Final = files("entrypoints") / "observability"

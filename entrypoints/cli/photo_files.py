@@ -2,7 +2,8 @@
 
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import click
 
 from domain.errors import FileTooLarge, InvalidImage
+from entrypoints.cli.console import printable
 
 NAMES_OF_PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".hif", ".jpe", ".jfif"})
 STANDARD_INPUT: Final = Path("-")
@@ -28,6 +30,14 @@ class Batch:
         """On standard error, a line each."""
         for path, reason in self.passed_over:
             click.echo(f"Passed over {printable(path)}: {reason}.", err=True)
+
+    def summarize(self, results: Sequence[str], warnings: Mapping[str, int]) -> None:
+        """On standard error: what became of the photos, and how often which warning was given."""
+        passed_over = [f"{len(self.passed_over)} passed over"] if self.passed_over else []
+        click.echo(f"{', '.join([*results, *passed_over])}.", err=True)
+        if warnings:
+            counts = Counter(warnings).most_common()
+            click.echo(f"Warnings: {', '.join(f'{code} {count}' for code, count in counts)}.", err=True)
 
 
 def find_photos(named: Sequence[Path]) -> Batch:
@@ -53,8 +63,7 @@ def _inside(folder: Path, batch: Batch) -> Iterator[Path]:
 
 def read_photo(path: Path, max_bytes: int) -> bytes:
     """Raises: FileTooLarge, InvalidImage: nothing that could be read."""
-    is_file = path != STANDARD_INPUT
-    photo = _read_file(path, max_bytes) if is_file else sys.stdin.buffer.read(max_bytes + 1)
+    photo = sys.stdin.buffer.read(max_bytes + 1) if path == STANDARD_INPUT else _read_file(path, max_bytes)
     if len(photo) > max_bytes:
         raise FileTooLarge(max_bytes)
     return photo
@@ -68,9 +77,3 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
             return file.read(max_bytes + 1)
     except OSError as error:
         raise InvalidImage(f"The file cannot be read: {error.strerror}.") from None
-
-
-def printable(path: Path) -> str:
-    """On one line, whatever the file is called."""
-    text = str(path)
-    return text if text.isprintable() else text.encode("unicode_escape", "surrogateescape").decode("ascii")

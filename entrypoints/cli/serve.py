@@ -61,10 +61,7 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     or_fail(lambda: prepare_folders(settings))
     or_fail(lambda: expect_free_port(settings))
     or_fail(lambda: expect_sandbox(settings))
-    if advice := missing_system_libraries():
-        fail(advice)
-    if missing_models(settings):
-        fail("The models are not installed. Run: tryon-images models install")
+    expect_models(settings)
     give_up_rights(settings, is_master=True)
     or_fail(lambda: prepare_folders(settings))  # once more, without root's way into folders of others
     or_fail(lambda: hold_data_folder(settings))
@@ -76,6 +73,14 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     # A fresh process: the server keeps none of the memory that the preparation took.
     arguments = [sys.executable, "-P", "-m", "entrypoints.server.process", *(["--open"] if open_page else [])]
     os.execve(sys.executable, arguments, SERVER_ENVIRONMENT | os.environ)  # noqa: S606 - fixed arguments
+
+
+def expect_models(settings: Settings) -> None:
+    """End the command where the libraries or models are missing that look at photos."""
+    if advice := missing_system_libraries():
+        fail(advice)
+    if missing_models(settings):
+        fail("The models are not installed. Run: tryon-images models install")
 
 
 @click.group()

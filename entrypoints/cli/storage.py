@@ -1,8 +1,8 @@
-"""Database and storage, for the operator: the schema, overdue images, one against the other, rules of the bucket."""
+"""What is kept, for the operator: images, overdue ones, storage against the database, rules of a bucket, the schema."""
 
 import asyncio
-import sys
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +10,111 @@ from application.ports.objects import StorageFinding
 from application.purge import PurgeReport
 from application.reconcile import Comparison
 from domain.audit import Action
-from domain.errors import Overloaded
-from entrypoints.cli.console import EXIT_FAILED, as_json, progress, run, settings_or_fail, show, show_one
+from domain.errors import ImageNotFound, Overloaded
+from domain.image import ImageId, UploadedImage
+from entrypoints.cli.accounts import account_id
+from entrypoints.cli.console import (
+    EXIT_FAILED,
+    EXIT_UNAVAILABLE,
+    Answer,
+    Row,
+    answers,
+    as_json,
+    confirm,
+    destructive,
+    in_account,
+    progress,
+    run,
+    settings_or_fail,
+    show,
+)
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
+
+
+@click.group()
+def images() -> None:
+    """Images that are kept."""
+
+
+@images.command("list")
+@in_account()
+@click.option("--expiring", type=click.FloatRange(0, 24 * 30), metavar="HOURS", help="Only what is gone within HOURS.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many lines.")
+@answers
+def list_images(account: str, expiring: float | None, limit: int) -> Answer:
+    """List the images of an account that are kept, the first to expire first. Ids, dates and sizes; no customers.
+
+    \b
+    Example: tryon-images images list --account acme --expiring 24
+    """
+
+    async def find(container: "Container") -> list[UploadedImage]:
+        found_in = await account_id(container, account)
+        until = None if expiring is None else container.clock().now() + timedelta(hours=expiring)
+        async with container.work().read() as repositories:
+            found = await repositories.images.live_of(found_in, until, limit)
+        return [image for image in found if image.photo is not None]
+
+    columns = ("imageId", "createdAt", "expiresAt", "keepForDays", "width", "height", "sizeBytes", "warnings")
+    rows = [{name: facts[name] for name in columns} for facts in map(_facts, run(find))]
+    return Answer(rows, empty="There are no such images.")
+
+
+@images.command("show")
+@click.argument("image_id")
+@in_account()
+@answers
+def show_image(image_id: str, account: str) -> Row:
+    """Show what is kept about an image, with a fresh link to it."""
+
+    async def find(container: "Container") -> Row:
+        found = await account_id(container, account)
+        linked = await container.read_image().execute(ImageId(image_id), found)
+        await container.note_in_audit().execute(Action.IMAGE_SHOWN, found, image_id)
+        return {**_facts(linked.image), "imageUrl": linked.url, "imageUrlExpiresAt": linked.url_expires_at}
+
+    return run(find)
+
+
+@images.command("delete")
+@click.argument("image_id")
+@in_account()
+@destructive("Only say what would be deleted.")
+def delete_image(image_id: str, account: str, yes: bool, dry_run: bool) -> None:
+    """Delete an image and its bytes."""
+
+    async def look(container: "Container") -> UploadedImage:
+        return await container.resolve_image().execute(ImageId(image_id), await account_id(container, account))
+
+    async def delete(container: "Container") -> None:
+        await container.delete_image().execute(ImageId(image_id), await account_id(container, account))
+
+    found = run(look).image_id
+    if dry_run:
+        click.echo(f"Would delete {found}.")
+        return
+    confirm(f"Delete {found}? This cannot be undone.", yes=yes)
+    run(delete)
+    click.echo(f"Deleted {image_id}.")
+
+
+def _facts(image: UploadedImage) -> dict[str, Any]:
+    if image.photo is None:
+        raise ImageNotFound
+    return {
+        "imageId": image.image_id,
+        "createdAt": image.created_at,
+        "expiresAt": image.expires_at,
+        "keepForDays": image.retention.keep_for_days,
+        "width": image.photo.size.width,
+        "height": image.photo.size.height,
+        "sizeBytes": image.photo.size_bytes,
+        "sourceFormat": str(image.photo.source_format),
+        "objectName": image.object_name,
+        "warnings": ", ".join(warning.code for warning in image.photo.warnings),
+    }
 
 
 @click.group()
@@ -51,8 +151,8 @@ def upgrade(role: str | None) -> None:
 
 
 async def _upgrade(container: "Container") -> str:
-    before: str | None = await container.migrator().revision()
-    revision: str = await container.migrator().upgrade()
+    before = await container.migrator().revision()
+    revision = await container.migrator().upgrade()
     if revision != before:
         await container.note_in_audit().execute(Action.SCHEMA_UPGRADED, revision=revision)
     return revision
@@ -60,8 +160,8 @@ async def _upgrade(container: "Container") -> str:
 
 @click.command()
 @click.option("--trust-clock", is_flag=True, help="The clock was set, and is right now: go on purging, the server too.")
-@as_json
-def purge(trust_clock: bool, json_output: bool) -> None:
+@answers
+def purge(trust_clock: bool) -> Answer:
     """Delete what is overdue: expired images, dead uploads, unfinished deletions. The server does this by itself too.
 
     \b
@@ -73,22 +173,17 @@ def purge(trust_clock: bool, json_output: bool) -> None:
         if trust_clock:
             await container.note_in_audit().execute(Action.CLOCK_TRUSTED)
             purge_overdue.time.jumps.trust()
-        report: PurgeReport = await purge_overdue.execute()
-        return report
+        return await purge_overdue.execute()
 
     report = run(execute)
-    show_one(
-        {
-            "expired": report.expired,
-            "interrupted": report.interrupted,
-            "removed": report.removed,
-            "leftForLater": report.left_for_later,
-            "erasuresCompleted": report.erasures_completed,
-        },
-        json_output=json_output,
-    )
-    if report.left_for_later:
-        raise SystemExit(3)
+    facts = {
+        "expired": report.expired,
+        "interrupted": report.interrupted,
+        "removed": report.removed,
+        "leftForLater": report.left_for_later,
+        "erasuresCompleted": report.erasures_completed,
+    }
+    return Answer(facts, code=EXIT_UNAVAILABLE if report.left_for_later else 0)
 
 
 @click.command()
@@ -128,17 +223,15 @@ def reconcile(repair: bool, dry_run: bool, after: str, json_output: bool) -> Non
         return done
 
     done = run(compare)
-    show_one(
-        {
-            "compared": done.compared,
-            "objectsWithoutRow": done.orphans,
-            "imagesWithoutObject": done.missing,
-            "foreignObjects": done.foreign,
-            "repaired": done.repaired,
-            "last": done.last,
-        },
-        json_output=json_output,
-    )
+    facts = {
+        "compared": done.compared,
+        "objectsWithoutRow": done.orphans,
+        "imagesWithoutObject": done.missing,
+        "foreignObjects": done.foreign,
+        "repaired": done.repaired,
+        "last": done.last,
+    }
+    show(facts, json_output=json_output)
     if done.left:
         raise SystemExit(EXIT_FAILED)
 
@@ -164,12 +257,11 @@ def setup(dry_run: bool, json_output: bool) -> None:
         rules = container.storage_rules()
         if rules and not dry_run:
             await _note(container)
-        changes: tuple[str, ...] = await rules.setup(dry_run=dry_run) if rules else ()
-        return changes
+        return await rules.setup(dry_run=dry_run) if rules else ()
 
     changes = run(execute)
     if json_output:
-        show_one({"changed": not dry_run and bool(changes), "changes": changes}, json_output=True)
+        show({"changed": not dry_run and bool(changes), "changes": changes}, json_output=True)
         return
     click.echo("\n".join(changes) if changes else "Nothing has to be changed.")
 
@@ -183,8 +275,8 @@ async def _note(container: "Container") -> None:
 
 
 @storage.command("check")
-@as_json
-def check(json_output: bool) -> None:
+@answers
+def check() -> Answer:
     """Prove that an erased photo is gone: nothing keeps it, the rules are there, and the service has its rights.
 
     Exit code 1 when something is off; every finding comes with the command that fixes it. EMAIL is the service account
@@ -193,11 +285,9 @@ def check(json_output: bool) -> None:
 
     async def execute(container: "Container") -> tuple[StorageFinding, ...]:
         rules = container.storage_rules()
-        found: tuple[StorageFinding, ...] = await rules.check() if rules else ()
-        return found
+        return await rules.check() if rules else ()
 
     findings = run(execute)
     rows = [{"check": finding.check, "ok": finding.is_ok, "fix": finding.fix} for finding in findings]
-    show(rows, json_output=json_output, empty=f"{settings_or_fail().storage_folder} is a folder, which has no rules.")
-    if not all(finding.is_ok for finding in findings):
-        sys.exit(1)
+    empty = f"{settings_or_fail().storage_folder} is a folder, which has no rules."
+    return Answer(rows, empty=empty, code=0 if all(finding.is_ok for finding in findings) else EXIT_FAILED)

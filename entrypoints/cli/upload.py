@@ -7,22 +7,36 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import httpx
+import msgspec
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
+from domain.account import Account
 from domain.audit import Action
-from domain.errors import DomainError
-from domain.retention import RetentionPolicy
-from entrypoints.cli.console import EXIT_FAILED, EXIT_UNAVAILABLE, as_json, fail, progress, run
-from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, printable, read_photo
-from entrypoints.cli.upload_targets import Busy, Refused, Target, embedded_service, running_service
+from domain.errors import DomainError, IdempotencyKeyInUse, Overloaded
+from entrypoints.cli.console import (
+    DAYS,
+    EXIT_FAILED,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    FILE,
+    as_json,
+    fail,
+    in_account,
+    printable,
+    progress,
+    run,
+)
+from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, read_photo
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -35,24 +49,41 @@ PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 PATIENCE_SECONDS: Final = 300
 """For one photo that the service puts off: an account's rate, a queue that is full."""
 COLUMNS: Final = ("file", "imageId", "imageUrl", "expiresAt", "width", "height", "warnings", "error", "message")
+UPLOAD_PATH: Final = "/tryon/v1/images/upload"
+SECONDS: Final = 120
+BUSY: Final = frozenset({408, 429, 500, 502, 503, 504})
 Report = dict[str, Any]
+Body = Mapping[str, Any]
+Send = Callable[[bytes, Mapping[str, str], str], Awaitable[Body]]
+"""Takes a photo, the form fields of an upload, and an idempotency key; returns the body of the contract's answer.
+
+Raises: Refused, DomainError: for good. Busy.
+"""
+
+
+class Refused(Exception):
+    """The photo, or the request, was refused for good."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Busy(Refused):
+    """Another try can help, after `seconds` if they are known."""
+
+    def __init__(self, code: str, message: str, seconds: float | None = None) -> None:
+        super().__init__(code, message)
+        self.seconds = seconds
 
 
 @click.command()
 @photo_arguments
 @click.option("--to", "url", metavar="URL", help="A running service. Without it: the embedded one of this machine.")
-@click.option(
-    "--key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Holds the API key; else $API_KEY does.",
-)
-@click.option("--account", default="default", show_default=True, help="Account of the embedded service.")
+@click.option("--key-file", type=FILE, help="Holds the API key; else $API_KEY does.")
+@in_account("Account of the embedded service.")
 @click.option("--external-user-id", metavar="ID", help="The person whose photos these are.")
-@click.option(
-    "--keep-for-days",
-    type=click.Choice([str(days) for days in RetentionPolicy.ALLOWED_DAYS]),
-    help="Retention; else the account's.",
-)
+@click.option("--keep-for-days", type=DAYS, help="Retention; else the account's.")
 @click.option("--no-crop", is_flag=True, help="Keep the framing.")
 @click.option("--fit", type=click.Choice(["crop", "pad"]), help="What to do when no window holds the whole person.")
 @click.option("--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="Photos at a time.")
@@ -106,7 +137,9 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
 def _key(key_file: Path | None) -> str:
     key = key_file.read_text().strip() if key_file else os.environ.get(KEY_VARIABLE, "")
     if not key:
-        fail(f"The API key is missing. Put it into a file and name it by --key-file, or set {KEY_VARIABLE}.", 2)
+        fail(
+            f"The API key is missing. Put it into a file and name it by --key-file, or set {KEY_VARIABLE}.", EXIT_USAGE
+        )
     return key
 
 
@@ -123,22 +156,22 @@ class _Work:
     counts: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
 
-    async def into(self, opening: AbstractAsyncContextManager[Target]) -> None:
+    async def into(self, opening: AbstractAsyncContextManager[Send]) -> None:
         with progress("Uploading", len(self.batch.photos), _Rate()) as advance:
-            async with opening as target:
-                async for report in self._reports(target):
+            async with opening as send:
+                async for report in self._reports(send):
                     self._note(report)
                     self.write(report)
                     advance(self.counts.total())
 
-    async def _reports(self, target: Target) -> AsyncIterator[Report]:
+    async def _reports(self, send: Send) -> AsyncIterator[Report]:
         """In the order in which they are done; only `at_once` photos are in memory."""
         waiting = iter(self.batch.photos)
         running: set[asyncio.Task[Report]] = set()
         try:
             while True:
                 for path in () if self.is_over else waiting:
-                    running.add(asyncio.create_task(self._one(target, path)))
+                    running.add(asyncio.create_task(self._one(send, path)))
                     if len(running) == self.at_once:
                         break
                 if not running:
@@ -151,25 +184,25 @@ class _Work:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _one(self, target: Target, path: Path) -> Report:
+    async def _one(self, send: Send, path: Path) -> Report:
         report: Report = {"file": str(path)}
         try:
             photo = await asyncio.to_thread(read_photo, path, MAX_BYTES)
-            return {**report, **await self._patiently(target, photo)}
+            return {**report, **await self._patiently(send, photo)}
         except Busy as error:
             self.is_over = True
             return report | {"error": error.code, "message": str(error)}
         except (Refused, DomainError) as error:
             return report | {"error": error.code, "message": str(error)}
 
-    async def _patiently(self, target: Target, photo: bytes) -> Mapping[str, Any]:
+    async def _patiently(self, send: Send, photo: bytes) -> Mapping[str, Any]:
         """Raises: Refused; Busy, when nothing has changed for too long."""
         key = hashlib.sha256(photo + repr(sorted(self.fields.items())).encode()).hexdigest()
         now, pauses = asyncio.get_running_loop().time, iter(PAUSES)
         give_up_at = now() + PATIENCE_SECONDS
         while True:
             try:
-                return await target.send(photo, self.fields, f"upload-{key}")
+                return await send(photo, self.fields, f"upload-{key}")
             except Busy as busy:
                 pause = next(pauses, None) if busy.seconds is None else busy.seconds
                 if pause is None or now() + pause > give_up_at:
@@ -183,16 +216,10 @@ class _Work:
     def summarize(self) -> None:
         """On standard error; leaves with an exit code when something was refused."""
         uploaded = self.counts.pop("uploaded", 0)
-        parts = [f"{uploaded} uploaded"]
-        parts += [f"{count} {code}" for code, count in self.counts.most_common()]
+        results = [f"{uploaded} uploaded", *(f"{count} {code}" for code, count in self.counts.most_common())]
         if not_tried := len(self.batch.photos) - self.counts.total() - uploaded:
-            parts.append(f"{not_tried} not tried")
-        if self.batch.passed_over:
-            parts.append(f"{len(self.batch.passed_over)} passed over")
-        click.echo(f"{', '.join(parts)}.", err=True)
-        if self.warnings:
-            found = ", ".join(f"{code} {count}" for code, count in self.warnings.most_common())
-            click.echo(f"Warnings: {found}.", err=True)
+            results.append(f"{not_tried} not tried")
+        self.batch.summarize(results, self.warnings)
         if self.counts:
             sys.exit(EXIT_UNAVAILABLE if self.is_over else EXIT_FAILED)
 
@@ -234,3 +261,74 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+@asynccontextmanager
+async def running_service(url: str, key: str) -> AsyncIterator[Send]:
+    """A service at `url`, with or without the path of its API."""
+    base = url.rstrip("/").removesuffix("/tryon/v1")
+    async with httpx.AsyncClient(base_url=base, headers={"x-api-key": key}, timeout=SECONDS) as client:
+        yield partial(_post, client)
+
+
+async def _post(client: httpx.AsyncClient, photo: bytes, fields: Mapping[str, str], idempotency_key: str) -> Body:
+    """By the HTTP contract. No file name is sent: the service has no use for it."""
+    try:
+        answer = await client.post(
+            UPLOAD_PATH,
+            files={"file": ("photo", photo)},
+            data=dict(fields),
+            headers={"idempotency-key": idempotency_key},
+        )
+    except httpx.HTTPError as error:
+        raise Busy("UNREACHABLE", f"{client.base_url} does not answer ({type(error).__name__}).") from None
+    pause = answer.headers.get("retry-after")
+    if answer.status_code in BUSY or pause is not None:
+        raise Busy(*_error(answer), _seconds(pause))
+    if answer.status_code != httpx.codes.CREATED:
+        raise Refused(*_error(answer))
+    body: Body = answer.json()
+    return body
+
+
+def _error(answer: httpx.Response) -> tuple[str, str]:
+    """Code and message; of whatever stands in front of the service, too."""
+    try:
+        body = answer.json()
+        return str(body["code"]), str(body["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP_{answer.status_code}", "This is no answer of tryon-images. Is the URL right?"
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+
+
+@asynccontextmanager
+async def embedded_service(container: "Container", account: Account) -> AsyncIterator[Send]:
+    """The service of this machine, without a server; its photo workers run as long as the block."""
+    processor = container.processor()
+    await processor.start()
+    try:
+        yield partial(_keep, container, account)
+    finally:
+        await processor.close()
+
+
+async def _keep(
+    container: "Container", account: Account, photo: bytes, fields: Mapping[str, str], idempotency_key: str
+) -> Body:
+    """By the very same use case; also while a server runs on the same folder."""
+    from entrypoints.http.schemas import ImageBody  # noqa: PLC0415 - a second that other commands do not need
+    from entrypoints.http.upload_form import UploadForm  # noqa: PLC0415
+
+    form = UploadForm(photo, {name: [value.encode()] for name, value in fields.items()})
+    try:
+        command = form.to_command(account, idempotency_key, container.pseudonyms())
+        linked = await container.upload_photo().execute(command)
+    except (Overloaded, IdempotencyKeyInUse) as error:
+        raise Busy(error.code, str(error)) from None
+    if linked.image.photo is None:
+        raise Refused("INTERNAL_ERROR", "The image was stored without its facts.")
+    body: Body = msgspec.to_builtins(ImageBody.of(linked, linked.image.photo))
+    return body

@@ -15,9 +15,8 @@ from click.testing import CliRunner, Result
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from entrypoints.cli.evidence import LAST_PURGE
+from entrypoints.cli.evidence import LAST_PURGE, sbom
 from entrypoints.cli.main import main
-from entrypoints.cli.sbom import sbom
 from tests.builders import NOON
 from tests.cli.shop import Shop
 from tests.object_storage.bucket_server import BUCKET, bucket_server

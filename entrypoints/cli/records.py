@@ -1,11 +1,13 @@
-"""Records of erasures, for the operator: listed, written for `customers replay-erasures`, and as receipts."""
+"""Records, for the operator and for auditors: the audit log, erasures, and their receipts."""
 
 import base64
-import sys
-from datetime import datetime
+import csv
+import io
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import click
 import msgspec
@@ -14,13 +16,89 @@ from application.erase_customer import ErasureOutcome
 from application.erasure_audit import RecordedErasure
 from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
+from domain.audit import AuditEntry
 from domain.erasure import ErasureRecord
 from domain.image import ErasureId, ImageId
-from entrypoints.cli.console import as_json, or_fail, run, settings_or_fail, show, show_one
+from entrypoints.cli.accounts import account_id
+from entrypoints.cli.console import (
+    EXIT_FAILED,
+    FILE,
+    NEW_FILE,
+    Answer,
+    Row,
+    answers,
+    as_json,
+    fail,
+    or_fail,
+    private_file,
+    progress,
+    run,
+    settings_or_fail,
+    show,
+)
 from entrypoints.wiring.key_rings import is_signed, is_signing_ring_there, receipt_keys
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
+
+COLUMNS: Final = ("at", "actor", "action", "account", "subject", "facts")
+
+
+@click.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="From this time on, UTC.")
+@click.option("--account", help="Name of an account: only what was done to it.")
+@click.option("-o", "--output", type=NEW_FILE, help="Export into FILE: CSV if it ends with .csv, else JSON lines.")
+@as_json
+def audit(since: datetime | None, account: str | None, output: Path | None, json_output: bool) -> None:
+    """Show the audit log, oldest first: what was done by command line, and to accounts, keys and persons.
+
+    It names the user or the key that did it, and no customer.
+
+    \b
+    Examples:
+      tryon-images audit --since 2026-11-01
+      tryon-images audit --account acme -o november.csv
+    """
+    is_csv = output is not None and output.suffix == ".csv"
+    as_text = is_csv or (output is None and not json_output)
+    begin = since.replace(tzinfo=UTC) if since else None
+
+    async def read(container: "Container") -> list[dict[str, Any]]:
+        found = None if account is None else await account_id(container, account)
+        return [_row(entry, as_text) async for entry in container.read_audit().execute(begin, found)]
+
+    if output is None:
+        show(run(read), json_output=json_output, empty="Nothing was entered yet.")
+        return
+    with private_file(output) as file:
+        rows = run(read)
+        file.write(_as_csv(rows) if is_csv else _as_lines(rows))
+    show({"file": str(output), "entries": len(rows)}, json_output=json_output)
+
+
+def _row(entry: AuditEntry, as_text: bool) -> dict[str, Any]:
+    facts = {name: value for name, value in entry.facts.items() if value is not None}
+    shown = " ".join(f"{name}={value}" for name, value in facts.items()) if as_text else facts
+    values = (entry.at.replace(microsecond=0), entry.actor, str(entry.action), entry.account_id, entry.subject, shown)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _as_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+def _as_csv(rows: Iterable[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows({name: _harmless(value) for name, value in msgspec.to_builtins(row).items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def _harmless(value: str | None) -> str:
+    """No spreadsheet takes it for a formula: an account may have any name."""
+    text = value or ""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -75,8 +153,8 @@ def list_erasures(account: str | None, json_output: bool) -> None:
     """
 
     async def find(container: "Container") -> list[RecordedErasure]:
-        account_id = (await container.list_accounts().named(account)).account_id if account is not None else None
-        return [entry async for entry in container.list_erasures().execute(account_id)]
+        found = None if account is None else await account_id(container, account)
+        return [entry async for entry in container.list_erasures().execute(found)]
 
     entries = run(find)
     if json_output:
@@ -93,6 +171,39 @@ def list_erasures(account: str | None, json_output: bool) -> None:
         for record in (entry.record for entry in entries)
     ]
     show(rows, json_output=False, empty="Nobody was erased yet.")
+
+
+@click.command("replay-erasures")
+@click.option("--from", "file", type=FILE, help="customers erasures --json")
+@click.option("--dry-run", is_flag=True, help="Only count the images that have come back.")
+@answers
+def replay_erasures(file: Path | None, dry_run: bool) -> Row:
+    """Apply past erasures again, after the database was restored from a backup that is older than they are.
+
+    Reads what `tryon-images customers erasures --json` wrote before the restore, or else the records that are in the
+    database. Idempotent. Run it before the service is started again, and `tryon-images reconcile` after it.
+
+    \b
+    Example: tryon-images customers replay-erasures --from /somewhere/else/erasures.json
+    """
+    try:
+        exported = read_export(file.read_bytes()) if file else None
+    except msgspec.DecodeError as error:
+        fail(f"{file} is not what `tryon-images customers erasures --json` writes: {error}")
+
+    async def replay(container: "Container") -> dict[str, int]:
+        entries = exported
+        if entries is None:
+            entries = [entry async for entry in container.list_erasures().execute()]
+        use_case = container.replay_erasure()
+        come_back = 0
+        with progress("Replaying", len(entries)) as advance:
+            for number, entry in enumerate(entries, start=1):
+                come_back += await (use_case.count(entry) if dry_run else use_case.execute(entry))
+                advance(number)
+        return {"erasures": len(entries), "imagesThatCameBack": come_back}
+
+    return run(replay)
 
 
 def write_receipt(container: "Container", account_id: AccountId, outcome: ErasureOutcome, verified: Facts) -> bytes:
@@ -117,11 +228,11 @@ class PublicKey(click.ParamType[bytes]):
 
 
 @click.command("verify-receipt")
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=FILE)
 @click.option("--public-key", type=PublicKey(), help="Trust this key. Without it: the keys of this installation.")
 @click.option("--print-key", is_flag=True, help="Print this installation's public keys, for auditors; the first signs.")
-@as_json
-def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool, json_output: bool) -> None:
+@answers
+def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool) -> Row | Answer | None:
     """Check a receipt of an erasure: exit code 0 when it is whole and signed by a trusted key, else 1.
 
     An auditor needs the file and the public key, no access to the service.
@@ -133,16 +244,15 @@ def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool,
     """
     if print_key:
         click.echo("\n".join(map(key_text, own_keys())))
-        return
+        return None
     if file is None:
         raise click.UsageError("Name the receipt, or say --print-key.")
     try:
         facts = read_receipt(file.read_bytes(), _known_keys() if public_key is None else [public_key], is_signed)
     except NotAReceipt as reason:
-        show_one({"valid": False, "why": str(reason)}, json_output=json_output)
-        sys.exit(1)
+        return Answer({"valid": False, "why": str(reason)}, code=EXIT_FAILED)
     why = f"Erasure {facts['erasureId']} is as it was signed at {facts['issuedAt']}: {facts['status']}."
-    show_one({"valid": True, "why": why, **facts}, json_output=json_output)
+    return {"valid": True, "why": why, **facts}
 
 
 def own_keys() -> tuple[bytes, ...]:
