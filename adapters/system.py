@@ -13,11 +13,10 @@ from typing import BinaryIO, Final
 import msgspec
 
 from application.ports.objects import RawSearch
-from domain.account import AccountId
+from domain.account import AccountId, Allowance, RateLimit
 from domain.errors import Overloaded
 from domain.generation import GenerationId, LeaseId
 from domain.image import ErasureId, ImageId
-from domain.rate_limit import Allowance, RateLimit
 
 ID_BYTES = 18
 """144 bits, 24 URL-safe characters; the contract asks for at least 128 bits."""

@@ -14,7 +14,7 @@ import httpx
 import structlog
 
 from adapters.small_pieces import UnhurriedBackend, pause_after
-from application.body_memory import BodyClaim, BodyMemory
+from application.fair_shares import BodyClaim, BodyMemory
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from domain.account import AccountId
 

@@ -9,9 +9,8 @@ from typing import ClassVar
 from application.ports.rows import KeptRequest, Repositories, UnitOfWork
 from application.ports.system import Clock
 from domain.account import Account
-from domain.customer import Customer
+from domain.customer import Customer, IdempotencyRecord
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
-from domain.image import IdempotencyRecord
 
 
 @dataclass(frozen=True, slots=True)

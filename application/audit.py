@@ -9,7 +9,7 @@ from typing import Final
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
-from domain.audit import Action, AuditEntry
+from domain.erasure import Action, AuditEntry
 
 PAGE: Final = 500
 USER: Final = "user "

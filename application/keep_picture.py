@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
+from application.delete_images import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.rows import ImageToDelete, PublishOutcome, Repositories, UnitOfWork
-from application.ports.system import Clock
-from domain.errors import CustomerErased, Overloaded
+from application.ports.system import Clock, RandomSource
+from domain.errors import CustomerErased, ImageNotFound, Overloaded
 from domain.image import StoredPhoto, UploadedImage
+from domain.product import Product
 
 T = TypeVar("T")
 Check = Callable[[Repositories], Awaitable[T]]
@@ -117,3 +118,35 @@ class KeepPicture:
     async def _abandon_once(self, image: UploadedImage, later: timedelta) -> ImageToDelete | None:
         async with self.work.begin() as repositories:
             return await repositories.images.abandon(image, self.clock.now() + later)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPicture:
+    """Keep a picture as a product's own: objects never change their retention."""
+
+    keep_picture: KeepPicture
+    objects: ObjectStore
+    clock: Clock
+    random: RandomSource
+
+    async def execute(self, image: UploadedImage) -> UploadedImage:
+        """Returns: the copy. Raises: ImageNotFound: the image went away meanwhile; Overloaded."""
+        jpeg = await self.objects.get(image.object_name)
+        if jpeg is None or image.photo is None:
+            raise ImageNotFound
+        copy = UploadedImage(
+            image_id=self.random.image_id(),
+            account_id=image.account_id,
+            customer=None,
+            retention=Product.PICTURES,
+            created_at=self.clock.now().replace(microsecond=0),
+        )
+
+        async def expect_there(repositories: Repositories) -> None:
+            held = await repositories.images.hold(image.image_id, image.account_id)
+            if held is None or not held.is_readable(self.clock.now()):
+                raise ImageNotFound
+
+        await self.keep_picture.reserve(copy, expect_there)
+        await self.keep_picture.execute(copy, image.photo, jpeg, expect_there)
+        return copy

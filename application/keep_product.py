@@ -5,18 +5,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from application.delete_image import DeleteImage
-from application.keep_picture import KeepPicture
-from application.photo_sources import FileSource, OpenSource, PhotoSource, StoredSource, UrlSource
-from application.ports.objects import ObjectStore
+from application.delete_images import DeleteImage
+from application.keep_picture import CopyPicture
 from application.ports.rows import Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import Fetch, FetchedPhoto, Validators
+from application.read_image import FileSource, OpenSource, PhotoSource, StoredSource, UrlSource
 from application.upload_photo import UploadCommand, UploadPhoto
 from domain.account import Account, AccountId
 from domain.errors import ImageNotFound, Overloaded, ProductImageFetchFailed, ProductNotFound, about
 from domain.generation import GenerationId
-from domain.image import ImageId, UploadedImage
+from domain.image import ImageId
 from domain.product import Product, ProductPicture
 
 
@@ -73,7 +72,7 @@ class KeepProduct:
 
     upload_photo: UploadPhoto
     delete_image: DeleteImage
-    copy_picture: "CopyPicture"
+    copy_picture: CopyPicture
     sources: OpenSource
     work: UnitOfWork
     clock: Clock
@@ -215,38 +214,6 @@ class KeepProduct:
                 return self.sources.named_image(source) or url
             case StoredSource(image_id):
                 return image_id
-
-
-@dataclass(frozen=True, slots=True)
-class CopyPicture:
-    """Keep a picture as a product's own: objects never change their retention."""
-
-    keep_picture: KeepPicture
-    objects: ObjectStore
-    clock: Clock
-    random: RandomSource
-
-    async def execute(self, image: UploadedImage) -> UploadedImage:
-        """Returns: the copy. Raises: ImageNotFound: the image went away meanwhile; Overloaded."""
-        jpeg = await self.objects.get(image.object_name)
-        if jpeg is None or image.photo is None:
-            raise ImageNotFound
-        copy = UploadedImage(
-            image_id=self.random.image_id(),
-            account_id=image.account_id,
-            customer=None,
-            retention=Product.PICTURES,
-            created_at=self.clock.now().replace(microsecond=0),
-        )
-
-        async def expect_there(repositories: Repositories) -> None:
-            held = await repositories.images.hold(image.image_id, image.account_id)
-            if held is None or not held.is_readable(self.clock.now()):
-                raise ImageNotFound
-
-        await self.keep_picture.reserve(copy, expect_there)
-        await self.keep_picture.execute(copy, image.photo, jpeg, expect_there)
-        return copy
 
 
 async def _hold(repositories: Repositories, account_id: AccountId, images: set[ImageId]) -> None:

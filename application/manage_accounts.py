@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from application.audit import audited
-from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
+from application.delete_images import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.rows import ImageToDelete, Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
-from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey
-from domain.audit import Action, AuditEntry
+from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, PresentedKey, RetentionPolicy
+from domain.erasure import Action, AuditEntry
 from domain.errors import AccountNotFound, KeyNotFound
-from domain.retention import RetentionPolicy
 
 
 async def account_named(name: str, repositories: Repositories) -> Account:

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import ClassVar, Final
 
 from application.answer_once import AnswerOnce
-from application.keep_product import CopyPicture, KeepProduct, Made, ProductMoved, WantedProduct
+from application.keep_picture import CopyPicture
+from application.keep_product import KeepProduct, Made, ProductMoved, WantedProduct
 from application.ports.rows import KeptRequest, UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
+from domain.customer import IdempotencyRecord
 from domain.errors import ImageNotFound, Overloaded, ProductImagesRequired, ProductNotFound
-from domain.image import IdempotencyRecord, ImageId, UploadedImage
+from domain.image import ImageId, UploadedImage
 from domain.product import Product, ProductPicture
 
 ATTEMPTS: Final = 5

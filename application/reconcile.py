@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Generic, Self, TypeVar
 
-from application.delete_image import TAKE_OVER_AFTER, FinishDeletion
+from application.delete_images import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.objects import ObjectStore
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
+from domain.account import RetentionPolicy
 from domain.errors import ReconcileRefused
 from domain.image import ImageId, image_id_in, object_name
-from domain.retention import RetentionPolicy
 
 PAGE = 500
 T = TypeVar("T")

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from application.answer_once import AnswerOnce
-from application.delete_image import DeleteImage
+from application.delete_images import DeleteImage
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
-from application.photo_sources import OpenSource, PhotoSource
 from application.ports.rows import KeptRequest, Repositories, UnitOfWork
 from application.ports.system import Clock, RandomSource
 from application.ports.try_on import Fetch
+from application.read_image import OpenSource, PhotoSource
 from application.upload_photo import UploadCommand, UploadPhoto
-from domain.account import Account
-from domain.customer import Customer
+from domain.account import Account, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
 from domain.errors import (
     CustomerErased,
     CustomerImageFetchFailed,
@@ -28,8 +28,7 @@ from domain.errors import (
     about,
 )
 from domain.generation import Generation, GenerationId, Inputs
-from domain.image import IdempotencyRecord, UploadedImage
-from domain.retention import RetentionPolicy
+from domain.image import UploadedImage
 
 ATTEMPTS: Final = 5
 """Each time, somebody else has changed the very product meanwhile."""

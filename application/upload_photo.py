@@ -3,16 +3,16 @@
 import asyncio
 from dataclasses import dataclass, replace
 
-from application.fair_turns import FairTurns
+from application.fair_shares import FairTurns
 from application.keep_picture import KeepPicture
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories
 from application.ports.system import Clock, RandomSource
 from application.prepare_photo import NOTHING_CAME
 from application.read_image import LinkedImage, PreviewLinks
-from domain.account import Account, AccountId
+from domain.account import Account, AccountId, RetentionPolicy
 from domain.cropping import Fit
-from domain.customer import Customer
+from domain.customer import Customer, IdempotencyRecord
 from domain.errors import (
     CustomerErased,
     IdempotencyKeyInUse,
@@ -20,9 +20,8 @@ from domain.errors import (
     InvalidImage,
     QuotaExceeded,
 )
-from domain.image import IdempotencyRecord, ImageState, StoredPhoto, UploadedImage
+from domain.image import ImageState, StoredPhoto, UploadedImage
 from domain.photo import PhotoWarning
-from domain.retention import RetentionPolicy
 
 
 @dataclass(frozen=True, slots=True)

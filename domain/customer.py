@@ -1,9 +1,13 @@
-"""The end user of a merchant's shop: the opaque id that the merchant chose, and what stands for it here."""
+"""The end user of a merchant's shop: the opaque id that the merchant chose, and the digests kept instead."""
 
+import base64
+import hashlib
+import hmac
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ClassVar, Final
 
 from domain.account import AccountId
@@ -22,7 +26,7 @@ _BLANK: Final = frozenset({"Zs", "Zl", "Zp", "Cf"})
 class Customer:
     """One person in one account; the subject of an erasure (GDPR Art. 17).
 
-    `pseudonym` is what rows carry; `others` may stand in rows that are there already (`domain.pseudonyms` makes both).
+    `pseudonym` is what rows carry; `others` may stand in rows that are there already (`Pseudonyms` makes both).
     """
 
     PREFIX_CHARS: ClassVar = 9
@@ -85,3 +89,77 @@ def unusable_id_problem(text: str) -> str | None:
     if _PLACEHOLDER.search(text):
         return "is a placeholder that the client did not fill in; without an id leave the field out"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRecord:
+    """What lets a repeated request be recognised: keyed digests of the client's key and of the request it came with.
+
+    `others`: the same under the other keys of the ring, for rows that are there already (`Pseudonyms`).
+    It lives on the image's own row, so it cannot outlive the image (IETF draft-ietf-httpapi-idempotency-key-header-07).
+    """
+
+    LIFETIME: ClassVar = timedelta(hours=24)
+
+    key_digest: bytes
+    fingerprint: bytes
+    others: tuple["IdempotencyRecord", ...] = field(default=(), compare=False)
+
+    @property
+    def key_digests(self) -> tuple[bytes, ...]:
+        return (self.key_digest, *(other.key_digest for other in self.others))
+
+    def is_same_request(self, kept: "IdempotencyRecord") -> bool:
+        """Whether the request that came with this key now is the one that came with it before."""
+        return kept == self or kept in self.others
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """Keyed digests in place of customers' ids and idempotency keys, neither of which is kept.
+
+    HMAC-SHA-256 under a ring of keys: the first one makes what is written, any of them finds it again.
+
+    The forms in which the version before this one wrote come last, never written: it may serve beside us during an
+    upgrade, and an erasure has to find its rows as well.
+    """
+
+    ring: tuple[bytes, ...] = field(repr=False)
+
+    def customer(self, account_id: AccountId, external_id: str) -> Customer:
+        """Raises: ValueError: no such id can have been sent."""
+        if not is_external_id(external_id):
+            raise ValueError(f"an external user id has 1 to {MAX_EXTERNAL_ID_CHARS} characters")
+        first, *others = (_pseudonym(key, account_id, external_id) for key in self.ring)
+        return Customer(account_id, first, (*others, external_id))
+
+    def request(self, account_id: AccountId, idempotency_key: str, request_digest: bytes) -> IdempotencyRecord:
+        """Of the client's key and of all that its request holds, the customer's id included."""
+        plain = IdempotencyRecord(hashlib.sha256(idempotency_key.encode()).digest(), request_digest)
+        first, *others = (_keyed(key, account_id, plain) for key in self.ring)
+        return IdempotencyRecord(first.key_digest, first.fingerprint, (*others, plain))
+
+    def converted(self, account_id: AccountId, plain: IdempotencyRecord) -> IdempotencyRecord:
+        """As it is written now, from what the version before wrote."""
+        return _keyed(self.ring[0], account_id, plain)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the pseudonyms of customers begin with, under each key of the ring."""
+        return tuple(map(_prefix, self.ring))
+
+
+def _prefix(key: bytes) -> str:
+    return hmac.digest(key, b"key id", "sha256").hex()[: Customer.PREFIX_CHARS - 1] + "."
+
+
+def _pseudonym(key: bytes, account_id: AccountId, external_id: str) -> str:
+    digest = hmac.digest(key, f"customer\0{account_id}\0{external_id}".encode(), "sha256")
+    return _prefix(key) + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _keyed(key: bytes, account_id: AccountId, plain: IdempotencyRecord) -> IdempotencyRecord:
+    return IdempotencyRecord(
+        hmac.digest(key, f"idempotency key\0{account_id}\0".encode() + plain.key_digest, "sha256"),
+        hmac.digest(key, f"request\0{account_id}\0".encode() + plain.fingerprint, "sha256"),
+    )

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, NewType
 
-from domain.account import AccountId
+from domain.account import AccountId, RetentionPolicy
 from domain.customer import Customer
 from domain.image import ImageId
-from domain.retention import RetentionPolicy
 
 GenerationId = NewType("GenerationId", str)
 LeaseId = NewType("LeaseId", str)

@@ -1,17 +1,16 @@
 """An uploaded photo from the moment its place is reserved until nothing is left of it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, NewType
 
-from domain.account import AccountId
-from domain.customer import Customer
+from domain.account import AccountId, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
 from domain.geometry import Box, Padding, Size
 from domain.person import PersonReport
 from domain.photo import PhotoWarning, SourceFormat
-from domain.retention import RetentionPolicy
 
 ImageId = NewType("ImageId", str)
 ErasureId = NewType("ErasureId", str)
@@ -54,29 +53,6 @@ class StoredPhoto:
     warnings: tuple[PhotoWarning, ...]
     pad: Padding | None = None
     content: Box | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyRecord:
-    """What lets a repeated request be recognised: keyed digests of the client's key and of the request it came with.
-
-    `others`: the same under the other keys of the ring, for rows that are there already (`domain.pseudonyms`).
-    It lives on the image's own row, so it cannot outlive the image (IETF draft-ietf-httpapi-idempotency-key-header-07).
-    """
-
-    LIFETIME: ClassVar = timedelta(hours=24)
-
-    key_digest: bytes
-    fingerprint: bytes
-    others: tuple["IdempotencyRecord", ...] = field(default=(), compare=False)
-
-    @property
-    def key_digests(self) -> tuple[bytes, ...]:
-        return (self.key_digest, *(other.key_digest for other in self.others))
-
-    def is_same_request(self, kept: "IdempotencyRecord") -> bool:
-        """Whether the request that came with this key now is the one that came with it before."""
-        return kept == self or kept in self.others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

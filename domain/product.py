@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
 
-from domain.account import AccountId
+from domain.account import AccountId, RetentionPolicy
 from domain.customer import MAX_EXTERNAL_ID_CHARS, is_external_id, unusable_id_problem
 from domain.image import ImageId
-from domain.retention import RetentionPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

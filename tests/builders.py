@@ -6,15 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from application.purge import TrustedTime
-from domain.account import Account, AccountId
-from domain.customer import Customer
+from application.delete_images import TrustedTime
+from domain.account import Account, AccountId, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord, Pseudonyms
 from domain.generation import GenerationId, LeaseId
 from domain.geometry import Size
-from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
+from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
 from domain.photo import SourceFormat
-from domain.pseudonyms import Pseudonyms
-from domain.retention import RetentionPolicy
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 ACME = AccountId("acc_acme")

@@ -13,11 +13,10 @@ from application.ports.rows import (
     Overdue,
     PublishOutcome,
 )
-from domain.account import AccountId
-from domain.customer import Customer
+from domain.account import AccountId, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
 from domain.errors import IdempotencyKeyInUse
-from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, StoredPhoto, UploadedImage
-from domain.retention import RetentionPolicy
+from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
 
 LIVE = (ImageState.PENDING, ImageState.STORED)
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from application.ports.rows import KeptRequest
 from domain.account import Account, AccountId
-from domain.customer import Customer
+from domain.customer import Customer, IdempotencyRecord
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, LeaseId
-from domain.image import IdempotencyRecord, ImageId
+from domain.image import ImageId
 from domain.product import Product
 
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)

@@ -17,9 +17,8 @@ from adapters.memory.try_on_rows import (
 )
 from application.ports.rows import Credits, KeptRequest
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
-from domain.audit import AuditEntry
 from domain.customer import Customer
-from domain.erasure import ErasureRecord, Tombstone
+from domain.erasure import AuditEntry, ErasureRecord, Tombstone
 from domain.errors import AccountExists, InsufficientCredits
 from domain.generation import GenerationId
 from domain.image import ErasureId, ImageId

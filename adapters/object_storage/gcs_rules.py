@@ -10,8 +10,8 @@ from google.cloud.storage import Bucket
 from adapters.object_storage.gcs import PROBES, CannotSign, GcsLinks, GcsObjectStore
 from adapters.object_storage.gcs_bucket import ATTEMPT, RETRY, Cause, GcsBucket
 from application.ports.objects import StorageFinding
+from domain.account import RetentionPolicy
 from domain.errors import Overloaded
-from domain.retention import RetentionPolicy
 
 Rule = dict[str, Any]
 CORS: Final[Rule] = {

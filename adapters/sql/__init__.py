@@ -32,9 +32,8 @@ from adapters.sql.outages import SCHEMA, OutagesAsOverloaded
 from adapters.sql.schema import is_new_enough, probes, rate_buckets
 from adapters.sql.try_on_rows import SqlGenerationRepository, SqlProductRepository
 from application.ports.system import Clock
-from domain.account import AccountId
+from domain.account import AccountId, Allowance, RateLimit, microseconds
 from domain.errors import Overloaded
-from domain.rate_limit import Allowance, RateLimit, microseconds
 
 
 def create_engine(database_url: str, *, pool_size: int = 5, statement_seconds: int = 10) -> AsyncEngine:

@@ -38,13 +38,11 @@ from adapters.sql.schema import (
 )
 from adapters.sql.schema import idempotency_keys as kept
 from application.ports.rows import Credits, KeptRequest
-from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, Beginning, KeyId, KeyScope
-from domain.audit import Action, AuditEntry
-from domain.customer import Customer
-from domain.erasure import ErasureRecord, Tombstone
+from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, Beginning, KeyId, KeyScope, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
+from domain.erasure import Action, AuditEntry, ErasureRecord, Tombstone
 from domain.errors import AccountExists, InsufficientCredits
-from domain.image import ErasureId, IdempotencyRecord, ImageId
-from domain.retention import RetentionPolicy
+from domain.image import ErasureId, ImageId
 
 FIND_KEY = (
     select(

@@ -30,20 +30,11 @@ from application.ports.rows import (
     Overdue,
     PublishOutcome,
 )
-from domain.account import AccountId
-from domain.customer import Customer
+from domain.account import AccountId, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
 from domain.errors import IdempotencyKeyInUse
-from domain.image import (
-    ErasureId,
-    IdempotencyRecord,
-    ImageId,
-    ImageState,
-    StoredPhoto,
-    UploadedImage,
-    object_name,
-)
+from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage, object_name
 from domain.photo import PhotoWarning, WarningCode
-from domain.retention import RetentionPolicy
 
 TRIED_AGAIN_WITHIN = timedelta(minutes=15)
 """No deletion that failed waits longer for its next try."""

@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql.engines import truncate_log
 from adapters.sql.outages import OutagesAsOverloaded
-from domain.pseudonyms import Pseudonyms
+from domain.customer import Pseudonyms
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ images = Table(
     metadata,
     Column("id", ImageIdColumn, primary_key=True),
     Column("account_id", String(40), ForeignKey("accounts.id"), nullable=False),
-    Column("customer_id", String(256)),  # a pseudonym (domain.pseudonyms), here and below
+    Column("customer_id", String(256)),  # a pseudonym (domain.customer), here and below
     Column("state", String(10), nullable=False),
     Column("keep_for_days", SmallInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

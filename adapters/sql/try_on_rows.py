@@ -10,12 +10,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.sql.engines import SqlConnection
 from adapters.sql.schema import accounts, entity_of, generations, products, values_of
-from domain.account import AccountId
+from domain.account import AccountId, RetentionPolicy
 from domain.customer import Customer
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
 from domain.image import ImageId
 from domain.product import Product, ProductPicture
-from domain.retention import RetentionPolicy
 
 IDS = msgspec.json.Decoder(tuple[str, ...])
 PICTURES = msgspec.json.Decoder(tuple[ProductPicture, ...])

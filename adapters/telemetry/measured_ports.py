@@ -13,8 +13,8 @@ from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import Repositories, UnitOfWork
 from application.request_trace import Stage, note
-from domain.audit import AuditEntry
 from domain.cropping import Fit
+from domain.erasure import AuditEntry
 from domain.errors import Overloaded
 
 log = structlog.get_logger()

@@ -14,8 +14,8 @@ from typing import Any, Final
 from prometheus_client import Counter, Gauge, Histogram, mmap_dict, values
 
 from adapters.sandbox import system
+from application.generations import GenerationOutcome
 from application.request_trace import ObservedRequest, StageName
-from application.run_generation import GenerationOutcome
 
 BYTES: Final = 256 * 1024
 """Some 1,000 series of one kind in one process; more grow it."""

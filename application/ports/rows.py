@@ -8,12 +8,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 from application.ports.try_on import GenerationRepository, ProductRepository
-from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
-from domain.audit import AuditEntry
-from domain.customer import Customer
-from domain.erasure import ErasureRecord, Tombstone
-from domain.image import ErasureId, IdempotencyRecord, ImageId, StoredPhoto, UploadedImage
-from domain.retention import RetentionPolicy
+from domain.account import Account, AccountId, ApiKey, Beginning, KeyId, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
+from domain.erasure import AuditEntry, ErasureRecord, Tombstone
+from domain.image import ErasureId, ImageId, StoredPhoto, UploadedImage
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from domain.account import AccountId
+from domain.account import AccountId, Allowance, RateLimit
 from domain.generation import GenerationId, LeaseId
 from domain.image import ErasureId, ImageId
-from domain.rate_limit import Allowance, RateLimit
 
 
 class Clock(Protocol):

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from application.manage_accounts import KeyGrant, NewKey
-from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope
+from domain.account import EVERY_SCOPE, Account, AccountId, ApiKey, KeyId, KeyScope, RetentionPolicy
 from domain.errors import KeyNotFound
-from domain.retention import RetentionPolicy
 from entrypoints.cli.console import (
     BYTES_LEFT,
     DAYS,

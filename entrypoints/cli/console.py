@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from application.audit import USER, act_as
+from domain.account import RetentionPolicy
 from domain.errors import DomainError, Overloaded
-from domain.retention import RetentionPolicy
 from entrypoints.server.logging import configure_logging
 from entrypoints.wiring.environment import ConfigurationError, load_settings
 from entrypoints.wiring.settings import Settings

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import click
 import msgspec
 
-from application.customer_holdings import Holdings
+from application.customer_holdings import Holdings, Remains
 from application.erase_customer import ErasureOutcome
-from application.erasure_audit import Remains
 from application.read_image import LinkedImage
-from domain.audit import Action
 from domain.customer import EXTERNAL_ID_HAS, Customer, is_external_id, is_text
+from domain.erasure import Action
 from domain.generation import Generation
 from domain.image import UploadedImage
 from entrypoints.cli.accounts import account_id

@@ -18,8 +18,8 @@ import click
 import httpx
 import msgspec
 
-from application.erasure_receipt import key_text
-from domain.audit import Action
+from application.customer_holdings import key_text
+from domain.erasure import Action
 from domain.errors import DomainError, Overloaded
 from entrypoints.cli.config import settings_in_use
 from entrypoints.cli.console import (

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import click
 import msgspec
 
-from application.erase_customer import ErasureOutcome
-from application.erasure_audit import RecordedErasure
-from application.erasure_receipt import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
+from application.customer_holdings import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
+from application.erase_customer import ErasureOutcome, RecordedErasure
 from domain.account import AccountId
-from domain.audit import AuditEntry
-from domain.erasure import ErasureRecord
+from domain.erasure import AuditEntry, ErasureRecord
 from domain.image import ErasureId, ImageId
 from entrypoints.cli.accounts import account_id
 from entrypoints.cli.console import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from application.authenticate import DEFAULT_ACCOUNT
+from domain.account import RetentionPolicy
 from domain.errors import AccountExists
-from domain.retention import RetentionPolicy
 from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or_fail
 from entrypoints.server.background import generating, in_time, supervised
 from entrypoints.server.metrics_server import serve_metrics

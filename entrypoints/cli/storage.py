@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from application.delete_images import PurgeReport
 from application.ports.objects import StorageFinding
-from application.purge import PurgeReport
 from application.reconcile import Comparison
-from domain.audit import Action
+from domain.erasure import Action
 from domain.errors import ImageNotFound, Overloaded
 from domain.image import ImageId, UploadedImage
 from entrypoints.cli.accounts import account_id

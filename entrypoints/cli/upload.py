@@ -21,7 +21,7 @@ from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
 from domain.account import Account
-from domain.audit import Action
+from domain.erasure import Action
 from domain.errors import DomainError, IdempotencyKeyInUse, Overloaded
 from entrypoints.cli.console import (
     DAYS,

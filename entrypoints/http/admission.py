@@ -17,14 +17,12 @@ from litestar import Request
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.audit import act_as
-from application.authenticate import Access, Authenticate
-from application.limit_rate import LimitRate
+from application.authenticate import Access, Authenticate, UploadTickets
+from application.fair_shares import LimitRate
 from application.ports.system import Clock, RateBucket
 from application.request_trace import note
-from application.upload_tickets import UploadTickets
-from domain.account import Account, KeyScope
+from domain.account import Account, Allowance, KeyScope
 from domain.errors import BegunTooLongAgo, InvalidApiKey, MissingApiKey, RateLimited
-from domain.rate_limit import Allowance
 from entrypoints.http.edge import header
 
 Networks = tuple[IPv4Network | IPv6Network, ...]

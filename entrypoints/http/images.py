@@ -7,9 +7,9 @@ from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
+from application.authenticate import Ticket
 from application.read_image import LinkedImage
 from application.request_trace import Stage, note
-from application.upload_tickets import Ticket
 from domain.account import AccountId
 from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
 from domain.image import ImageId

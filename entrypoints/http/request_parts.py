@@ -17,7 +17,7 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import QueryParameter
 
-from application.body_memory import BodyClaim
+from application.fair_shares import BodyClaim
 from domain.errors import FieldProblem, FileTooLarge, RequestTimeout, UnsupportedContentEncoding, ValidationFailed
 from entrypoints.http.admission import RequestWithKey
 from entrypoints.http.errors import CLIENT_LEFT, AnyRequest

@@ -7,7 +7,7 @@ from typing import Any, Self
 import msgspec
 
 from application.erase_customer import ErasureOutcome
-from application.read_generation import GenerationReport
+from application.generations import GenerationReport
 from application.read_image import LinkedImage
 from application.start_try_on import StartedTryOn
 from domain.erasure import ErasureRecord

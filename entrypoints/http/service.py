@@ -4,19 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from application.authenticate import Authenticate, PagePass
-from application.body_memory import BodyMemory
+from application.authenticate import Authenticate, PagePass, UploadTickets
 from application.check_readiness import CheckReadiness
-from application.delete_image import DeleteImage
-from application.erase_customer import EraseCustomer
-from application.erasure_audit import ReadErasure
+from application.delete_images import DeleteImage
+from application.erase_customer import EraseCustomer, ReadErasure
+from application.fair_shares import BodyMemory
+from application.generations import AwaitGeneration, ReadGeneration
 from application.products import DeleteProduct, ReadProducts, RegisterProduct
-from application.read_generation import AwaitGeneration, ReadGeneration
 from application.read_image import OpenPreview, ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
-from application.upload_tickets import UploadTickets
-from domain.pseudonyms import Pseudonyms
+from domain.customer import Pseudonyms
 from entrypoints.http.admission import WrongKeys
 from entrypoints.http.edge import Pace
 from entrypoints.wiring.container import Container

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from application.keep_product import WantedProduct
-from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
+from application.read_image import FileSource, PhotoSource, StoredSource, UrlSource
 from application.start_try_on import TryOnCommand
-from domain.account import Account
-from domain.customer import external_id_problem
+from domain.account import Account, RetentionPolicy
+from domain.customer import IdempotencyRecord, Pseudonyms, external_id_problem
 from domain.errors import (
     CustomerImageRequired,
     FieldProblem,
@@ -26,10 +26,8 @@ from domain.errors import (
     ProductImagesRequired,
     ValidationFailed,
 )
-from domain.image import IdempotencyRecord, ImageId
+from domain.image import ImageId
 from domain.product import product_id_problem
-from domain.pseudonyms import Pseudonyms
-from domain.retention import RetentionPolicy
 from entrypoints.http.request_parts import decoded_object
 from entrypoints.http.upload_form import shown, unquoted
 

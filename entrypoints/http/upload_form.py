@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from application.upload_photo import UploadCommand
-from domain.account import Account
+from domain.account import Account, RetentionPolicy
 from domain.cropping import Fit
-from domain.customer import external_id_problem
+from domain.customer import Pseudonyms, external_id_problem
 from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFailed
 from domain.photo import PhotoWarning, WarningCode
-from domain.pseudonyms import Pseudonyms
-from domain.retention import RetentionPolicy
 from entrypoints.http.form_parts import Content, PartLimit, read_parts
 
 FILE = "file"

@@ -9,10 +9,10 @@ from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.upload_tickets import Ticket, TicketTerms
+from application.authenticate import Ticket, TicketTerms
+from domain.account import RetentionPolicy
 from domain.customer import external_id_problem
 from domain.errors import FieldProblem, ValidationFailed
-from domain.retention import RetentionPolicy
 from entrypoints.http.admission import API_KEY_HEADER, RequestWithKey
 from entrypoints.http.edge import header
 from entrypoints.http.request_parts import json_object_of

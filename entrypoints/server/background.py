@@ -13,12 +13,12 @@ import structlog
 
 from adapters.telemetry import metrics
 from adapters.telemetry.metrics import AccountMeter
-from application.body_memory import BodyMemory
 from application.check_readiness import CheckReadiness
+from application.delete_images import DatabaseTime, PurgeOverdue
+from application.fair_shares import BodyMemory
+from application.generations import RunNextGeneration
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
-from application.purge import DatabaseTime, PurgeOverdue
-from application.run_generation import RunNextGeneration
 from domain.errors import Overloaded
 from entrypoints.wiring.settings import Settings
 

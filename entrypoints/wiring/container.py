@@ -33,17 +33,15 @@ from adapters.telemetry.metrics import AccountMeter
 from adapters.url_fetcher import UrlFetcher
 from application.answer_once import AnswerOnce
 from application.audit import NoteInAudit, ReadAudit
-from application.authenticate import Authenticate, PagePass
-from application.body_memory import BodyMemory
+from application.authenticate import Authenticate, PagePass, UploadTickets
 from application.check_readiness import CheckReadiness
-from application.customer_holdings import ReadHoldings
-from application.delete_image import DeleteImage, FinishDeletion
-from application.erase_customer import EraseCustomer
-from application.erasure_audit import ListErasures, ReadErasure, ReplayErasure, VerifyErasure
-from application.fair_turns import FairTurns
-from application.keep_picture import KeepPicture
-from application.keep_product import CopyPicture, KeepProduct
-from application.limit_rate import LimitRate
+from application.customer_holdings import ReadHoldings, VerifyErasure
+from application.delete_images import DeleteImage, FinishDeletion, PurgeOverdue, TrustedTime
+from application.erase_customer import EraseCustomer, ListErasures, ReadErasure, ReplayErasure
+from application.fair_shares import BodyMemory, FairTurns, LimitRate
+from application.generations import ReadGeneration, RunNextGeneration
+from application.keep_picture import CopyPicture, KeepPicture
+from application.keep_product import KeepProduct
 from application.manage_accounts import (
     ChangeAccount,
     CreateAccount,
@@ -54,17 +52,12 @@ from application.manage_accounts import (
     RotateKey,
     SetCredits,
 )
-from application.photo_sources import OpenSource
 from application.ports.system import Clock, RateLimiter
 from application.products import DeleteProduct, ReadProducts, RegisterProduct, RenewProducts
-from application.purge import PurgeOverdue, TrustedTime
-from application.read_generation import ReadGeneration
-from application.read_image import OpenImage, OpenPreview, PreviewLinks, ReadImage, ResolveImage
+from application.read_image import OpenImage, OpenPreview, OpenSource, PreviewLinks, ReadImage, ResolveImage
 from application.reconcile import Reconcile
-from application.run_generation import RunNextGeneration
 from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
-from application.upload_tickets import UploadTickets
 from domain.account import digest_of_key
 from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.wiring.chosen_adapters import Storage, build_engine

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from domain.pseudonyms import Pseudonyms
+from domain.customer import Pseudonyms
 from entrypoints.wiring.environment import ConfigurationError, Problem, keys_in
 from entrypoints.wiring.settings import Settings
 

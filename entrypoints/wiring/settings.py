@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from application.fair_turns import LONGEST_WAIT_SECONDS
-from application.upload_tickets import Ticket
+from application.authenticate import Ticket
+from application.fair_shares import LONGEST_WAIT_SECONDS
 
 DRAIN_SECONDS: Final = 5
 """What a load balancer needs to notice; Kubernetes' endpoints take one to three seconds."""

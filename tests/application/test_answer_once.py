@@ -6,8 +6,8 @@ import pytest
 
 from application.answer_once import AnswerOnce
 from application.ports.rows import KeptRequest
+from domain.customer import IdempotencyRecord
 from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
-from domain.image import IdempotencyRecord
 from tests.builders import MovableClock, a_customer, a_database_with_accounts, an_account, an_image
 from tests.durability.faults import Fault, FaultyUnitOfWork, Plan
 

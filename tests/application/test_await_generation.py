@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.hmac_links import HmacLinks
-from application.read_generation import AwaitGeneration, ReadGeneration
+from application.generations import AwaitGeneration, ReadGeneration
 from application.read_image import PreviewLinks
 from domain.generation import Failure, GenerationId, LeaseId
 from tests.builders import ACME, NOON, MovableClock, a_database_with_accounts

@@ -1,8 +1,7 @@
 """All that is held of one person, for that person."""
 
 from application.customer_holdings import PAGE, Holdings, ReadHoldings
-from application.photo_sources import StoredSource
-from application.read_image import OpenImage, ResolveImage
+from application.read_image import OpenImage, ResolveImage, StoredSource
 from tests.builders import a_customer, a_stored_photo, an_image
 from tests.durability.conftest import world_in_memory
 from tests.durability.world import World

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from application.audit import ReadAudit, act_as
-from application.erasure_audit import RecordedErasure
-from domain.audit import Action
-from domain.erasure import ErasureRecord
+from application.erase_customer import RecordedErasure
+from domain.erasure import Action, ErasureRecord
 from domain.errors import Overloaded
 from domain.image import ErasureId, ImageId
 from tests.builders import ACME, NOON, a_customer

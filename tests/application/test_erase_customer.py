@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from application.erase_customer import AT_ONCE
-from application.erasure_audit import ListErasures, ReadErasure, RecordedErasure, VerifyErasure
-from application.photo_sources import StoredSource
+from application.customer_holdings import VerifyErasure
+from application.erase_customer import AT_ONCE, ListErasures, ReadErasure, RecordedErasure
 from application.ports.objects import RawSearch
 from application.ports.rows import ImageToDelete
+from application.read_image import StoredSource
 from domain.account import AccountId
 from domain.erasure import ErasureRecord
 from domain.errors import CustomerErased, ErasureNotFound, ImageNotFound

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.fair_turns import LONG_SECONDS, FairTurns
+from application.fair_shares import LONG_SECONDS, FairTurns
 from domain.account import AccountId
 from tests.builders import ACME, OTHER
 from tests.patience import PATIENCE_SECONDS

@@ -10,12 +10,11 @@ import pytest
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.system import LocalDiskReserve
-from application.delete_image import FinishDeletion
+from application.delete_images import FinishDeletion, PurgeOverdue
 from application.erase_customer import EraseCustomer
 from application.keep_picture import KeepPicture
 from application.ports.objects import DiskReserve
 from application.ports.rows import Repositories
-from application.purge import PurgeOverdue
 from domain.errors import CustomerErased, ImageNotFound, Overloaded
 from domain.image import ImageState, UploadedImage
 from tests.builders import (

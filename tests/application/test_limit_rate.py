@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.system import InMemoryRateLimiter
-from application.limit_rate import LimitRate
+from application.fair_shares import LimitRate
 from application.ports.system import RateBucket
 from domain.account import ApiKey, KeyId
 from tests.builders import ACME, NOON, an_account

@@ -9,7 +9,7 @@ import pytest
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.audit import ReadAudit
-from application.delete_image import FinishDeletion
+from application.delete_images import FinishDeletion
 from application.manage_accounts import (
     ChangeAccount,
     CreateAccount,
@@ -22,11 +22,10 @@ from application.manage_accounts import (
     RotateKey,
     SetCredits,
 )
-from domain.account import EVERY_SCOPE, KeyId, KeyScope, PresentedKey
-from domain.audit import Action
+from domain.account import EVERY_SCOPE, KeyId, KeyScope, PresentedKey, RetentionPolicy
+from domain.erasure import Action
 from domain.errors import AccountExists, AccountNotFound, KeyNotFound
 from domain.product import Product
-from domain.retention import RetentionPolicy
 from tests.builders import (
     ACME,
     NOON,

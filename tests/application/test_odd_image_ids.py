@@ -3,8 +3,8 @@
 import pytest
 
 from adapters.sql import SqlUnitOfWork, create_engine
-from application.delete_image import DeleteImage, FinishDeletion
-from application.erasure_audit import ReadErasure
+from application.delete_images import DeleteImage, FinishDeletion
+from application.erase_customer import ReadErasure
 from application.read_image import ResolveImage
 from domain.errors import ErasureNotFound, ImageNotFound
 from domain.image import ErasureId, ImageId

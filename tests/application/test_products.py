@@ -10,14 +10,14 @@ import pytest
 
 from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPhotoFetcher
 from application.answer_once import AnswerOnce
-from application.delete_image import FinishDeletion
+from application.delete_images import FinishDeletion, PurgeOverdue
 from application.keep_product import KeepProduct, Made, PreparedProduct, ProductMoved, WantedProduct
-from application.photo_sources import FileSource, PhotoSource, StoredSource, UrlSource
 from application.ports.rows import Repositories
 from application.ports.try_on import FetchedPhoto, Validators
 from application.products import DeleteProduct, ReadProducts, RegisteredProduct, RegisterProduct, RenewProducts
-from application.purge import PurgeOverdue
+from application.read_image import FileSource, PhotoSource, StoredSource, UrlSource
 from application.start_try_on import TryOnCommand
+from domain.customer import IdempotencyRecord
 from domain.errors import (
     IdempotencyKeyReused,
     ImageNotFound,
@@ -26,7 +26,7 @@ from domain.errors import (
     ProductImagesRequired,
     ProductNotFound,
 )
-from domain.image import IdempotencyRecord, ImageId
+from domain.image import ImageId
 from domain.product import Product
 from tests.application.test_upload_photo import WishesForAPhoto
 from tests.builders import ACME, NOON, OTHER, a_customer, time_of

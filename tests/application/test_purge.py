@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from application.photo_sources import StoredSource
-from application.purge import PurgeReport
+from application.delete_images import PurgeReport
+from application.read_image import StoredSource
 from domain.errors import Overloaded
 from domain.product import Product
 from tests.builders import ACME, NOON, a_customer

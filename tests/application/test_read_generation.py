@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from application.photo_sources import StoredSource
-from application.read_generation import RESULT_GONE, ReadGeneration
-from application.read_image import PreviewLinks
+from application.generations import RESULT_GONE, ReadGeneration
+from application.read_image import PreviewLinks, StoredSource
 from domain.errors import GenerationNotFound
 from domain.generation import GenerationId, GenerationStatus
 from tests.builders import ACME, OTHER

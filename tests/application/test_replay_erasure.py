@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from application.delete_image import FinishDeletion
-from application.erasure_audit import RecordedErasure, ReplayErasure
+from application.delete_images import FinishDeletion
+from application.erase_customer import RecordedErasure, ReplayErasure
 from domain.account import AccountId
 from domain.erasure import ErasureRecord
 from domain.image import ErasureId, ImageId

@@ -7,13 +7,12 @@ from datetime import timedelta
 import pytest
 
 from adapters.system import LocalDiskReserve
-from application.delete_image import FinishDeletion
+from application.delete_images import FinishDeletion
+from application.generations import GenerationOutcome, RunNextGeneration
 from application.keep_picture import KeepPicture
 from application.keep_product import WantedProduct
-from application.photo_sources import StoredSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
-from application.read_image import OpenImage, ResolveImage
-from application.run_generation import GenerationOutcome, RunNextGeneration
+from application.read_image import OpenImage, ResolveImage, StoredSource
 from application.start_try_on import TryOnCommand
 from domain.errors import ContentFiltered, DomainError, EngineRefused, EngineUnavailable, ImageNotFound
 from domain.generation import Failure, Generation, GenerationStatus

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from application.keep_product import WantedProduct
-from application.photo_sources import FileSource, StoredSource
+from application.read_image import FileSource, StoredSource
 from application.start_try_on import StartedTryOn, TryOnCommand
+from domain.account import RetentionPolicy
 from domain.customer import Customer
 from domain.errors import (
     CustomerErased,
@@ -18,7 +19,6 @@ from domain.errors import (
     ValidationFailed,
 )
 from domain.image import ImageId
-from domain.retention import RetentionPolicy
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan

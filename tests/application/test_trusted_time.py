@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from adapters.system import ClockReference, WallClockJumps
-from application.delete_image import FinishDeletion
-from application.purge import PurgeOverdue, TrustedTime
+from application.delete_images import FinishDeletion, PurgeOverdue, TrustedTime
 from domain.errors import Overloaded
 from tests.builders import NOON, MovableClock, TimeOf, nothing_to_renew
 from tests.durability.conftest import world_in_memory

@@ -5,14 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from application.photo_sources import StoredSource
 from application.ports.photos import PreparedPhoto
+from application.read_image import StoredSource
 from application.upload_photo import UploadCommand
-from domain.account import Account
+from domain.account import Account, RetentionPolicy
 from domain.cropping import Fit
 from domain.errors import CustomerErased, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidImage, QuotaExceeded
 from domain.photo import PhotoWarning, WarningCode
-from domain.retention import RetentionPolicy
 from tests.builders import ACME, a_customer
 from tests.durability.conftest import world_in_memory
 from tests.durability.faults import Fault, Plan, ProcessDied

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from application.authenticate import DEFAULT_ACCOUNT
-from domain.retention import RetentionPolicy
+from domain.account import RetentionPolicy
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
 from tests import photos

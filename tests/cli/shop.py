@@ -11,11 +11,10 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from application.authenticate import DEFAULT_ACCOUNT
-from application.photo_sources import FileSource
-from domain.account import Account
+from application.read_image import FileSource
+from domain.account import Account, RetentionPolicy
 from domain.customer import Customer
 from domain.image import ImageId
-from domain.retention import RetentionPolicy
 from entrypoints.cli.main import main
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings

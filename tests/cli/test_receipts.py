@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.ed25519 import DerivedKeys, is_signed
+from application.customer_holdings import NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from application.erase_customer import ErasureOutcome
-from application.erasure_receipt import NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
 from domain.account import AccountId
 from domain.image import ErasureId
 from entrypoints.cli.main import main

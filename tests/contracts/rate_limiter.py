@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from application.ports.system import RateBucket, RateLimiter
-from domain.rate_limit import Allowance, RateLimit
+from domain.account import Allowance, RateLimit
 from tests.builders import ACME, OTHER, MovableClock
 
 SIX_A_MINUTE = RateLimit(6)

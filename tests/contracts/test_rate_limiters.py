@@ -11,7 +11,7 @@ from adapters.sql import SqlRateLimiter, create_engine
 from adapters.sql.schema import Migrator
 from adapters.system import InMemoryRateLimiter
 from application.ports.system import RateBucket
-from domain.rate_limit import RateLimit, microseconds
+from domain.account import RateLimit, microseconds
 from tests.builders import ACME, MovableClock
 from tests.contracts.rate_limiter import RateLimiterContract
 from tests.contracts.test_adapters import with_accounts

@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from application.ports.rows import Credits, KeptRequest, UnitOfWork
-from domain.customer import Customer
+from domain.account import RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord, Pseudonyms
 from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
-from domain.image import IdempotencyRecord, ImageId
+from domain.image import ImageId
 from domain.product import Product, ProductPicture
-from domain.pseudonyms import Pseudonyms
-from domain.retention import RetentionPolicy
 from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
 LEASE = timedelta(minutes=5)

@@ -8,17 +8,14 @@ import pytest
 
 from application.audit import audited
 from application.ports.rows import CustomerTraces, ImageToDelete, OutOfReach, Overdue, PublishOutcome, UnitOfWork
-from domain.account import AccountId, ApiKey, Beginning, KeyId, KeyScope
-from domain.audit import Action, AuditEntry
-from domain.customer import Customer
-from domain.erasure import ErasureRecord, Tombstone
+from domain.account import AccountId, ApiKey, Beginning, KeyId, KeyScope, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord, Pseudonyms
+from domain.erasure import Action, AuditEntry, ErasureRecord, Tombstone
 from domain.errors import AccountExists, IdempotencyKeyInUse
 from domain.geometry import Box
-from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, UploadedImage
+from domain.image import ErasureId, ImageId, ImageState, UploadedImage
 from domain.person import Framing, PersonReport
 from domain.photo import PhotoWarning, WarningCode
-from domain.pseudonyms import Pseudonyms
-from domain.retention import RetentionPolicy
 from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
 SOON = NOON + timedelta(minutes=1)

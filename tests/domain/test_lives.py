@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from domain.account import Beginning
-from domain.customer import Customer
+from domain.account import Beginning, RetentionPolicy
+from domain.customer import Customer, IdempotencyRecord
 from domain.erasure import ErasureRecord, Tombstone
 from domain.generation import Generation, GenerationId, GenerationStatus, Inputs, is_generation_id
-from domain.image import ErasureId, IdempotencyRecord, ImageId, ImageState, UploadedImage, image_id_in, is_image_id
-from domain.retention import RetentionPolicy
+from domain.image import ErasureId, ImageId, ImageState, UploadedImage, image_id_in, is_image_id
 from tests.builders import ACME, NOON, OTHER, a_customer, an_image
 
 SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)

@@ -2,10 +2,9 @@
 
 import pytest
 
-from domain.customer import Customer
+from domain.customer import Customer, Pseudonyms
 from domain.erasure import Tombstone
 from domain.image import ErasureId
-from domain.pseudonyms import Pseudonyms
 from tests.builders import ACME, NOON, OTHER
 
 OLD, NEW = b"o" * 32, b"n" * 32

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.rate_limit import Allowance, RateLimit, microseconds
+from domain.account import Allowance, RateLimit, microseconds
 
 MINUTE = 60_000_000
 NOW = 1_000 * MINUTE

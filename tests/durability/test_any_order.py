@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from application.photo_sources import FileSource, StoredSource
-from application.read_image import LinkedImage
-from application.run_generation import GenerationOutcome
+from application.generations import GenerationOutcome
+from application.read_image import FileSource, LinkedImage, StoredSource
 from application.start_try_on import StartedTryOn
-from domain.customer import Customer
+from domain.customer import Customer, IdempotencyRecord
 from domain.errors import (
     CustomerErased,
     DomainError,
@@ -27,7 +26,7 @@ from domain.errors import (
     ValidationFailed,
 )
 from domain.generation import GenerationId, GenerationStatus
-from domain.image import IdempotencyRecord, ImageId, UploadedImage
+from domain.image import ImageId, UploadedImage
 from tests.builders import a_customer
 from tests.durability.conftest import MakeWorld, world_in_memory, worlds_on_disk
 from tests.durability.faults import CRASHES, HANGS, PAUSES, Fault, Plan, ProcessDied

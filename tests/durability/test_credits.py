@@ -2,7 +2,7 @@
 
 import pytest
 
-from application.photo_sources import FileSource
+from application.read_image import FileSource
 from domain.errors import DomainError
 from domain.generation import GenerationStatus
 from tests.builders import ACME

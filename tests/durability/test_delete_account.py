@@ -1,8 +1,8 @@
 """An account that is deleted: what it sent goes, in every form it was kept in."""
 
-from application.delete_image import FinishDeletion
+from application.delete_images import FinishDeletion
 from application.manage_accounts import DeleteAccount
-from application.photo_sources import FileSource
+from application.read_image import FileSource
 from domain.errors import Overloaded
 from tests.builders import ACME, NOON
 from tests.durability.conftest import MakeWorld

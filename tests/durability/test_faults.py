@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from application.photo_sources import FileSource, StoredSource
-from application.run_generation import GenerationOutcome
+from application.generations import GenerationOutcome
+from application.read_image import FileSource, StoredSource
 from application.start_try_on import StartedTryOn
 from domain.errors import CustomerErased, DomainError, Overloaded
 from domain.generation import GenerationStatus

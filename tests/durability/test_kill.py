@@ -14,9 +14,8 @@ from PIL import Image
 
 from adapters.memory.surroundings import InProcessPhotoProcessor
 from application.authenticate import DEFAULT_ACCOUNT
-from domain.account import AccountId
+from domain.account import AccountId, RetentionPolicy
 from domain.image import ImageId
-from domain.retention import RetentionPolicy
 from tests.builders import MovableClock
 from tests.durability.light_server import preparer
 from tests.durability.running_server import Nursery, a_nursery

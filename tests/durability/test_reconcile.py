@@ -6,7 +6,7 @@ import pytest
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from application.delete_image import FinishDeletion
+from application.delete_images import FinishDeletion
 from application.reconcile import PAGE, Comparison, Kind, Reconcile
 from domain.errors import ReconcileRefused
 from domain.image import ImageId

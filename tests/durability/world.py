@@ -9,31 +9,35 @@ from adapters.memory.surroundings import InMemoryPhotoFetcher
 from adapters.object_storage.hmac_links import HmacLinks
 from adapters.system import LocalDiskReserve
 from application.answer_once import AnswerOnce
-from application.delete_image import DeleteImage, FinishDeletion
-from application.erase_customer import EraseCustomer, ErasureOutcome
-from application.erasure_audit import RecordedErasure, ReplayErasure
-from application.fair_turns import FairTurns
-from application.keep_picture import KeepPicture
-from application.keep_product import CopyPicture, KeepProduct, WantedProduct
-from application.photo_sources import FileSource, OpenSource, StoredSource
+from application.delete_images import DeleteImage, FinishDeletion, PurgeOverdue, PurgeReport
+from application.erase_customer import EraseCustomer, ErasureOutcome, RecordedErasure, ReplayErasure
+from application.fair_shares import FairTurns
+from application.generations import GenerationOutcome, RunNextGeneration
+from application.keep_picture import CopyPicture, KeepPicture
+from application.keep_product import KeepProduct, WantedProduct
 from application.ports.objects import DiskReserve, ObjectStore
 from application.ports.photos import PhotoProcessor, PreparedPhoto
 from application.ports.rows import UnitOfWork
 from application.ports.system import RandomSource
 from application.ports.try_on import TryOnEngine, TryOnPicture
-from application.purge import PurgeOverdue, PurgeReport
-from application.read_image import LinkedImage, OpenImage, PreviewLinks, ResolveImage
+from application.read_image import (
+    FileSource,
+    LinkedImage,
+    OpenImage,
+    OpenSource,
+    PreviewLinks,
+    ResolveImage,
+    StoredSource,
+)
 from application.reconcile import Comparison, Reconcile
-from application.run_generation import GenerationOutcome, RunNextGeneration
 from application.start_try_on import StartedTryOn, StartTryOn, TryOnCommand
 from application.upload_photo import CheckPhoto, UploadCommand, UploadPhoto
-from domain.account import Account
+from domain.account import Account, RetentionPolicy
 from domain.cropping import Fit
 from domain.customer import Customer
 from domain.errors import ImageNotFound
 from domain.generation import Generation, GenerationId, Inputs
 from domain.image import ImageId, ImageState, UploadedImage
-from domain.retention import RetentionPolicy
 from tests.builders import ACME, PSEUDONYMS, CountingRandom, MovableClock, a_stored_photo, nothing_to_renew, time_of
 from tests.durability.faults import FaultyObjectStore, FaultyPort, FaultyUnitOfWork, Plan
 

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql import create_engine
 from adapters.sql.schema import generations, images
+from domain.account import RetentionPolicy
 from domain.generation import Generation, GenerationId, Inputs
 from domain.image import ImageId
-from domain.retention import RetentionPolicy
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import ACME, a_stored_photo, an_account, an_image

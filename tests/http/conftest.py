@@ -18,8 +18,7 @@ from adapters.system import InMemoryRateLimiter
 from adapters.vision.pixel_meter import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
-from domain.rate_limit import microseconds
-from domain.retention import RetentionPolicy
+from domain.account import RetentionPolicy, microseconds
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings

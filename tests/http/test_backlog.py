@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from prometheus_client import REGISTRY
 
-from application.body_memory import BodyMemory
+from application.fair_shares import BodyMemory
 from entrypoints.server.background import Watch
 from tests.http.conftest import Service
 

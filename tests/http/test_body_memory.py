@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application import body_memory
-from application.body_memory import BodyClaim, BodyMemory
+from application import fair_shares
+from application.fair_shares import BodyClaim, BodyMemory
 from domain.account import AccountId
 from domain.errors import Overloaded
 from tests.builders import ACME, OTHER
@@ -160,7 +160,7 @@ async def test_slow_senders_hold_only_what_they_have_sent() -> None:
 
 
 async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_memory, "LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(fair_shares, "LONGEST_WAIT_SECONDS", 0.01)
     memory = BodyMemory(TOTAL, LONGEST)
     _, tasks = await filled(memory, ACME)
     with memory.claim(ACME, LONGEST) as claim, pytest.raises(Overloaded):

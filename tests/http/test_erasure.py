@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from domain.audit import Action, AuditEntry
+from domain.erasure import Action, AuditEntry
 from tests.http.conftest import API, Service
 
 ODD_IDS = [

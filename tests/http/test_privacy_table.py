@@ -19,12 +19,11 @@ from PIL import Image
 from PIL.ExifTags import Base
 
 from adapters.sql.schema import metadata
-from application.authenticate import DEFAULT_ACCOUNT
-from application.upload_tickets import Ticket
+from application.authenticate import DEFAULT_ACCOUNT, Ticket
+from domain.account import RetentionPolicy
 from domain.generation import Generation
 from domain.image import OBJECT_NAME
 from domain.product import Product
-from domain.retention import RetentionPolicy
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings

@@ -10,7 +10,7 @@ import httpx
 from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPhotoFetcher, InMemoryTryOnEngine
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT
-from application.read_generation import AwaitGeneration
+from application.generations import AwaitGeneration
 from domain.account import AccountId
 from entrypoints.http.app import create_app
 from entrypoints.wiring.container import Container

@@ -15,8 +15,7 @@ from adapters.sql import SqlRateLimiter, SqlUnitOfWork, create_engine
 from adapters.sql.schema import Migrator, metadata
 from adapters.system import SystemClock
 from application.ports.system import RateBucket
-from domain.account import AccountId
-from domain.rate_limit import RateLimit
+from domain.account import AccountId, RateLimit
 from entrypoints.cli.main import main
 from tests.builders import ACME
 from tests.contracts.test_adapters import with_accounts

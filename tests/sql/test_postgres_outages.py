@@ -14,7 +14,7 @@ from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.sql import SqlRepositories, SqlUnitOfWork, create_engine
 from adapters.sql.try_on_rows import SqlGenerationRepository
 from application.manage_accounts import ChangeAccount
-from application.photo_sources import FileSource, StoredSource
+from application.read_image import FileSource, StoredSource
 from domain.account import KeyId
 from domain.errors import Overloaded
 from domain.generation import Generation, GenerationStatus

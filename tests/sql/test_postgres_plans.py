@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sql import SqlRateLimiter, SqlRepositories, create_engine
 from application.ports.system import RateBucket
-from domain.account import AccountId, Beginning, KeyId
+from domain.account import AccountId, Beginning, KeyId, RateLimit
+from domain.customer import IdempotencyRecord
 from domain.errors import ImageNotFound
 from domain.generation import Failure, GenerationId, LeaseId
-from domain.image import ErasureId, IdempotencyRecord, ImageId
-from domain.rate_limit import RateLimit
+from domain.image import ErasureId, ImageId
 from tests.builders import ACME, NOON, OTHER, MovableClock, a_customer, a_stored_photo, an_image
 from tests.contracts.try_on_repositories import a_generation
 from tests.sql.many_rows import fill

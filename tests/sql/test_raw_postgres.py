@@ -4,7 +4,7 @@ import secrets
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.sql import SqlUnitOfWork, create_engine
-from application.photo_sources import FileSource
+from application.read_image import FileSource
 from tests.builders import a_customer, an_account
 from tests.durability.world import World
 from tests.postgres import PostgresServer

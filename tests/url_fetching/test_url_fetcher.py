@@ -11,7 +11,7 @@ import pytest
 
 from adapters import url_fetcher
 from adapters.url_fetcher import NameResolver, UrlFetcher, is_public
-from application.body_memory import BodyMemory
+from application.fair_shares import BodyMemory
 from application.ports.try_on import Fetch, UrlNotFetched, Validators
 from domain.account import AccountId
 from domain.errors import Overloaded

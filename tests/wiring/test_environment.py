@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from adapters.sandbox.processor import PhotoLimits
-from application.body_memory import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
-from application.fair_turns import LONGEST_WAIT_SECONDS as FAIR_TURN_SECONDS
-from application.upload_tickets import Ticket
+from application.authenticate import Ticket
+from application.fair_shares import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
+from application.fair_shares import LONGEST_WAIT_SECONDS as FAIR_TURN_SECONDS
 from entrypoints.cli.main import main
 from entrypoints.http.try_on import MAX_FILES_AT_ONCE
 from entrypoints.http.try_on_request import MAX_GARMENTS

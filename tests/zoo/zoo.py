@@ -27,8 +27,8 @@ from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.system import InMemoryRateLimiter
 from application.authenticate import DEFAULT_ACCOUNT, Access, Authenticate
+from domain.account import microseconds
 from domain.errors import Overloaded
-from domain.rate_limit import microseconds
 from entrypoints.http.app import create_app
 from entrypoints.server.logging import configure_structlog
 from entrypoints.wiring.container import Container

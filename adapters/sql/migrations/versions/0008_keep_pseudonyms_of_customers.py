@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from domain.account import AccountId
-from domain.image import IdempotencyRecord
-from domain.pseudonyms import Pseudonyms
+from domain.customer import IdempotencyRecord, Pseudonyms
 
 revision = "0008"
 down_revision = "0007"
