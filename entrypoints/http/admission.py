@@ -23,7 +23,7 @@ from application.ports.system import Clock, RateBucket
 from application.request_trace import note
 from domain.account import Account, Allowance, KeyScope
 from domain.errors import BegunTooLongAgo, InvalidApiKey, MissingApiKey, RateLimited
-from entrypoints.http.edge import header
+from entrypoints.http.edge import RATE_HEADERS, header
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 INSTANT: Final = re.compile(rb"(?:t=)?([0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}|[0-9]{16})")
@@ -214,32 +214,21 @@ def key_check(
 
 
 def _count(scope: Scope, bucket: str, allowance: Allowance | None) -> None:
-    """Raises: RateLimited. What is answered about rates is the last that was counted."""
+    """Raises: RateLimited. What is answered about rates is the last that was counted: `q` requests in `w` seconds, of
+    which `r` are left, and all are there again in `t` (draft-ietf-httpapi-ratelimit-headers-10).
+    """
     if allowance is None:
         return
-    scope["state"]["rate"] = (bucket, allowance)
+    limit, remaining = allowance.limit, allowance.remaining
+    window, full_after = _seconds(limit.window), _seconds(allowance.full_after)
+    scope["state"][RATE_HEADERS] = (
+        (b"ratelimit-policy", f'"{bucket}";q={limit.requests};w={window}'.encode()),
+        (b"ratelimit", f'"{bucket}";r={remaining};t={full_after}'.encode()),
+    )
     if not allowance.is_granted:
-        raise RateLimited(allowance.limit.requests, _seconds(allowance.next_after.total_seconds()))
+        raise RateLimited(limit.requests, _seconds(allowance.next_after))
 
 
-def rate_headers(scope: Scope) -> Iterator[tuple[bytes, bytes]]:
-    """`RateLimit-Policy` and `RateLimit`, if the request was counted (draft-ietf-httpapi-ratelimit-headers-10)."""
-    if (counted := scope["state"].get("rate")) is not None:
-        bucket, allowance = counted
-        yield b"ratelimit-policy", _policy(bucket, allowance).encode()
-        yield b"ratelimit", _state(bucket, allowance).encode()
-
-
-def _policy(bucket: str, allowance: Allowance) -> str:
-    """q: requests in a window of w seconds."""
-    return f'"{bucket}";q={allowance.limit.requests};w={_seconds(allowance.limit.window.total_seconds())}'
-
-
-def _state(bucket: str, allowance: Allowance) -> str:
-    """r: requests that are left; t: seconds until all of them are there again."""
-    return f'"{bucket}";r={allowance.remaining};t={_seconds(allowance.full_after.total_seconds())}'
-
-
-def _seconds(seconds: float) -> int:
+def _seconds(time: timedelta) -> int:
     """Whole ones, rounded up: whoever waits as long as was said is not refused again."""
-    return math.ceil(seconds)
+    return math.ceil(time.total_seconds())

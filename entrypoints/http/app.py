@@ -8,15 +8,13 @@ from typing import Any, Final
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from entrypoints.http import customers, health, images, products, try_on, upload_tickets
+from entrypoints.http import images, try_on
 from entrypoints.http.admission import RequestStart, key_check
-from entrypoints.http.edge import Edge, HeadAsGet, Pace, PacedAnswers
+from entrypoints.http.edge import Edge, HeadAsGet, ObservedRequests, Pace, PacedAnswers, line_writer
 from entrypoints.http.errors import to_error_response
-from entrypoints.http.observation import ObservedRequests, line_writer
 from entrypoints.http.pages import playground_router, reference_router
-from entrypoints.http.service import Service
+from entrypoints.http.service import Service, health_beside, live, metrics, ready
 from entrypoints.http.upload_form import FRAMING_BYTES
-from entrypoints.http.upload_tickets import CrossOrigin
 from entrypoints.server.background import Watch, end_process, generating, in_time, purging, supervised
 from entrypoints.wiring.container import Container
 
@@ -38,19 +36,19 @@ def create_app(container: Container) -> Litestar:
             images.check_image,
             images.read_image,
             images.delete_image,
-            customers.erase,
-            customers.erase_customer,
-            customers.read_erasure,
+            images.erase,
+            images.erase_customer,
+            images.read_erasure,
             try_on.read_generation,
             try_on.list_generations,
-            products.list_products,
-            products.read_product,
-            products.delete_product,
+            try_on.list_products,
+            try_on.read_product,
+            try_on.delete_product,
             try_on.read_credits,
-            upload_tickets.create_upload_ticket,
+            images.create_upload_ticket,
             Router(
                 "/",
-                route_handlers=[try_on.start_try_on, try_on.try_on, products.register_product],
+                route_handlers=[try_on.start_try_on, try_on.try_on, try_on.register_product],
                 request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
             ),
         ],
@@ -62,13 +60,13 @@ def create_app(container: Container) -> Litestar:
     )
     pages = [playground_router(settings)] if settings.shows_playground else []
     link_routes = [images.read_preview] if settings.serves_previews else []
-    metrics_routes = [health.metrics] if settings.serves_metrics else []
+    metrics_routes = [metrics] if settings.serves_metrics else []
     app = Litestar(
         route_handlers=[
             api,
             *link_routes,
-            health.live,
-            health.ready,
+            live,
+            ready,
             *metrics_routes,
             reference_router(settings),
             *pages,
@@ -83,7 +81,7 @@ def create_app(container: Container) -> Litestar:
     observers = [*container.telemetry().observers, line_writer()]
     app.asgi_handler = Edge(
         ObservedRequests(
-            PacedAnswers(CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins), Pace()), observers
+            PacedAnswers(images.CrossOrigin(HeadAsGet(app.asgi_handler), settings.cors_origins), Pace()), observers
         )
     )
     return app
@@ -112,7 +110,7 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
         for task in tasks:
             task.add_done_callback(lambda task: None if is_stopping else end_process(task))
         try:
-            async with health.health_beside(service):
+            async with health_beside(service):
                 yield
         finally:
             is_stopping = True

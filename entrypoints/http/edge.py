@@ -1,15 +1,21 @@
-"""Edge of the application, the same for every route: an id, HEAD as GET, no cache, refusals that are heard, a pace."""
+"""Edge of the application, the same for every route: an id, HEAD as GET, no cache, refusals that are heard, a pace.
+
+Every request is observed there too: for its line in the log, the metrics, and its trace.
+"""
 
 import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, ReceiveMessage
+
+from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
 
 MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
 MAX_DISCARD_SECONDS: Final = 10.0
@@ -106,7 +112,7 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = _complete(list(message["headers"]), self._scope["path"], message["status"])
+            message["headers"] = _complete(list(message["headers"]), self._scope, message["status"])
         if self._is_unread and not self._waits:
             self._held.append(message)
         else:
@@ -148,9 +154,9 @@ def _has_body(scope: Scope) -> bool:
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip() != b"0"
 
 
-def _complete(headers: Headers, path: str, status: int) -> Headers:
+def _complete(headers: Headers, scope: Scope, status: int) -> Headers:
     """With what every answer has: links may be read by any page (they are capabilities), the rest is for its caller."""
-    names = {name.lower() for name, _ in headers}
+    path, names = scope["path"], {name.lower() for name, _ in headers}
     if path.startswith(API) or status >= 400:
         if b"cache-control" not in names:
             headers.append((b"cache-control", b"no-store"))
@@ -158,12 +164,16 @@ def _complete(headers: Headers, path: str, status: int) -> Headers:
             headers.append((b"x-content-type-options", b"nosniff"))
     if path.startswith(LINKS):
         headers.append((b"access-control-allow-origin", b"*"))
-    return [(name, _with_head(value) if name.lower() == b"allow" else value) for name, value in headers]
+    return [(name, _allowed(value, scope) if name.lower() == b"allow" else value) for name, value in headers]
 
 
-def _with_head(allow: bytes) -> bytes:
-    methods = {method.strip() for method in allow.split(b",")}
-    return b", ".join(sorted(methods | {b"HEAD"})) if b"GET" in methods else allow
+def _allowed(allow: bytes, scope: Scope) -> bytes:
+    """With `HEAD`, and with every method of the path: Litestar answers `OPTIONS` with those of its first handler."""
+    methods = set(re.split(", *", allow.decode()))
+    for route in scope["litestar_app"].routes:
+        if route.path_format == scope.get("path_template"):
+            methods.update(route.methods)
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods)).encode()
 
 
 ACCOUNT_SECONDS: Final = 0.05
@@ -226,3 +236,96 @@ class PacedAnswers:
             await self._pace.wait("refused", STRANGERS_SECONDS)
         elif not scope["path"].startswith(LINKS):  # a picture would be held in memory while it waits
             await self._pace.wait("preflight" if scope.get("method") == "OPTIONS" else "page", STRANGERS_SECONDS)
+
+
+CLIENT_LEFT_CODE: Final = "CLIENT_LEFT"
+RATE_HEADERS: Final = "rate_headers"
+"""In the request's state: those of the rate that it was counted under."""
+NO_ROUTE: Final = "unmatched"
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class ObservedRequests:
+    """Around the framework's own handler, so that unknown routes and failures of the framework are seen too.
+
+    Route templates, never raw paths.
+    """
+
+    def __init__(self, app: ASGIApp, observers: Sequence[Observer]) -> None:
+        self._app = app
+        self._observers = observers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_ns, state = time.monotonic_ns(), scope["state"]
+        status: int | None = None
+        received_bytes = sent_bytes = 0
+
+        async def watched_receive() -> ReceiveMessage:
+            nonlocal received_bytes
+            message = await receive()
+            if message["type"] == "http.request":
+                received_bytes += len(message["body"])
+            return message
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status, sent_bytes
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (REQUEST_ID_HEADER, sent_id.encode()),
+                    *state.get(RATE_HEADERS, ()),
+                ]
+            elif message["type"] == "http.response.body":
+                sent_bytes += len(message["body"])
+            await send(message)
+
+        sent_id = state[REQUEST_ID] = request_id(scope)
+        with RequestTrace(sent_id) as kept:
+            try:
+                await self._app(scope, watched_receive, watched_send)
+            finally:
+                kept.facts |= {"received_bytes": received_bytes, "sent_bytes": sent_bytes}
+                self._conclude(scope, status, started_ns, kept)
+
+    def _conclude(self, scope: Scope, status: int | None, started_ns: int, kept: RequestTrace) -> None:
+        code = scope["state"].get("error_code")
+        method = str(scope.get("method"))
+        is_unheard = status is None or code == CLIENT_LEFT_CODE
+        request = ObservedRequest(
+            method=method if method in METHODS else "other",
+            route=scope.get("path_template", NO_ROUTE),
+            operation=getattr(scope.get("route_handler"), "operation_id", None),
+            status=CLIENT_LEFT_STATUS if is_unheard or status is None else status,
+            code=CLIENT_LEFT_CODE if is_unheard else code,
+            started_ns=started_ns,
+            ended_ns=time.monotonic_ns(),
+            traceparent=header(scope, b"traceparent") or None,
+            trace=kept,
+        )
+        for observe in self._observers:
+            observe(request)
+
+
+def line_writer() -> Observer:
+    """Writes the canonical line: everything that is worth knowing about a request, at once."""
+    log = structlog.get_logger().bind()  # as the log is configured now; binding again for every line would cost as much
+
+    def write_line(request: ObservedRequest) -> None:
+        stages = request.trace.seconds_by_stage()
+        log.info(
+            "request",
+            method=request.method,
+            route=request.route,
+            status=request.status,
+            **({"code": request.code} if request.code else {}),
+            duration_ms=_milliseconds(request.seconds),
+            **({"stages_ms": {name: _milliseconds(seconds) for name, seconds in stages.items()}} if stages else {}),
+            **request.trace.facts,
+        )
+
+    return write_line
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 1)

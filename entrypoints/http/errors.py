@@ -8,7 +8,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 
 from domain.errors import DomainError, FieldProblem, ValidationFailed
-from entrypoints.http.edge import REQUEST_ID
+from entrypoints.http.edge import CLIENT_LEFT_CODE, REQUEST_ID
 from entrypoints.http.schemas import ErrorBody
 
 AnyRequest = Request[Any, Any, Any]
@@ -56,7 +56,6 @@ FRAMEWORK: Final = {
     405: ("METHOD_NOT_ALLOWED", "The route does not support this method; see the Allow header."),
     413: ("FILE_TOO_LARGE", "The request body is larger than any upload may be. Send a smaller file."),
 }
-CLIENT_LEFT_CODE: Final = "CLIENT_LEFT"
 CLIENT_LEFT: Final = "client disconnected prematurely"
 """Litestar's own words, for a client that went away, for a body that broke off, and for chunks that are none."""
 BROKEN_OFF: Final = FieldProblem("body", "broke off before its end, or is not chunked as it should be")

@@ -1,41 +1,54 @@
-"""The routes of images, and the one behind signed links where storage cannot serve its objects itself."""
+"""The routes of images: from an upload or its ticket to the picture behind a signed link, and to their erasure."""
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any, Final
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
+from litestar.enums import ScopeType
 from litestar.params import PathParameter
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.authenticate import Ticket
+from application.erase_customer import ErasureOutcome
 from application.read_image import LinkedImage
 from application.request_trace import Stage, note
+from application.upload_photo import UploadCommand
 from domain.account import AccountId
-from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
-from domain.image import ImageId
-from entrypoints.http.admission import TAKES_TICKETS, TICKET, RequestWithKey
+from domain.errors import FieldProblem, IdempotencyKeyReused, ImageNotFound, TicketUsed, ValidationFailed, about
+from domain.image import ErasureId, ImageId
+from entrypoints.http.admission import API_KEY_HEADER, TAKES_TICKETS, TICKET, RequestWithKey
+from entrypoints.http.edge import header
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.request_parts import receiving
-from entrypoints.http.schemas import ImageBody, PhotoCheckBody
+from entrypoints.http.request_parts import id_at_the_end, json_object_of, receiving
+from entrypoints.http.schemas import ErasureBody, ImageBody, UploadTicketBody
 from entrypoints.http.service import Service
-from entrypoints.http.upload_form import FILE, UploadForm, read_upload_form
-from entrypoints.http.upload_tickets import fixed_fields
-from entrypoints.wiring.settings import Settings
+from entrypoints.http.try_on_request import asked_once
+from entrypoints.http.upload_form import (
+    CHECKS,
+    FILE,
+    LIFETIME,
+    Problems,
+    customer_id_problem,
+    read_upload_form,
+    ticket_terms,
+    warnings_about_unknown,
+)
 
 IdInPath = Annotated[str, PathParameter(name="imageId")]
+UPLOAD: Final = "/tryon/v1/images/upload"
+CHECK: Final = "/tryon/v1/images/check"
 
 
 @post("/images/upload", operation_id="uploadImage", status_code=201, opt={TAKES_TICKETS: True})
 async def upload_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """Upload a photo and get back the id of the picture that is made of it."""
     ticket = request.state.get(TICKET)
-    async with receiving(request, service, FILE) as body:
-        form = await _read_form(request, body, service.settings, ticket)
-        key = ticket.upload_key if ticket else request.headers.get("idempotency-key")
-        command = form.to_command(request.user, key, service.pseudonyms)
+    key = ticket.upload_key if ticket else request.headers.get("idempotency-key")
+    async with _reading(request, service, key) as command:
         try:
-            with about(FILE):
-                linked = await service.upload_photo.execute(command)
+            linked = await service.upload_photo.execute(command)
         except IdempotencyKeyReused:
             if ticket is None:
                 raise
@@ -45,48 +58,43 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
 
 
 @post("/images/check", operation_id="checkImage", status_code=200, opt={TAKES_TICKETS: True})
-async def check_image(request: RequestWithKey, service: NamedDependency[Service]) -> PhotoCheckBody:
+async def check_image(request: RequestWithKey, service: NamedDependency[Service]) -> ImageBody:
     """What an upload of this photo would answer; nothing is kept."""
     ticket = request.state.get(TICKET)
     if ticket is not None:
         await service.upload_tickets.count_check(request.user, ticket)
-    async with receiving(request, service, FILE) as body:
-        form = await _read_form(request, body, service.settings, ticket)
-        command = form.to_command(request.user, None, service.pseudonyms)
-        with about(FILE):
-            prepared = await service.check_photo.execute(
+    async with _reading(request, service) as command:
+        facts = (
+            await service.check_photo.execute(
                 command.photo, request.user.account_id, crop=command.crop, fit=command.fit
             )
-        return PhotoCheckBody.of(prepared.facts, command.warnings)
+        ).facts
+        return ImageBody.of_photo(replace(facts, warnings=facts.warnings + command.warnings))
 
 
-@get(
-    "/images/{imageId:str}",
-    operation_id="getImage",
-)
+@asynccontextmanager
+async def _reading(request: RequestWithKey, service: Service, key: str | None = None) -> AsyncIterator[UploadCommand]:
+    """The upload that is asked for, its photo in memory. What a ticket fixes, the form cannot say otherwise."""
+    ticket = request.state.get(TICKET)
+    async with receiving(request, service, FILE) as body:
+        with Stage("read"):
+            content_type = request.headers.get("content-type", "")
+            form = await read_upload_form(content_type, body, service.settings.max_file_bytes)
+        command = form.to_command(request.user, key, service.pseudonyms, ticket.terms if ticket else None)
+        with about(FILE):
+            yield command
+
+
+@get("/images/{imageId:str}", operation_id="getImage")
 async def read_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> ImageBody:
     """The same body as after the upload, with a fresh link."""
     return _body(await service.read_image.execute(ImageId(image_id), request.user.account_id))
 
 
-@delete(
-    "/images/{imageId:str}",
-    operation_id="deleteImage",
-)
+@delete("/images/{imageId:str}", operation_id="deleteImage")
 async def delete_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> None:
     """Delete an image; idempotent."""
     await service.delete_image.execute(ImageId(image_id), request.user.account_id)
-
-
-async def _read_form(
-    request: AnyRequest, body: AsyncIterator[bytes], settings: Settings, ticket: Ticket | None
-) -> UploadForm:
-    """What a ticket fixes, the form cannot say otherwise."""
-    with Stage("read"):
-        form = await read_upload_form(request.headers.get("content-type", ""), body, settings.max_file_bytes)
-    if ticket is not None:
-        form.fields = fixed_fields(ticket)
-    return form
 
 
 def _body(linked: LinkedImage) -> ImageBody:
@@ -100,14 +108,8 @@ PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosn
 MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
 
 
-@get(
-    "/tryon/v1/previews/{imageId:str}",
-    operation_id="getPreview",
-    media_type="image/jpeg",
-)
-async def read_preview(
-    image_id: Annotated[str, PathParameter(name="imageId")], request: AnyRequest, service: NamedDependency[Service]
-) -> Response[bytes]:
+@get("/tryon/v1/previews/{imageId:str}", operation_id="getPreview", media_type="image/jpeg")
+async def read_preview(image_id: IdInPath, request: AnyRequest, service: NamedDependency[Service]) -> Response[bytes]:
     """The picture itself, by the link that came with its `imageId`; needs no API key."""
     account, expires, signature = map(request.query_params.get, ("account", "expires", "signature"))
     if not (account and signature and expires and expires.isascii() and expires.isdigit()):
@@ -116,3 +118,102 @@ async def read_preview(
         raise ImageNotFound
     jpeg = await service.open_preview.execute(ImageId(image_id), AccountId(account), int(expires), signature)
     return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)
+
+
+@post("/upload-tickets", operation_id="createUploadTicket", status_code=201)
+async def create_upload_ticket(request: RequestWithKey, service: NamedDependency[Service]) -> UploadTicketBody:
+    """Let a shopper's browser or app upload one photo without the key."""
+    body, problems = await json_object_of(request, service), Problems()
+    terms, lifetime = ticket_terms(body, problems)
+    asked = asked_once(request.headers.get("idempotency-key"), "upload-tickets", body, {}, problems)
+    problems.expect_none()
+    record = service.pseudonyms.request(request.user.account_id, *asked) if asked else None
+    ticket, expires_at = await service.upload_tickets.issue(
+        request.user, request.headers[API_KEY_HEADER], terms, lifetime, record
+    )
+    return UploadTicketBody(
+        ticket=ticket,
+        upload_url=service.settings.base_url + UPLOAD,
+        expires_at=expires_at,
+        warnings=tuple(warnings_about_unknown(body, frozenset({*CHECKS, LIFETIME}))) or None,
+    )
+
+
+class CrossOrigin:
+    """Lets pages of other origins use tickets: on two routes, and on no other."""
+
+    def __init__(self, app: ASGIApp, origins: str) -> None:
+        self._app = app
+        self._origins = frozenset(origin.strip() for origin in origins.split(","))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["path"] not in {UPLOAD, CHECK}:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_permission(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._headers(scope)]
+            await send(message)
+
+        await self._app(scope, receive, send_with_permission)
+
+    def _headers(self, scope: Scope) -> Iterator[tuple[bytes, bytes]]:
+        origin = header(scope, b"origin") or ""
+        allowed = "*" if "*" in self._origins else origin
+        if "*" not in self._origins:
+            yield b"vary", b"origin"
+            if origin not in self._origins:
+                return
+        yield b"access-control-allow-origin", allowed.encode("latin-1")
+        yield b"access-control-expose-headers", b"retry-after, x-request-id"
+        if scope.get("method") == "OPTIONS":
+            yield b"access-control-allow-methods", b"POST"
+            yield b"access-control-allow-headers", b"authorization, content-type, idempotency-key"
+            yield b"access-control-max-age", b"600"
+
+
+RETRY_AFTER_SECONDS: Final = 60
+CUSTOMERS: Final = "/tryon/v1/customers/"
+ERASE: Final = "/customers/erase"
+"""The path of the one call, and of the other for somebody whose id is `erase`. The framework folds ids of slashes."""
+
+
+@post(ERASE, operation_id="erase", status_code=200)
+async def erase(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody]:
+    """Erase one end user's images, results and records; says how many images there were. 202 while storage is down."""
+    sent = (await json_object_of(request, service)).get("customerId")
+    outcome = await _erase(request, service, sent)
+    return Response(ErasureBody.of(outcome), status_code=202 if outcome.bytes_left else 200, headers=_headers(outcome))
+
+
+@delete([ERASE, "/customers", "/customers/{customerId:path}"], operation_id="eraseCustomer", status_code=202)
+async def erase_customer(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody | None]:
+    """The same for clients of the origin, by the id in the path; without a body when all is gone."""
+    outcome = await _erase(request, service, id_at_the_end(request, "customerId", CUSTOMERS))
+    if outcome.bytes_left:
+        return Response(ErasureBody.of(outcome), status_code=202, headers=_headers(outcome))
+    return Response(None, status_code=204, headers=_headers(outcome))
+
+
+@get("/erasures/{erasureId:str}", operation_id="getErasure")
+async def read_erasure(
+    request: RequestWithKey,
+    erasure_id: Annotated[str, PathParameter(name="erasureId")],
+    service: NamedDependency[Service],
+) -> ErasureBody:
+    """How far an erasure is."""
+    return ErasureBody.of_record(await service.read_erasure.execute(ErasureId(erasure_id), request.user.account_id))
+
+
+async def _erase(request: RequestWithKey, service: Service, external_id: Any) -> ErasureOutcome:
+    problem = "is missing; send the id of the customer" if external_id is None else customer_id_problem(external_id)
+    if problem:
+        raise ValidationFailed((FieldProblem("customerId", problem),))
+    customer = service.pseudonyms.customer(request.user.account_id, external_id)
+    return await service.erase_customer.execute(customer)
+
+
+def _headers(outcome: ErasureOutcome) -> dict[str, str]:
+    headers = {"x-erasure-id": outcome.erasure_id, "x-images-erased": str(outcome.images)}
+    return headers | ({"retry-after": str(RETRY_AFTER_SECONDS)} if outcome.bytes_left else {})

@@ -15,7 +15,7 @@ from domain.errors import FieldProblem
 from domain.generation import GenerationStatus
 from domain.geometry import Box, Padding
 from domain.image import StoredPhoto
-from domain.person import Framing, PersonReport
+from domain.person import Framing
 from domain.photo import PhotoWarning, SourceFormat
 from domain.product import Product
 
@@ -41,47 +41,23 @@ class PersonBody(Body, frozen=True, kw_only=True):
     framing: Framing
     confidence: float | None = None
 
-    @classmethod
-    def of(cls, person: PersonReport) -> Self:
-        return cls(
-            count=person.count,
-            box=person.box,
-            face=person.face,
-            framing=person.framing,
-            confidence=person.confidence,
-        )
-
-
-class PhotoCheckBody(Body, frozen=True, kw_only=True):
-    """What an upload of the photo would answer, without what only a stored image has."""
-
-    width: int
-    height: int
-    source: SourceBody
-    crop: Box | None = None
-    content_box: Box | None = None
-    pad: Padding | None = None
-    person: PersonBody | None = None
-    warnings: Sequence[PhotoWarning]
-
-    @classmethod
-    def of(cls, photo: StoredPhoto, about_the_form: tuple[PhotoWarning, ...]) -> Self:
-        return cls(**_facts(photo) | {"warnings": photo.warnings + about_the_form})
-
 
 class ImageBody(Body, frozen=True, kw_only=True):
-    """An image and a fresh link to it. Boxes are in pixels of the upright source."""
+    """An image and a fresh link to it; of a photo that was only checked, what can be said of it.
 
-    image_id: str
-    image_url: str
-    image_url_expires_at: datetime
-    created_at: datetime
-    expires_at: datetime
-    keep_for_days: int
+    Boxes are in pixels of the upright source.
+    """
+
+    image_id: str | None = None
+    image_url: str | None = None
+    image_url_expires_at: datetime | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    keep_for_days: int | None = None
     width: int
     height: int
-    content_type: str
-    size_bytes: int
+    content_type: str | None = None
+    size_bytes: int | None = None
     source: SourceBody
     crop: Box | None = None
     content_box: Box | None = None
@@ -92,7 +68,8 @@ class ImageBody(Body, frozen=True, kw_only=True):
     @classmethod
     def of(cls, linked: LinkedImage, photo: StoredPhoto) -> Self:
         image = linked.image
-        return cls(
+        return cls.of_photo(
+            photo,
             image_id=image.image_id,
             image_url=linked.url,
             image_url_expires_at=linked.url_expires_at,
@@ -101,22 +78,23 @@ class ImageBody(Body, frozen=True, kw_only=True):
             keep_for_days=image.retention.keep_for_days,
             content_type="image/jpeg",
             size_bytes=photo.size_bytes,
-            **_facts(photo),
         )
 
-
-def _facts(photo: StoredPhoto) -> dict[str, Any]:
-    source = photo.source_size
-    return {
-        "width": photo.size.width,
-        "height": photo.size.height,
-        "source": SourceBody(format=photo.source_format, width=source.width, height=source.height),
-        "crop": photo.crop,
-        "content_box": photo.content,
-        "pad": photo.pad,
-        "person": PersonBody.of(photo.person) if photo.person else None,
-        "warnings": photo.warnings,
-    }
+    @classmethod
+    def of_photo(cls, photo: StoredPhoto, **kept: Any) -> Self:
+        """`kept`: what only an image has."""
+        source = photo.source_size
+        return cls(
+            width=photo.size.width,
+            height=photo.size.height,
+            source=SourceBody(format=photo.source_format, width=source.width, height=source.height),
+            crop=photo.crop,
+            content_box=photo.content,
+            pad=photo.pad,
+            person=msgspec.convert(photo.person, PersonBody | None, from_attributes=True),
+            warnings=photo.warnings,
+            **kept,
+        )
 
 
 class StartedTryOnBody(Body, frozen=True, kw_only=True):

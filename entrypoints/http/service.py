@@ -1,11 +1,20 @@
-"""Use cases and limits that the routes call, made once with the application."""
+"""The service as its routes call it and as probes and scrapers see it: use cases, liveness, readiness, metrics."""
 
-from collections.abc import Callable
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
+from litestar import Response, get
+from litestar.di import NamedDependency
+from msgspec import json, structs
+
 from application.authenticate import Authenticate, PagePass, UploadTickets
-from application.check_readiness import CheckReadiness
+from application.check_readiness import PROBE_SECONDS, CheckReadiness
 from application.delete_images import DeleteImage
 from application.erase_customer import EraseCustomer, ReadErasure
 from application.fair_shares import BodyMemory
@@ -15,8 +24,12 @@ from application.read_image import OpenPreview, ReadImage
 from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
 from domain.customer import Pseudonyms
-from entrypoints.http.admission import WrongKeys
+from domain.errors import InvalidApiKey, Overloaded
+from entrypoints.http.admission import API_KEY_HEADER, WrongKeys
 from entrypoints.http.edge import Pace
+from entrypoints.http.errors import AnyRequest
+from entrypoints.http.schemas import LivenessBody, ReadinessBody
+from entrypoints.server.metrics_server import MEDIA_TYPE, VARIABLE, health_socket, in_short
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import Draining
@@ -63,3 +76,86 @@ class Service:
         }
         names = {field.name for field in fields(cls)} - own.keys()
         return cls(**own, **{name: getattr(container, name)() for name in names})
+
+
+NOT_IN_THE_WAY = frozenset({"engine", "clock"})
+"""Parts without which every promise can be kept: try-ons wait, and nothing is purged before its time."""
+
+
+@get("/health/live", operation_id="live", sync_to_thread=False)
+def live() -> LivenessBody:
+    """The event loop turns."""
+    return LivenessBody(status="live")
+
+
+@get("/health/ready", operation_id="ready")
+async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Response[ReadinessBody]:
+    """What works. It fails only when nothing does, or the server is about to stop: a balancer would otherwise take
+    look-ups and erasures from the shops for an outage of storage, on all replicas at once.
+
+    Whoever sends a valid key is told what fails.
+    """
+    (body, status), is_known = await asyncio.gather(_readiness(service), _has_a_key(request, service))
+    return Response(body if is_known else structs.replace(body, failing=[]), status_code=status)
+
+
+async def _readiness(service: Service) -> tuple[ReadinessBody, int]:
+    found = await service.check_readiness.execute()
+    is_ready = bool(found.works) and not service.draining.reasons
+    body = ReadinessBody(
+        status="ready" if is_ready else "not ready",
+        works=found.works,
+        failing=sorted(found.failing - NOT_IN_THE_WAY | service.draining.reasons),
+        degraded=sorted(found.failing & NOT_IN_THE_WAY),
+    )
+    return body, 200 if is_ready else 503
+
+
+@asynccontextmanager
+async def health_beside(service: Service) -> AsyncIterator[None]:
+    """Health on a socket of this process too, from where the port for metrics has it: on the way in through the main
+    port a probe would wait behind strangers. Not where no supervisor has made the folder for it.
+    """
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        yield
+        return
+    with in_short(health_socket(Path(folder), os.getpid())) as address:
+        server = await asyncio.start_unix_server(partial(_answer_probe, service), address)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def _answer_probe(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Only the supervisor gets to the folder, and it asks for one of two paths."""
+    try:
+        path = (await reader.readline()).split(b" ")[1]
+        body, status = await _readiness(service) if path == b"/health/ready" else (LivenessBody(status="live"), 200)
+        content = json.encode(body if isinstance(body, LivenessBody) else structs.replace(body, failing=[]))
+        head = f"HTTP/1.0 {status} .\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        writer.write(head.encode() + content)
+        await writer.drain()
+    except (OSError, IndexError):  # who asked has left
+        return
+    finally:
+        writer.close()
+
+
+@get("/metrics", operation_id="metrics")
+async def metrics(service: NamedDependency[Service]) -> Response[bytes]:
+    """In Prometheus' text format; see `Settings.serves_metrics` for when this route is there."""
+    return Response(await asyncio.to_thread(service.metrics), media_type=MEDIA_TYPE)
+
+
+async def _has_a_key(request: AnyRequest, service: Service) -> bool:
+    key = request.headers.get(API_KEY_HEADER)
+    if not key:
+        return False
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), service.wrong_keys.looked_up(key):
+            await service.authenticate.execute(key)
+    except (InvalidApiKey, Overloaded, TimeoutError):
+        return False
+    return True

@@ -1,14 +1,17 @@
-"""The routes of try-ons, and of the credits that they take."""
+"""The routes of try-ons, of the credits that they take, and of the products that are tried on."""
 
+import base64
+import binascii
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
-from litestar import Response, get, post
+from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from application.ports.system import RateBucket
 from application.start_try_on import StartedTryOn
+from domain.customer import EXTERNAL_ID_HAS, is_external_id
 from domain.errors import FieldProblem, FileTooLarge, GenerationNotFound, ValidationFailed
 from domain.generation import GenerationId
 from entrypoints.http.admission import RATE_BUCKET, RequestWithKey
@@ -17,14 +20,22 @@ from entrypoints.http.request_parts import (
     MAX_JSON_BYTES,
     Cursor,
     Limit,
+    id_at_the_end,
     page_limit,
     read_json,
     receiving,
     too_much_json,
 )
-from entrypoints.http.schemas import CreditsBody, GenerationBody, GenerationPageBody, StartedTryOnBody
+from entrypoints.http.schemas import (
+    CreditsBody,
+    GenerationBody,
+    GenerationPageBody,
+    ProductBody,
+    ProductPageBody,
+    StartedTryOnBody,
+)
 from entrypoints.http.service import Service
-from entrypoints.http.try_on_request import to_command
+from entrypoints.http.try_on_request import to_command, to_registration
 from entrypoints.http.upload_form import shown
 
 DATA = "data"
@@ -142,3 +153,66 @@ async def _read_form(
         came = ", ".join(shown(name) for name in files) or "none"
         raise malformed_body(f'has no part named "data" with the JSON of the request; the parts were: {came}')
     return bytes(data), files
+
+
+PRODUCTS: Final = "/tryon/v1/products/"
+MAX_PRODUCTS: Final = 200
+
+
+@post("/products", operation_id="registerProduct", status_code=201)
+async def register_product(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ProductBody]:
+    """Keep a product and its pictures; 200 when there was one with the same id."""
+    async with receiving(request, service) as body:
+        data, files = await read_data_and_files(request, body, service)
+        wanted, valid_for, record = to_registration(
+            data, files, request.user, request.headers.get("idempotency-key"), service.pseudonyms
+        )
+        registered = await service.register_product.execute(wanted, valid_for, record)
+    return Response(ProductBody.of(registered.product), status_code=201 if registered.is_new else 200)
+
+
+@get("/products", operation_id="listProducts")
+async def list_products(
+    request: RequestWithKey, service: NamedDependency[Service], limit: Limit = None, cursor: Cursor = None
+) -> ProductPageBody:
+    """In the order of their ids."""
+    products, has_more = await service.read_products.page(
+        request.user.account_id, _after(cursor), page_limit(limit, 50, MAX_PRODUCTS)
+    )
+    items = [ProductBody.of(product) for product in products]
+    page = ProductPageBody(items=items, has_more=has_more, count=len(items))
+    if not has_more:
+        return page
+    next_cursor = base64.urlsafe_b64encode(products[-1].external_id.encode()).decode()
+    return ProductPageBody(items=items, has_more=True, count=len(items), next_cursor=next_cursor)
+
+
+@get("/products/{externalId:path}", operation_id="getProduct")
+async def read_product(request: RequestWithKey, service: NamedDependency[Service]) -> ProductBody:
+    """What is known of a product."""
+    return ProductBody.of(await service.read_products.one(request.user.account_id, _id_in_path(request)))
+
+
+@delete("/products/{externalId:path}", operation_id="deleteProduct")
+async def delete_product(request: RequestWithKey, service: NamedDependency[Service]) -> None:
+    """Delete a product; idempotent."""
+    await service.delete_product.execute(request.user.account_id, _id_in_path(request))
+
+
+def _id_in_path(request: RequestWithKey) -> str:
+    external_id = id_at_the_end(request, "externalId", PRODUCTS)
+    if not is_external_id(external_id):
+        raise ValidationFailed((FieldProblem("externalId", f"must have {EXTERNAL_ID_HAS}"),))
+    return external_id
+
+
+def _after(cursor: str | None) -> str:
+    if not cursor:
+        return ""
+    try:
+        after = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        after = ""
+    if not is_external_id(after):
+        raise ValidationFailed((FieldProblem("cursor", "is not the nextCursor of a page"),))
+    return after

@@ -18,26 +18,26 @@ from application.keep_product import WantedProduct
 from application.read_image import FileSource, PhotoSource, StoredSource, UrlSource
 from application.start_try_on import TryOnCommand
 from domain.account import Account, RetentionPolicy
-from domain.customer import IdempotencyRecord, Pseudonyms, external_id_problem
-from domain.errors import (
-    CustomerImageRequired,
-    FieldProblem,
-    MultipartFileNotFound,
-    ProductImagesRequired,
-    ValidationFailed,
-)
+from domain.customer import IdempotencyRecord, Pseudonyms
+from domain.errors import CustomerImageRequired, MultipartFileNotFound, ProductImagesRequired
 from domain.image import ImageId
 from domain.product import product_id_problem
 from entrypoints.http.request_parts import decoded_object
-from entrypoints.http.upload_form import shown, unquoted
+from entrypoints.http.upload_form import (
+    Check,
+    Problems,
+    customer_id_problem,
+    days_problem,
+    flag_problem,
+    shown,
+    whole_number,
+)
 
 MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
 MAX_ID_CHARS: Final = 100
 MAX_URL_CHARS: Final = 2048
-MAX_KEY_CHARS: Final = 255
-MAX_VALID_DAYS: Final = 3650
-MAX_PROBLEMS: Final = 50
+VALID_DAYS_PROBLEM: Final = whole_number(1, 3650)
 SOURCE_KEYS: Final = ("url", "fileKey", "id")
 
 Json = dict[str, Any]
@@ -72,13 +72,13 @@ def to_command(
     """Raises: ValidationFailed that names every malformed field; else CustomerImageRequired, ProductImagesRequired,
     MultipartFileNotFound.
     """
-    body = decoded_object(data)
-    request = _Request(body)
+    body, problems = decoded_object(data), Problems()
+    request = _Request(body, problems)
     person, product = request.person(), request.product()
     customer_id, days = request.customer_id(), request.days()
-    request.expect_texts_and_flags()
-    asked = request.asked_once(idempotency_key, "try-on", files)
-    request.expect_no_problems()
+    request.expect_flags()
+    asked = asked_once(idempotency_key, "try-on", body, files, problems)
+    problems.expect_none()
     if person is None:
         raise CustomerImageRequired
     if product is None or not (product.garments or product.external_id):
@@ -97,10 +97,10 @@ def to_registration(
     data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms
 ) -> tuple[WantedProduct, timedelta | None, IdempotencyRecord | None]:
     """The product, how long it is valid, and the record of the request. Raises: as `to_command`."""
-    request = _Request(decoded_object(data))
-    product = request.registered_product()
-    asked = request.asked_once(idempotency_key, "products", files)
-    request.expect_no_problems()
+    body, problems = decoded_object(data), Problems()
+    product = _Request(body, problems).registered_product()
+    asked = asked_once(idempotency_key, "products", body, files, problems)
+    problems.expect_none()
     if product is None or not (product.garments or product.external_id):
         raise ProductImagesRequired
     record = pseudonyms.request(account.account_id, *asked) if asked else None
@@ -117,13 +117,13 @@ def _wanted(product: _Product, account: Account, files: Files) -> WantedProduct:
     )
 
 
-def asked_once(header: str | None, operation: str, body: Json, files: Files) -> tuple[str, bytes] | None:
-    """The key, and a digest of the request, however its JSON was written. Raises: ValidationFailed."""
-    key = unquoted(header)
+def asked_once(
+    header: str | None, operation: str, body: Json, files: Files, problems: Problems
+) -> tuple[str, bytes] | None:
+    """The idempotency key, and a digest of the request, however its JSON was written."""
+    key = problems.idempotency_key(header)
     if key is None:
         return None
-    if not 1 <= len(key) <= MAX_KEY_CHARS:
-        raise ValidationFailed((FieldProblem("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} characters"),))
     request = hashlib.sha256(f"{operation}\0".encode() + msgspec.json.encode(body, order="sorted"))
     for name, content in sorted(files.items()):
         request.update(f"\0{name}\0".encode() + hashlib.sha256(content).digest())
@@ -141,21 +141,9 @@ def _with_file(source: _Source, files: Files) -> PhotoSource:
 class _Request:
     """Walks through the JSON and takes note of what is wrong. `null` counts as not sent."""
 
-    def __init__(self, body: Json) -> None:
+    def __init__(self, body: Json, problems: Problems) -> None:
         self._body = body
-        self._problems: dict[FieldProblem, None] = {}
-
-    def expect_no_problems(self) -> None:
-        """Raises: ValidationFailed."""
-        if self._problems:
-            raise ValidationFailed(tuple(self._problems))
-
-    def asked_once(self, key: str | None, operation: str, files: Files) -> tuple[str, bytes] | None:
-        try:
-            return asked_once(key, operation, self._body, files)
-        except ValidationFailed as error:
-            self._problems.update(dict.fromkeys(error.problems))
-            return None
+        self._note, self._checked = problems.note, problems.checked
 
     def person(self) -> _Source | None:
         """None when there is nothing that could be the person's photo."""
@@ -165,15 +153,12 @@ class _Request:
         image_id = self._body.get("customerImageId")
         if given and image_id is not None:
             self._note("customerImageId", f'is what "{given[0]}" was first; send one of them')
-        for name in given[:1]:
-            holder = self._object(self._body[name], name)
-            if holder is None:
-                return None
-            if holder.get("image") is None:
-                return self._source(holder, name) if _names_a_source(holder) else None
-            image = self._object(holder["image"], f"{name}.image")
-            return self._source(image, f"{name}.image") if image else None
-        return None if image_id is None else self._stored(image_id, "customerImageId")
+        if not given:
+            return None if image_id is None else self._stored(image_id, "customerImageId")
+        holder = self._object(self._body[given[0]], given[0]) or {}
+        if (image := holder.get("image")) is not None:
+            return None if image == {} else self._source(image, f"{given[0]}.image")
+        return self._source(holder, given[0]) if _names_a_source(holder) else None
 
     def product(self) -> _Product | None:
         """None when there is no product at all."""
@@ -187,7 +172,9 @@ class _Request:
         return None if found is None else self._described(found, "" if holder is None else "product.")
 
     def _described(self, product: Json, at: str) -> _Product:
-        images, urls = self._list(product, "images", at), self._list(product, "imageUrls", at)
+        images, urls = (
+            self._checked(f"{at}{name}", product.get(name), _list_problem) or [] for name in ("images", "imageUrls")
+        )
         if len(images) + len(urls) > MAX_GARMENTS:
             self._note(f"{at}images", f"must hold at most {MAX_GARMENTS} images")
         sources = [self._source(each, f"{at}images.{index}") for index, each in enumerate(images[:MAX_GARMENTS])]
@@ -195,64 +182,45 @@ class _Request:
         return _Product(
             external_id=self._product_id(product, at),
             garments=tuple(source for source in sources if source is not None),
-            title=self._text(product, "title", at),
-            description=self._text(product, "description", at),
-            days=self._valid_for_days(),
+            title=self._checked(f"{at}title", product.get("title"), _text_problem),
+            description=self._checked(f"{at}description", product.get("description"), _text_problem),
+            days=self._checked("validForDays", self._body.get("validForDays"), VALID_DAYS_PROBLEM),
         )
 
-    def _product_id(self, product: Json, at: str) -> str | None:
+    def _product_id(self, product: Json, at: str) -> Any:
         """Under its name, or the one it had first."""
-        sent = {name: product[name] for name in ("externalId", "productId") if product.get(name) is not None}
-        for name, value in sent.items():
-            if problem := product_id_problem(value if isinstance(value, str) else ""):
-                self._note(f"{at}{name}", problem)
-        if len(set(map(repr, sent.values()))) > 1:
-            self._note(f"{at}productId", 'differs from "externalId", of which it is the former name')
-        return next((value for value in sent.values() if isinstance(value, str)), None)
+        sent = {f"{at}{name}": product.get(name) for name in ("externalId", "productId")}
+        return self._alike(sent, _product_problem, 'differs from "externalId", of which it is the former name')
 
-    def _valid_for_days(self) -> int | None:
-        days = self._body.get("validForDays")
-        if days is None or (type(days) is int and 1 <= days <= MAX_VALID_DAYS):
-            return days
-        self._note("validForDays", f"must be a whole number from 1 to {MAX_VALID_DAYS:,}")
-        return None
-
-    def customer_id(self) -> str | None:
+    def customer_id(self) -> Any:
         """The end user, under the new name or the old one."""
-        given = {name: self._body.get(name) for name in ("externalUserId", "customerId")}
-        sent = {name: value for name, value in given.items() if value is not None}
-        for name, value in sent.items():
-            if problem := external_id_problem(value) if isinstance(value, str) else "must be a string":
-                self._note(name, problem)
-        if len(sent) == len(given) and given["externalUserId"] != given["customerId"]:
-            self._note("customerId", 'differs from "externalUserId", of which it is a deprecated alias')
-        return next((value for value in sent.values() if isinstance(value, str)), None)
+        sent = {name: self._body.get(name) for name in ("externalUserId", "customerId")}
+        differs = 'differs from "externalUserId", of which it is a deprecated alias'
+        return self._alike(sent, customer_id_problem, differs)
 
-    def days(self) -> int | None:
+    def days(self) -> Any:
         """How long photos and result are kept: `output.keepForDays`, or one of its former places."""
-        output = self._output()
-        given = {
-            f"{prefix}{name}": holder[name]
-            for prefix, holder in (("output.", output), ("", self._body))
+        sent = {
+            f"{at}{name}": holder.get(name)
+            for at, holder in (("output.", self._output()), ("", self._body))
             for name in ("keepForDays", "retentionDays")
-            if holder.get(name) is not None
         }
-        for path, value in given.items():
-            if type(value) is not int or value not in RetentionPolicy.ALLOWED_DAYS:
-                self._note(path, RetentionPolicy.PROBLEM)
-        if any(value != first for first in list(given.values())[:1] for value in given.values()):
-            self._note(list(given)[-1], "differs from the other number of days in this request")
-        return next((value for value in given.values() if type(value) is int), None)
+        return self._alike(sent, days_problem, "differs from the other number of days in this request")
 
-    def expect_texts_and_flags(self) -> None:
-        """Fields that change nothing here, but have to be what they are said to be."""
-        for holder, name, at in (
-            (self._output(), "watermark", "output."),
-            (self._output(), "aiLabel", "output."),
-            (self._body, "useWatermark", ""),
-        ):
-            if holder.get(name) is not None and not isinstance(holder[name], bool):
-                self._note(f"{at}{name}", "must be true or false")
+    def _alike(self, given: Json, problem_of: Check, differs: str) -> Any:
+        """What was sent under one name or several, each of which has to be right."""
+        sent = {path: value for path, value in given.items() if value is not None}
+        found = [self._checked(path, value, problem_of) for path, value in sent.items()]
+        if any(value != first for first in list(sent.values())[:1] for value in sent.values()):
+            self._note(list(sent)[-1], differs)
+        return next(iter(found), None)
+
+    def expect_flags(self) -> None:
+        """They change nothing here, but have to be what they are said to be."""
+        output = self._output()
+        flags = {"output.watermark": output.get("watermark"), "output.aiLabel": output.get("aiLabel")}
+        for path, value in (flags | {"useWatermark": self._body.get("useWatermark")}).items():
+            self._checked(path, value, flag_problem)
 
     def _the_product(self) -> tuple[Json, str] | None:
         products, product = self._body.get("products"), self._body.get("product")
@@ -286,16 +254,10 @@ class _Request:
         key, value = named[0], holder[named[0]]
         if key != "fileKey":
             return self._url(value, f"{path}.url") if key == "url" else self._stored(value, f"{path}.id")
-        return _NamedFile(value, f"{path}.fileKey") if self._is_short(value, f"{path}.fileKey") else None
+        return _NamedFile(value, f"{path}.fileKey") if self._checked(f"{path}.fileKey", value, _key_problem) else None
 
     def _stored(self, value: Any, path: str) -> StoredSource | None:
-        return StoredSource(ImageId(value), path) if self._is_short(value, path) else None
-
-    def _is_short(self, value: Any, path: str) -> bool:
-        if isinstance(value, str) and 1 <= len(value) <= MAX_ID_CHARS and "\0" not in value:
-            return True
-        self._note(path, f"must be a string of 1 to {MAX_ID_CHARS} characters")
-        return False
+        return StoredSource(ImageId(value), path) if self._checked(path, value, _key_problem) else None
 
     def _url(self, value: Any, path: str) -> UrlSource | None:
         if isinstance(value, str):
@@ -309,29 +271,28 @@ class _Request:
         output = self._body.get("output")
         return {} if output is None else self._object(output, "output") or {}
 
-    def _text(self, holder: Json, name: str, at: str) -> str | None:
-        value = holder.get(name)
-        if value is None or (isinstance(value, str) and "\0" not in value):
-            return value
-        self._note(f"{at}{name}", "must be a string without NUL")
-        return None
-
     def _object(self, value: Any, path: str) -> Json | None:
         if isinstance(value, dict):
             return value
         self._note(path, "must be an object")
         return None
 
-    def _list(self, holder: Json, name: str, at: str) -> list[Any]:
-        value = holder.get(name)
-        if value is None or isinstance(value, list):
-            return value or []
-        self._note(f"{at}{name}", "must be a list")
-        return []
 
-    def _note(self, path: str, message: str) -> None:
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems[FieldProblem(path, message)] = None
+def _product_problem(value: object) -> str | None:
+    return product_id_problem(value if isinstance(value, str) else "")
+
+
+def _key_problem(value: object) -> str | None:
+    is_short = isinstance(value, str) and 1 <= len(value) <= MAX_ID_CHARS and "\0" not in value
+    return None if is_short else f"must be a string of 1 to {MAX_ID_CHARS} characters"
+
+
+def _text_problem(value: object) -> str | None:
+    return None if isinstance(value, str) and "\0" not in value else "must be a string without NUL"
+
+
+def _list_problem(value: object) -> str | None:
+    return None if isinstance(value, list) else "must be a list"
 
 
 def _names_a_source(holder: Json) -> bool:

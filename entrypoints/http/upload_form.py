@@ -1,11 +1,16 @@
-"""Read an upload's multipart form from the request stream: bounded while it is read, every malformed field named."""
+"""Read an upload's multipart form from the request stream: bounded while it is read, every malformed field named.
+
+What a form says of its photo a ticket fixes in JSON, and a try-on says in part: their fields are checked here, too.
+"""
 
 import difflib
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, Final
 
+from application.authenticate import Ticket, TicketTerms
 from application.upload_photo import UploadCommand
 from domain.account import Account, RetentionPolicy
 from domain.cropping import Fit
@@ -14,20 +19,92 @@ from domain.errors import FieldProblem, FileRequired, FileTooLarge, ValidationFa
 from domain.photo import PhotoWarning, WarningCode
 from entrypoints.http.form_parts import Content, PartLimit, read_parts
 
-FILE = "file"
-MAX_FIELD_BYTES = 8 * 1024
+FILE: Final = "file"
+MAX_FIELD_BYTES: Final = 8 * 1024
 """256 characters of four bytes each, eight times over."""
-FRAMING_BYTES = 256 * 1024
+FRAMING_BYTES: Final = 256 * 1024
 """What a whole request may be larger than its file: boundaries, part headers and the other fields."""
-ALIASES = {"customerId": "externalUserId", "retentionDays": "keepForDays"}
-KNOWN = frozenset({"crop", "fit", "externalUserId", "keepForDays", *ALIASES})
-MAX_UNKNOWN = 8
-MAX_SHOWN_CHARS = 64
-ADVICE = "send the photo as its part named file: curl -F file=@photo.jpg"
-BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-DAYS = {str(days): days for days in RetentionPolicy.ALLOWED_DAYS}
+ALIASES: Final = {"customerId": "externalUserId", "retentionDays": "keepForDays"}
+MAX_UNKNOWN: Final = 8
+MAX_SHOWN_CHARS: Final = 64
+MAX_PROBLEMS: Final = 50
+MAX_KEY_CHARS: Final = 255
+ADVICE: Final = "send the photo as its part named file: curl -F file=@photo.jpg"
+USUAL_TICKET: Final = timedelta(seconds=600)
 
-T = TypeVar("T")
+Check = Callable[[Any], str | None]
+"""From a value to what is wrong with it, for the client."""
+
+
+def customer_id_problem(value: object) -> str | None:
+    """Of the id of an end user."""
+    return external_id_problem(value) if isinstance(value, str) else "must be a string"
+
+
+def days_problem(value: object) -> str | None:
+    """Of how long a picture is kept."""
+    is_allowed = type(value) is int and value in RetentionPolicy.ALLOWED_DAYS
+    return None if is_allowed else RetentionPolicy.PROBLEM
+
+
+def flag_problem(value: object) -> str | None:
+    """Of what is true or false."""
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def whole_number(least: int, most: int) -> Check:
+    """Of a number in these bounds."""
+    problem = f"must be a whole number from {least:,} to {most:,}"
+    return lambda value: None if type(value) is int and least <= value <= most else problem
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "externalUserId": customer_id_problem,
+    "keepForDays": days_problem,
+    "crop": flag_problem,
+    "fit": lambda value: None if value in tuple(Fit) else "must be crop or pad",
+}
+LIFETIME: Final = "expiresInSeconds"
+LIFETIME_PROBLEM: Final = whole_number(60, int(Ticket.LONGEST.total_seconds()))
+SPELLINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "keepForDays": {str(days): days for days in RetentionPolicy.ALLOWED_DAYS},
+    "crop": {"true": True, "1": True, "false": False, "0": False},
+}
+"""How a form writes what is no text; in any case."""
+KNOWN: Final = frozenset({*CHECKS, *ALIASES})
+
+
+class Problems:
+    """The malformed fields of a request: every one is named, once, and fifty at the most."""
+
+    def __init__(self) -> None:
+        self._found: dict[FieldProblem, None] = {}
+
+    def note(self, path: str, message: str) -> None:
+        if len(self._found) < MAX_PROBLEMS:
+            self._found[FieldProblem(path, message)] = None
+
+    def expect_none(self) -> None:
+        """Raises: ValidationFailed."""
+        if self._found:
+            raise ValidationFailed(tuple(self._found))
+
+    def checked(self, path: str, value: Any, problem_of: Check) -> Any:
+        """The value; None when it was not sent (`null` counts as that) or something is wrong with it."""
+        if value is None or not (problem := problem_of(value)):
+            return value
+        self.note(path, problem)
+        return None
+
+    def idempotency_key(self, header: str | None) -> str | None:
+        """The draft makes the header a quoted string: `"k"` and `k` are one key."""
+        if header is None:
+            return None
+        key = header.strip()
+        key = key[1:-1] if len(key) >= 2 and key[0] == key[-1] == '"' else key
+        if not 1 <= len(key) <= MAX_KEY_CHARS:
+            self.note("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} characters")
+        return key
 
 
 @dataclass(slots=True)
@@ -39,21 +116,22 @@ class UploadForm:
     names: list[str] = field(default_factory=list)
     """Of all parts, also of those that are ignored."""
 
-    def to_command(self, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms) -> UploadCommand:
-        """Raises: ValidationFailed that names every malformed field; FileRequired."""
-        fields = _Fields(self.fields)
-        key = unquoted(idempotency_key)
-        customer_id = fields.get("externalUserId", _external_id)
-        days = fields.get("keepForDays", _days)
-        crop = fields.get("crop", _boolean)
-        fit = fields.get("fit", _fit)
-        if key is not None and not 1 <= len(key) <= 255:
-            fields.problems.append(FieldProblem("Idempotency-Key", "must have 1 to 255 characters"))
-        if fields.problems:
-            raise ValidationFailed(tuple(fields.problems))
+    def to_command(
+        self, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms, fixed: TicketTerms | None = None
+    ) -> UploadCommand:
+        """`fixed`: by a ticket, in place of the form's own fields.
+
+        Raises: ValidationFailed that names every malformed field; FileRequired.
+        """
+        problems = Problems()
+        fields = _Fields(self.fields, problems)
+        terms = fixed or fields.terms()
+        key = problems.idempotency_key(idempotency_key)
+        problems.expect_none()
         if self.photo is None:
             raise FileRequired(tuple(dict.fromkeys(shown(name) for name in self.names)))
-        account_id, crops, record = account.account_id, crop is not False, None
+        account_id, customer_id, days = account.account_id, terms.customer_id, terms.keep_for_days
+        crops, fit, record = terms.crop is not False, Fit(terms.fit or Fit.CROP), None
         if key is not None:
             said = (crops, customer_id, days, *((fit.value,) if fit is Fit.PAD else ()))
             digest = hashlib.sha256(self.photo)
@@ -63,7 +141,7 @@ class UploadForm:
             account=account,
             photo=self.photo,
             crop=crops,
-            fit=fit or Fit.CROP,
+            fit=fit,
             customer=pseudonyms.customer(account_id, customer_id) if customer_id is not None else None,
             retention=RetentionPolicy(days) if days is not None else None,
             idempotency=record,
@@ -74,46 +152,49 @@ class UploadForm:
 class _Fields:
     """Looks fields up by their new names, takes note of what is wrong and of what is outdated."""
 
-    def __init__(self, sent: dict[str, list[bytes]]) -> None:
+    def __init__(self, sent: dict[str, list[bytes]], problems: Problems) -> None:
         self._sent = sent
-        self.problems: list[FieldProblem] = []
+        self._problems = problems
         self.warnings: list[PhotoWarning] = []
 
-    def get(self, name: str, parse: Callable[[str], T]) -> T | None:
+    def terms(self) -> TicketTerms:
+        customer_id, days, crop, fit = map(self._get, CHECKS)
+        return TicketTerms(customer_id=customer_id, keep_for_days=days, crop=crop, fit=fit)
+
+    def _get(self, name: str) -> Any:
         alias = next((old for old, new in ALIASES.items() if new == name), None)
-        current = self._value(name, parse)
-        outdated = self._value(alias, parse) if alias else None
+        current = self._value(name, name)
+        outdated = self._value(alias, name) if alias else None
         if alias and outdated is not None:
             self.warnings.append(
                 PhotoWarning(WarningCode.DEPRECATED_FIELD, f'The field "{alias}" is deprecated. Send "{name}" instead.')
             )
             if current is not None and current != outdated:
-                self.problems.append(FieldProblem(alias, f'differs from "{name}", of which it is a deprecated alias'))
+                self._problems.note(alias, f'differs from "{name}", of which it is a deprecated alias')
         return outdated if current is None else current
 
-    def _value(self, name: str, parse: Callable[[str], T]) -> T | None:
-        values = [value for value in self._sent.get(name, []) if value]
-        if not values:
-            return None
+    def _value(self, sent_as: str, name: str) -> Any:
         try:
-            parsed = [parse(value.decode()) for value in values]
+            texts = [value.decode() for value in self._sent.get(sent_as, []) if value]
         except UnicodeDecodeError:
-            self.problems.append(FieldProblem(name, "is not valid UTF-8"))
-        except ValueError as error:
-            self.problems.append(FieldProblem(name, str(error)))
-        else:
-            if any(other != parsed[0] for other in parsed):
-                self.problems.append(FieldProblem(name, "was sent more than once with different values"))
-            return parsed[0]
-        return None
+            self._problems.note(sent_as, "is not valid UTF-8")
+            return None
+        values = [SPELLINGS.get(name, {}).get(text.lower(), text) for text in texts]
+        problem = next(filter(None, map(CHECKS[name], values)), None)
+        if problem is None and len(set(values)) > 1:
+            problem = "was sent more than once with different values"
+        return self._problems.checked(sent_as, next(iter(values), None), lambda _: problem)
 
 
-def unquoted(idempotency_key: str | None) -> str | None:
-    """The draft makes the header a quoted string: `"k"` and `k` are one key."""
-    key = (idempotency_key or "").strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        return key[1:-1]
-    return None if idempotency_key is None else key
+def ticket_terms(body: Mapping[str, Any], problems: Problems) -> tuple[TicketTerms, timedelta]:
+    """What a ticket fixes, and how long it is good for."""
+    customer_id, days, crop, fit = (problems.checked(name, body.get(name), check) for name, check in CHECKS.items())
+    seconds = body.get(LIFETIME)
+    if isinstance(seconds, float) and seconds.is_integer():  # to JSON Schema, 60.0 is an integer
+        seconds = int(seconds)
+    seconds = problems.checked(LIFETIME, seconds, LIFETIME_PROBLEM)
+    terms = TicketTerms(customer_id=customer_id, keep_for_days=days, crop=crop, fit=fit)
+    return terms, USUAL_TICKET if seconds is None else timedelta(seconds=seconds)
 
 
 def warnings_about_unknown(names: Iterable[str], known: frozenset[str]) -> Iterator[PhotoWarning]:
@@ -140,31 +221,6 @@ def _bare(name: str) -> str:
 def shown(name: str) -> str:
     """A part's name, as an answer may repeat it."""
     return "".join(character if character.isprintable() else "?" for character in name[:MAX_SHOWN_CHARS]) or "(no name)"
-
-
-def _external_id(text: str) -> str:
-    if problem := external_id_problem(text):
-        raise ValueError(problem)
-    return text
-
-
-def _days(text: str) -> int:
-    if text not in DAYS:
-        raise ValueError(RetentionPolicy.PROBLEM)
-    return DAYS[text]
-
-
-def _fit(text: str) -> Fit:
-    try:
-        return Fit(text)
-    except ValueError:
-        raise ValueError("must be crop or pad") from None
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in BOOLEANS:
-        raise ValueError("must be true or false")
-    return BOOLEANS[text.lower()]
 
 
 async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_file_bytes: int) -> UploadForm:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from domain.errors import DomainError
 from entrypoints.http.pages import REFERENCE
 from entrypoints.http.try_on_request import to_command, to_registration
-from entrypoints.http.upload_form import UploadForm
-from entrypoints.http.upload_tickets import ticket_terms
+from entrypoints.http.upload_form import Problems, UploadForm, ticket_terms
 from tests.builders import PSEUDONYMS, an_account
 
 COMPONENTS = msgspec.yaml.decode(REFERENCE.read_bytes())["components"]
@@ -119,8 +118,10 @@ def test_registrations(body: dict[str, Any]) -> None:
 @MANY
 @given(TICKET)
 def test_tickets(body: dict[str, Any]) -> None:
+    problems = Problems()
     try:
-        ticket_terms(body)
+        ticket_terms(body, problems)
+        problems.expect_none()
     except DomainError:
         return
     Accepted.number += 1

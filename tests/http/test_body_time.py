@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from domain.errors import DomainError, ValidationFailed
-from entrypoints.http.try_on_request import MAX_PROBLEMS, to_command, to_registration
+from entrypoints.http.try_on_request import to_command, to_registration
+from entrypoints.http.upload_form import MAX_PROBLEMS
 from tests.builders import PSEUDONYMS, an_account
 
 BYTES = 256 * 1024

@@ -45,10 +45,22 @@ def test_a_key_with_the_right_id_and_a_wrong_secret(service: Service) -> None:
     refused(service.get("/images/img_1", key=service.key[:-1] + other), "INVALID_API_KEY")
 
 
-def test_which_methods_a_route_has_is_told_without_a_key(service: Service) -> None:
-    """As a browser asks before it sends one."""
-    answer = service.client.options(UPLOAD)
-    assert (answer.status_code, sorted(answer.headers["allow"].split(", "))) == (204, ["OPTIONS", "POST"])
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (UPLOAD, "OPTIONS, POST"),
+        (f"{API}/images/img_1", "DELETE, GET, HEAD, OPTIONS"),
+        (f"{API}/products", "GET, HEAD, OPTIONS, POST"),
+        (f"{API}/products/shirt-1", "DELETE, GET, HEAD, OPTIONS"),
+        (f"{API}/customers/erase", "DELETE, OPTIONS, POST"),
+        ("/health/live", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_which_methods_a_route_has_is_told_without_a_key(service: Service, path: str, methods: str) -> None:
+    """As a browser asks before it sends one: all of them, whichever handler of the path they belong to."""
+    answer = service.client.options(path)
+    assert (answer.status_code, answer.headers["allow"]) == (204, methods)
+    assert service.client.patch(path).headers["allow"] == methods
 
 
 def test_the_key_is_checked_before_the_body_is_read(service: Service) -> None:
