@@ -9,7 +9,7 @@ from typing import Final
 from application.ports.rows import UnitOfWork
 from application.ports.system import Clock
 from domain.account import AccountId
-from domain.erasure import Action, AuditEntry
+from domain.erasure import Action, AuditEntry, Fact
 
 PAGE: Final = 500
 USER: Final = "user "
@@ -28,11 +28,7 @@ def is_by_operator() -> bool:
 
 
 def audited(
-    at: datetime,
-    action: Action,
-    account_id: AccountId | None = None,
-    subject: str | None = None,
-    **facts: str | int | bool | None,
+    at: datetime, action: Action, account_id: AccountId | None = None, subject: str | None = None, **facts: Fact
 ) -> AuditEntry:
     """An entry on what is being done now, for `Repositories.audit`."""
     return AuditEntry(at=at, actor=_actor.get(), action=action, account_id=account_id, subject=subject, facts=facts)
@@ -46,11 +42,7 @@ class NoteInAudit:
     clock: Clock
 
     async def execute(
-        self,
-        action: Action,
-        account_id: AccountId | None = None,
-        subject: str | None = None,
-        **facts: str | int | bool | None,
+        self, action: Action, account_id: AccountId | None = None, subject: str | None = None, **facts: Fact
     ) -> None:
         """Raises: Overloaded."""
         async with self.work.begin() as repositories:

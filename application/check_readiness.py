@@ -9,7 +9,7 @@ from typing import Final
 
 from domain.errors import Overloaded
 
-Probe = Callable[[], Awaitable[None]]
+Probe = Callable[[], Awaitable[object]]
 PROBE_SECONDS: Final = 2.0
 """A part that has not answered by then fails."""
 FRESH_SECONDS: Final = 1.0

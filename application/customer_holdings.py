@@ -13,10 +13,9 @@ from application.erase_customer import ErasureOutcome
 from application.ports.objects import ObjectStore, RawFiles, RawSearch
 from application.ports.rows import CustomerTraces, ImageToDelete, Repositories, UnitOfWork
 from application.ports.system import Clock
-from application.read_image import OpenImage
 from domain.account import AccountId
 from domain.customer import Customer, Pseudonyms
-from domain.errors import ImageNotFound, Overloaded
+from domain.errors import Overloaded
 from domain.generation import Generation
 from domain.image import ImageId, UploadedImage, image_id_in
 
@@ -48,7 +47,6 @@ class ReadHoldings:
     """For a person who asks, found by the id that the shop knows. Reads only; what ends meanwhile is left out."""
 
     work: UnitOfWork
-    open_image: OpenImage
     clock: Clock
 
     async def execute(self, customer: Customer) -> Holdings:
@@ -61,13 +59,6 @@ class ReadHoldings:
                 traces=await _traces_of(customer, repositories),
                 marked_until=await repositories.erasures.marked_until(customer),
             )
-
-    async def picture(self, image: UploadedImage) -> bytes | None:
-        """JPEG; None when it has expired or was deleted meanwhile. Raises: Overloaded."""
-        try:
-            return await self.open_image.execute(image.image_id, image.account_id)
-        except ImageNotFound:
-            return None
 
     async def _images(self, customer: Customer) -> AsyncIterator[UploadedImage]:
         after = ""

@@ -13,7 +13,7 @@ from application.ports.system import Clock
 from domain.account import AccountId
 from domain.erasure import Action
 from domain.errors import Overloaded
-from domain.image import ImageId, is_image_id
+from domain.image import ImageId, is_id
 from domain.product import Product
 
 TAKE_OVER_AFTER = timedelta(minutes=1)
@@ -57,7 +57,7 @@ class DeleteImage:
 
     async def execute(self, image_id: ImageId, account_id: AccountId) -> None:
         """Raises: Overloaded: the image is unreachable (if the database was there) but its bytes may still exist."""
-        if not is_image_id(image_id):
+        if not is_id(image_id):
             return
         async with self.work.begin() as repositories:
             now = self.clock.now()
@@ -108,10 +108,6 @@ class TrustedTime:
             message = f"This clock and the database's differ by {off_by.total_seconds():.0f} s; nothing is purged."
             raise Overloaded(message, cause="clock", advice=f"{message} Set both by NTP (chrony, timesyncd).")
         return theirs
-
-    async def check(self) -> None:
-        """Raises: Overloaded."""
-        await self.now()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from domain.customer import Customer
 from domain.erasure import Action, ErasureRecord, Tombstone
 from domain.errors import ErasureNotFound, ImageNotFound, Overloaded
 from domain.generation import Failure
-from domain.image import ErasureId, ImageId, is_image_id
+from domain.image import ErasureId, ImageId, is_id
 
 PAGE: Final = 200
 AT_ONCE: Final = 500
@@ -119,7 +119,7 @@ class ReadErasure:
 
     async def execute(self, erasure_id: ErasureId, account_id: AccountId) -> ErasureRecord:
         """Raises: ErasureNotFound: unknown, or another account's; Overloaded."""
-        if not is_image_id(erasure_id):
+        if not is_id(erasure_id):
             raise ErasureNotFound
         async with self.work.read() as repositories:
             record = await repositories.erasures.find_record(erasure_id)

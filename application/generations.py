@@ -23,8 +23,8 @@ from domain.errors import (
     ImageNotFound,
     Overloaded,
 )
-from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, is_generation_id
-from domain.image import ImageId, StoredPhoto, UploadedImage
+from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs
+from domain.image import ImageId, StoredPhoto, UploadedImage, is_id
 from domain.photo import SourceFormat
 
 RESULT_GONE: Final = Failure("RESULT_GONE", "The result has expired or was deleted.")
@@ -48,7 +48,7 @@ class ReadGeneration:
 
     async def execute(self, generation_id: GenerationId, account_id: AccountId) -> GenerationReport:
         """Raises: GenerationNotFound: unknown, another account's, or long over; Overloaded."""
-        if not is_generation_id(generation_id):
+        if not is_id(generation_id):
             raise GenerationNotFound
         async with self.work.read() as repositories:
             generation = await repositories.generations.find(generation_id, account_id)
@@ -224,7 +224,7 @@ class RunNextGeneration:
         try:
             async with asyncio.timeout(self.engine_time.total_seconds()):
                 for image_id in inputs.garments:
-                    garment = await self._garment(image_id, generation)
+                    garment = await self.open_image.if_there(image_id, generation.account_id)
                     if garment is None:
                         continue
                     try:
@@ -241,12 +241,6 @@ class RunNextGeneration:
             raise ImageNotFound
         return TryOnPicture(await self.open_image.execute(person, generation.account_id), image.photo.size)
 
-    async def _garment(self, image_id: ImageId, generation: Generation) -> bytes | None:
-        try:
-            return await self.open_image.execute(image_id, generation.account_id)
-        except ImageNotFound:
-            return None
-
     async def _keep(self, generation: Generation, inputs: Inputs, picture: TryOnPicture) -> None:
         """Raises: ImageNotFound: the person's image is gone, or the lease is; CustomerErased; Overloaded."""
         image = UploadedImage(
@@ -261,9 +255,6 @@ class RunNextGeneration:
             size_bytes=len(picture.jpeg),
             source_format=SourceFormat.JPEG,
             source_size=picture.size,
-            crop=None,
-            person=None,
-            warnings=(),
         )
 
         async def expect_wanted(repositories: Repositories) -> None:

@@ -11,7 +11,7 @@ from application.ports.system import Clock
 from application.ports.try_on import Fetch, FetchedPhoto, PhotoFetcher, UrlNotFetched, Validators
 from domain.account import AccountId
 from domain.errors import DomainError, ImageNotFound, about
-from domain.image import ImageId, UploadedImage, is_image_id
+from domain.image import ImageId, UploadedImage, is_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ResolveImage:
 
     async def execute(self, image_id: ImageId, account_id: AccountId) -> UploadedImage:
         """Raises: ImageNotFound: unknown, expired, deleted, or another account's; Overloaded."""
-        if not is_image_id(image_id):
+        if not is_id(image_id):
             raise ImageNotFound
         async with self.work.read() as repositories:
             image = await repositories.images.find(image_id, account_id)
@@ -46,6 +46,13 @@ class OpenImage:
         if jpeg is None:
             raise ImageNotFound
         return jpeg
+
+    async def if_there(self, image_id: ImageId, account_id: AccountId) -> bytes | None:
+        """None when the image has expired or was deleted. Raises: Overloaded."""
+        try:
+            return await self.execute(image_id, account_id)
+        except ImageNotFound:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Generic, Self, TypeVar
+from typing import Final
 
 from application.delete_images import TAKE_OVER_AFTER, FinishDeletion
 from application.ports.objects import ObjectStore
@@ -13,8 +13,9 @@ from domain.account import RetentionPolicy
 from domain.errors import ReconcileRefused
 from domain.image import ImageId, image_id_in, object_name
 
-PAGE = 500
-T = TypeVar("T")
+PAGE: Final = 500
+Row = tuple[str, bool]
+"""The name of its object, and whether that was stored."""
 
 
 class Kind(StrEnum):
@@ -52,29 +53,6 @@ class Comparison:
         return self.orphans + self.missing - self.repaired
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Row:
-    object_name: str
-    is_stored: bool
-
-
-class _Ahead(Generic[T]):
-    """An iterator whose next item can be looked at before it is taken."""
-
-    def __init__(self, items: AsyncIterator[T]) -> None:
-        self._items = items
-        self.next: T | None = None
-
-    @classmethod
-    async def of(cls, items: AsyncIterator[T]) -> Self:
-        ahead = cls(items)
-        await ahead.take()
-        return ahead
-
-    async def take(self) -> None:
-        self.next = await anext(self._items, None)
-
-
 @dataclass(frozen=True, slots=True)
 class Reconcile:
     """A merge of two ordered streams, in constant memory, while the service runs.
@@ -101,52 +79,33 @@ class Reconcile:
         """
         if repair:
             await self._refuse_what_looks_like_the_wrong_side()
-        done = Comparison(last=after)
-        names, rows = await _Ahead.of(self.objects.names(after)), await _Ahead.of(self._rows(after))
-        while names.next is not None or rows.next is not None:
-            suspects: list[Difference] = []
-            last, compared = done.last, 0
-            while compared < PAGE and (names.next is not None or rows.next is not None):
-                name, row = names.next, rows.next
-                if row is None or (name is not None and name < row.object_name):
-                    last = str(name)
-                    suspects.append(Difference(Kind.ORPHAN if image_id_in(last) else Kind.FOREIGN, last))
-                    await names.take()
-                elif name is None or row.object_name < name:
-                    last = row.object_name
-                    if row.is_stored:
-                        suspects.append(Difference(Kind.MISSING, last))
-                    await rows.take()
-                else:
-                    last = name
-                    await names.take()
-                    await rows.take()
-                compared += 1
-            done = await self._settle(replace(done, compared=done.compared + compared, last=last), suspects, repair)
-            yield done
-        if done.compared == 0:
-            yield done
+        done, compared, suspects = Comparison(last=after), 0, list[Difference]()
+        async for name, difference in _merged(self.objects.names(after), self._rows(after)):
+            compared += 1
+            suspects += [difference] if difference else []
+            done = replace(done, compared=compared, last=name)
+            if compared % PAGE == 0:
+                done = await self._settle(done, suspects, repair)
+                suspects.clear()
+                yield done
+        if compared % PAGE or not compared:
+            yield await self._settle(done, suspects, repair)
 
     async def _settle(self, done: Comparison, suspects: list[Difference], repair: bool) -> Comparison:
-        orphans = await self._without_row([found.object_name for found in suspects if found.kind is Kind.ORPHAN])
-        missing = [
-            found.object_name
-            for found in suspects
-            if found.kind is Kind.MISSING and await self.objects.get(found.object_name) is None
-        ]
-        foreign = [found.object_name for found in suspects if found.kind is Kind.FOREIGN]
-        repaired = await self._remove(orphans) + await self._end(missing) if repair else 0
+        named = {kind: [each.object_name for each in suspects if each.kind is kind] for kind in Kind}
+        orphans = await self._without_row(named[Kind.ORPHAN])
+        missing = [name for name in named[Kind.MISSING] if await self.objects.get(name) is None]
+        repaired = 0
+        if repair:
+            repaired = len(orphans) - len(await self.objects.delete(orphans)) + await self._end(missing)
+        found = {Kind.ORPHAN: orphans, Kind.MISSING: missing, Kind.FOREIGN: named[Kind.FOREIGN]}
         return replace(
             done,
             orphans=done.orphans + len(orphans),
             missing=done.missing + len(missing),
-            foreign=done.foreign + len(foreign),
+            foreign=done.foreign + len(named[Kind.FOREIGN]),
             repaired=done.repaired + repaired,
-            found=(
-                *(Difference(Kind.ORPHAN, name) for name in orphans),
-                *(Difference(Kind.MISSING, name) for name in missing),
-                *(Difference(Kind.FOREIGN, name) for name in foreign),
-            ),
+            found=tuple(Difference(kind, name) for kind, names in found.items() for name in names),
         )
 
     async def _without_row(self, names: list[str]) -> list[str]:
@@ -155,9 +114,6 @@ class Reconcile:
             known = await repositories.images.objects_of(list(ids))
         return [name for name in names if name not in known]
 
-    async def _remove(self, names: list[str]) -> int:
-        return len(names) - len(await self.objects.delete(names))
-
     async def _end(self, names: list[str]) -> int:
         """Returns: how many of them are settled; one that was deleted meanwhile is."""
         ids = [image_id for name in names if (image_id := image_id_in(name))]
@@ -165,7 +121,7 @@ class Reconcile:
             marked = await repositories.images.mark_stored_deleting(ids, self.clock.now() + TAKE_OVER_AFTER)
         return len(ids) - len((await self.finish.execute(marked)).left)
 
-    async def _rows(self, after: str) -> AsyncIterator[_Row]:
+    async def _rows(self, after: str) -> AsyncIterator[Row]:
         folder, _, file = after.partition("/")
         for here, retention in _classes():
             if here < folder:
@@ -175,7 +131,7 @@ class Reconcile:
                 async with self.work.read() as repositories:
                     page = await repositories.images.known_after(retention, last, PAGE)
                 for row in page:
-                    yield _Row(object_name(row.image_id, retention), row.is_stored)
+                    yield object_name(row.image_id, retention), row.is_stored
                 if len(page) < PAGE:
                     break
                 last = page[-1].image_id
@@ -193,6 +149,20 @@ class Reconcile:
             if image_id_in(name):
                 return True
         return False
+
+
+async def _merged(names: AsyncIterator[str], rows: AsyncIterator[Row]) -> AsyncIterator[tuple[str, Difference | None]]:
+    """Yields: each name of either side, in order, and what looks wrong about it."""
+    name, row = await anext(names, None), await anext(rows, None)
+    while name or row:
+        first = min(head for head in (name, row and row[0]) if head)
+        is_there, is_known = name == first, row is not None and row[0] == first
+        if not is_known:
+            yield first, Difference(Kind.ORPHAN if image_id_in(first) else Kind.FOREIGN, first)
+        else:
+            yield first, Difference(Kind.MISSING, first) if row and row[1] and not is_there else None
+        name = await anext(names, None) if is_there else name
+        row = await anext(rows, None) if is_known else row
 
 
 def _classes() -> list[tuple[str, RetentionPolicy]]:

@@ -161,28 +161,25 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many requests in a window, all at once after a pause, or evenly: a token bucket on one number.
+    """So many requests in a minute, all at once after a pause, or evenly: a token bucket on one number.
 
     The generic cell rate algorithm (ITU-T I.371): instead of counting tokens, remember the instant at which the bucket
     will be full again. Every request moves it on by what one request costs; one that would move it past a whole window
     from now is refused. Instants are microseconds of Unix time, so that every database compares them exactly.
     """
 
+    WINDOW: ClassVar = timedelta(minutes=1)
+
     requests: int
-    window: timedelta = timedelta(minutes=1)
 
     def __post_init__(self) -> None:
         if self.requests < 1:
             raise ValueError(f"a limit allows at least one request, got {self.requests}")
 
     @property
-    def window_us(self) -> int:
-        return self.window // _MICROSECOND
-
-    @property
     def cost_us(self) -> int:
         """How much later one request makes the bucket full; rounded up, so that a window never admits one too many."""
-        return -(-self.window_us // self.requests)
+        return -(-(self.WINDOW // _MICROSECOND) // self.requests)
 
     def admits(self, full_at_us: int, now_us: int) -> bool:
         """Whether a bucket that will be full at `full_at_us` holds a request now."""

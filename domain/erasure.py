@@ -86,6 +86,9 @@ class ErasureRecord:
         return self.image_count == 0 and now >= self.requested_at + self.OF_NOTHING_KEPT_FOR
 
 
+Fact = str | int | bool | None
+
+
 class Action(StrEnum):
     """What is entered. Codes never change: exports are read by other programs."""
 
@@ -123,5 +126,5 @@ class AuditEntry:
     action: Action
     account_id: AccountId | None
     subject: str | None
-    facts: Mapping[str, str | int | bool | None]
+    facts: Mapping[str, Fact]
     entry_id: str = ""

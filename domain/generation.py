@@ -1,6 +1,5 @@
 """A generation: one person photo, one product, and the picture of the person wearing it, as soon as there is one."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,13 +11,6 @@ from domain.image import ImageId
 
 GenerationId = NewType("GenerationId", str)
 LeaseId = NewType("LeaseId", str)
-
-_EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,40}")
-
-
-def is_generation_id(text: str) -> bool:
-    """Whether a generation can have this id. Others need no lookup, and some of them no database would take (NUL)."""
-    return _EVER_GIVEN.fullmatch(text) is not None
 
 
 class GenerationStatus(StrEnum):

@@ -20,8 +20,8 @@ OBJECT_NAME = re.compile(rf"ttl-(?P<days>{_DAYS})d/(?P<image_id>img_[A-Za-z0-9_-
 _EVER_GIVEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def is_image_id(text: str) -> bool:
-    """Whether an image can have this id. Others need no lookup, and some of them no database would take (NUL)."""
+def is_id(text: str) -> bool:
+    """Whether we can have given this id to anything. Others need no lookup, and no database would take some (NUL)."""
     return _EVER_GIVEN.fullmatch(text) is not None
 
 
@@ -48,9 +48,9 @@ class StoredPhoto:
     size_bytes: int
     source_format: SourceFormat
     source_size: Size
-    crop: Box | None
-    person: PersonReport | None
-    warnings: tuple[PhotoWarning, ...]
+    crop: Box | None = None
+    person: PersonReport | None = None
+    warnings: tuple[PhotoWarning, ...] = ()
     pad: Padding | None = None
     content: Box | None = None
 

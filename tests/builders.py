@@ -102,9 +102,6 @@ def a_stored_photo() -> StoredPhoto:
         size_bytes=412_345,
         source_format=SourceFormat.HEIC,
         source_size=Size(3024, 4032),
-        crop=None,
-        person=None,
-        warnings=(),
     )
 
 

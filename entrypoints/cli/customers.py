@@ -3,7 +3,7 @@
 import io
 import sys
 import zipfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime
 from html import escape
@@ -15,7 +15,7 @@ import msgspec
 
 from application.customer_holdings import Holdings, Remains
 from application.erase_customer import ErasureOutcome
-from application.read_image import LinkedImage
+from application.read_image import LinkedImage, OpenImage
 from domain.customer import EXTERNAL_ID_HAS, Customer, is_external_id, is_text
 from domain.erasure import Action
 from domain.generation import Generation
@@ -61,7 +61,6 @@ the folder <em>pictures</em>. A picture is deleted at the time that is written u
 FIGURE: Final = """<figure><img src="{file}" alt="{kind}" width="{width}" height="{height}" loading="lazy">
 <figcaption>{kind}, made {createdAt}, deleted {expiresAt}. {width} × {height} pixels, from a {format} file.
 </figcaption></figure>"""
-Picture = Callable[[UploadedImage], Awaitable[bytes | None]]
 
 
 @click.group()
@@ -195,8 +194,7 @@ def export_customer(customer_id: str | None, account: str, output: Path) -> Row:
 
     async def write(container: "Container") -> int:
         holdings = await _holdings(container, account, external_id, Action.CUSTOMER_EXPORTED)
-        picture, now = container.read_holdings().picture, container.clock().now()
-        return await _write_archive(file, external_id, holdings, picture, now)
+        return await _write_archive(file, external_id, holdings, container.open_image(), container.clock().now())
 
     with private_file(output) as file:
         pictures = run(write)
@@ -235,13 +233,13 @@ async def _customer(container: "Container", account: str, external_id: str) -> C
 
 
 async def _write_archive(
-    file: BinaryIO, customer_id: str, holdings: Holdings, picture: Picture, exported_at: datetime
+    file: BinaryIO, customer_id: str, holdings: Holdings, open_image: OpenImage, exported_at: datetime
 ) -> int:
     """Write the archive, one picture at a time. Returns: how many pictures are in it. Raises: Overloaded."""
     images = []
     with zipfile.ZipFile(file, "w") as archive:  # stored: JPEGs do not get smaller
         for image in holdings.images:
-            if (jpeg := await picture(image)) is not None:
+            if (jpeg := await open_image.if_there(image.image_id, image.account_id)) is not None:
                 images.append(_facts(image, holdings))
                 archive.writestr(images[-1]["file"], jpeg)
         whole = {

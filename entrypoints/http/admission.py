@@ -220,7 +220,7 @@ def _count(scope: Scope, bucket: str, allowance: Allowance | None) -> None:
     if allowance is None:
         return
     limit, remaining = allowance.limit, allowance.remaining
-    window, full_after = _seconds(limit.window), _seconds(allowance.full_after)
+    window, full_after = _seconds(limit.WINDOW), _seconds(allowance.full_after)
     scope["state"][RATE_HEADERS] = (
         (b"ratelimit-policy", f'"{bucket}";q={limit.requests};w={window}'.encode()),
         (b"ratelimit", f'"{bucket}";r={remaining};t={full_after}'.encode()),

@@ -241,6 +241,6 @@ class Container(DeclarativeContainer):
             reserve=disk_reserve.provided.expect,
             workers=processor.provided.check,
             engine=try_on_engine.provided.check,
-            clock=trusted_time.provided.check,
+            clock=trusted_time.provided.now,
         ),
     )

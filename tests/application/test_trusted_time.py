@@ -47,7 +47,7 @@ async def test_a_few_seconds_are_nothing_and_the_databases_time_counts(seconds: 
 async def test_more_than_five_seconds_are_too_many(seconds: float) -> None:
     ours = MovableClock(NOON + timedelta(seconds=seconds))
     with pytest.raises(Overloaded):
-        await TrustedTime(ours, Theirs(), TimeOf(ours)).check()
+        await TrustedTime(ours, Theirs(), TimeOf(ours)).now()
 
 
 def set_back(file: Path, seconds: float) -> None:
