@@ -1,23 +1,30 @@
-"""Exposition of all metrics of all processes of one service, in Prometheus' text format.
+"""Exposition of what was observed: metrics in Prometheus' text format, requests as OpenTelemetry's spans.
 
 Server processes share what they count through files; what belongs to the service as a whole (its version, its
-processes) is read when it is asked for.
+processes) is read when it is asked for. Traces are configured by the standard OTEL_* variables.
 """
 
 import os
 import platform
+import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from adapters.telemetry.metrics import ALL, SHARED_FOLDER
+from adapters.telemetry.metrics import ALL, SHARED_FOLDER, AccountMeter, observe
+from application.request_trace import ObservedRequest, Observer
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+SERVICE: Final = "tryon-images"
 OWNER: Final = "owner"
 """The file in the shared folder that names the process whose descendants are the service."""
 PROC: Final = Path("/proc")
@@ -78,7 +85,7 @@ class _Uncounted:
 
 @cache
 def _version() -> str:
-    return version("tryon-images")
+    return version(SERVICE)
 
 
 def _owner(folder: Path) -> int:
@@ -93,15 +100,13 @@ def _process_metrics(owner: int) -> Iterator[Metric]:
     tree = _descendants(owner)
     if not tree:
         return
-    yield CounterMetricFamily(
-        "process_cpu_seconds", "CPU time of all processes of the service.", sum(each.seconds for each in tree.values())
-    )
-    sums = {
-        "process_resident_memory_bytes": ("Resident memory of all processes; shared pages count for each.", "resident"),
-        "process_virtual_memory_bytes": ("Virtual memory of all processes.", "virtual"),
-    }
-    for name, (text, kind) in sums.items():
-        yield GaugeMetricFamily(name, text, sum(getattr(each, f"{kind}_bytes") for each in tree.values()))
+    seconds = sum(each.seconds for each in tree.values())
+    yield CounterMetricFamily("process_cpu_seconds", "CPU time of all processes of the service.", seconds)
+    resident = sum(each.resident_bytes for each in tree.values())
+    text = "Resident memory of all processes; shared pages count for each."
+    yield GaugeMetricFamily("process_resident_memory_bytes", text, resident)
+    virtual = sum(each.virtual_bytes for each in tree.values())
+    yield GaugeMetricFamily("process_virtual_memory_bytes", "Virtual memory of all processes.", virtual)
     started_at = _booted_at() + tree[owner].started_at if owner in tree else 0
     yield GaugeMetricFamily("process_start_time_seconds", "When the service started, in Unix time.", started_at)
     yield GaugeMetricFamily("process_open_fds", "Open files of all processes.", sum(map(_open_files, tree)))
@@ -148,3 +153,75 @@ def _forget_the_dead(folder: Path) -> None:
         process_id = path.stem.rpartition("_")[2]
         if not (PROC / process_id).exists():
             multiprocess.mark_process_dead(int(process_id), str(folder))
+
+
+class Traces:
+    """One span per request and one for each of its stages, made after the fact out of request traces.
+
+    Only a `traceparent` is taken from a client. Its `tracestate` and `baggage` are free text, which we would pass on.
+    """
+
+    def __init__(self, exporter: "SpanExporter | None" = None) -> None:
+        from opentelemetry import trace  # noqa: PLC0415 - half a second, and an optional dependency
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+
+        resource = Resource.create({"service.name": SERVICE}).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
+        self._tracer = self._provider.get_tracer(SERVICE)
+        self._propagator = TraceContextTextMapPropagator()
+        self._library = trace
+
+    def record(self, request: ObservedRequest) -> None:
+        """Never raises, never waits: spans are sent in the background, or dropped when nobody takes them."""
+        to_unix_ns = time.time_ns() - time.monotonic_ns()
+        carrier = {"traceparent": request.traceparent} if request.traceparent else {}
+        span = self._tracer.start_span(
+            f"{request.method} {request.route}",
+            context=self._propagator.extract(carrier),
+            kind=self._library.SpanKind.SERVER,
+            attributes={
+                "http.request.method": request.method,
+                "http.route": request.route,
+                "http.response.status_code": request.status,
+                **{f"tryon.{name}": fact for name, fact in request.trace.facts.items()},
+            },
+            start_time=request.started_ns + to_unix_ns,
+        )
+        if request.status >= 500:
+            span.set_status(self._library.StatusCode.ERROR)
+        inside = self._library.set_span_in_context(span)
+        for stage in request.trace.stages:
+            child = self._tracer.start_span(stage.name, context=inside, start_time=stage.started_ns + to_unix_ns)
+            child.end(stage.ended_ns + to_unix_ns)
+        span.end(request.ended_ns + to_unix_ns)
+
+    def close(self) -> None:
+        """Send what is left; blocks."""
+        self._provider.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Who is told of every request, and where the figures are read."""
+
+    traces: Traces | None
+    accounts: AccountMeter
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        counting = (observe, self.accounts.observe)
+        return (*counting, self.traces.record) if self.traces else counting
+
+    def metrics(self) -> bytes:
+        """In Prometheus' text format."""
+        return exposition()
+
+    def close(self) -> None:
+        """Send the traces that are left; blocks."""
+        if self.traces is not None:
+            self.traces.close()

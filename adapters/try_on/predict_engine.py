@@ -6,12 +6,16 @@ Source: Vertex AI, "Virtual Try-On API", `virtual-try-on-001`; see `PredictEngin
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
+import google.auth
 import httpx
 import msgspec
 import structlog
+from google.auth.credentials import Credentials
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.auth.transport.requests import Request
 
 from application.ports.photos import PhotoProcessor
 from application.ports.try_on import TryOnEngine, TryOnPicture
@@ -33,6 +37,17 @@ Authorize = Callable[[], Awaitable[Mapping[str, str]]]
 
 MAX_ANSWER_BYTES: Final = 40 * 1024 * 1024
 """A PNG of 4 megapixels in base64 takes some 16 MB; more is no picture that anybody asked for."""
+GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
+PARAMETERS: Final[Mapping[str, Any]] = {
+    "sampleCount": 1,
+    "baseSteps": 32,
+    "addWatermark": True,
+    "personGeneration": "allow_adult",
+    "safetySetting": "block_medium_and_above",
+    "outputOptions": {"mimeType": "image/jpeg", "compressionQuality": 90},
+}
+"""Google's own defaults (Virtual Try-On API), but for the format."""
+PROBE_SECONDS: Final = 10
 _PASSES: Final = frozenset({408, 425, 429})
 _REFUSES_PHOTOS: Final = frozenset({400, 413, 422})
 
@@ -64,25 +79,14 @@ class PredictEngine(TryOnEngine):
     """POSTs the two pictures to `url` and keeps the first prediction.
 
     The photo workers decode it first, as they do with any stranger's file. A JPEG is then kept byte for byte, with its
-    marks of origin (C2PA, SynthID); anything else as the JPEG that they make of it. `parameters` are sent along as they
-    are. Retrying is the queue's business.
+    marks of origin (C2PA, SynthID); anything else as the JPEG that they make of it. Retrying is the queue's business.
     """
 
-    def __init__(
-        self,
-        name: str,
-        url: str,
-        *,
-        authorize: Authorize,
-        processor: PhotoProcessor,
-        parameters: Mapping[str, Any],
-        seconds: float,
-    ) -> None:
+    def __init__(self, name: str, url: str, *, authorize: Authorize, processor: PhotoProcessor, seconds: float) -> None:
         self._name = name
         self._url = url
         self._authorize = authorize
         self._processor = processor
-        self._parameters = parameters
         self._client = httpx.AsyncClient(timeout=seconds, follow_redirects=False)
         self._is_misconfigured = False
 
@@ -98,7 +102,7 @@ class PredictEngine(TryOnEngine):
             "instances": [
                 {"personImage": {"image": _inline(person_jpeg)}, "productImages": [{"image": _inline(garment_jpeg)}]}
             ],
-            "parameters": self._parameters,
+            "parameters": PARAMETERS,
         }
         answer = await self._post(await asyncio.to_thread(msgspec.json.encode, request))
         prediction = self._first(answer)
@@ -133,7 +137,7 @@ class PredictEngine(TryOnEngine):
     def _judge(self, status: int) -> None:
         if status == httpx.codes.OK or status in _REFUSES_PHOTOS:
             self._is_misconfigured = False
-        if status in _PASSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if _passes(status):
             raise self._unavailable(status)
         if status in _REFUSES_PHOTOS:
             log.warning("engine_refused", engine=self._name, reason=status)
@@ -181,5 +185,76 @@ class PredictEngine(TryOnEngine):
         return EngineMisconfigured()
 
 
+async def probe(url: str, authorize: Authorize) -> str:
+    """Ask whether anybody answers at `url`, without a picture. Raises: Overloaded, with what to look at."""
+    try:
+        await authorize()
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS) as client:
+            await client.head(url)  # any answer will do: nothing is asked of the model
+    except NotAuthorized:
+        raise Overloaded("There are no credentials. Run: gcloud auth application-default login") from None
+    except (httpx.HTTPError, OSError) as error:
+        raise Overloaded(f"The engine does not answer ({type(error).__name__}). Does it run there?") from None
+    return "it answers"
+
+
+def _passes(status: int) -> bool:
+    """Whether the same request may be answered later."""
+    return status in _PASSES or status >= httpx.codes.INTERNAL_SERVER_ERROR
+
+
 def _inline(jpeg: bytes) -> dict[str, str]:
     return {"bytesBase64Encoded": base64.b64encode(jpeg).decode("ascii")}
+
+
+def bearer(token: str | None) -> Authorize:
+    """A token that never changes; None for an engine that asks for none."""
+
+    async def headers() -> Mapping[str, str]:
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+    return headers
+
+
+class GoogleTokens:
+    """Application default credentials: a service account's file, a metadata server, or a developer's login."""
+
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self._credentials = credentials
+        self._refreshing = asyncio.Lock()
+
+    async def headers(self) -> Mapping[str, str]:
+        """Raises: NotAuthorized: there are none; EngineUnavailable: nobody answers who could refresh them."""
+        async with self._refreshing:
+            try:
+                return {"authorization": f"Bearer {await asyncio.to_thread(self._token)}"}
+            except GoogleAuthError as error:
+                raise EngineUnavailable if _is_outage(error) else NotAuthorized from None
+
+    def _token(self) -> str:
+        if self._credentials is None:
+            self._credentials = google.auth.default(scopes=[GOOGLE_SCOPE])[0]
+        if not self._credentials.valid:
+            self._credentials.refresh(_StrictRequest())
+        return str(self._credentials.token)
+
+
+class _StrictRequest(Request):
+    """A token endpoint that is out of order is an error of transport: some credentials would only quote its text."""
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        response = super().__call__(*args, **kwargs)  # type: ignore[no-untyped-call]  # as all of google.auth
+        if _passes(response.status):
+            raise TransportError(response.status)
+        return response
+
+
+def _is_outage(error: GoogleAuthError) -> bool:
+    return any(isinstance(cause, TransportError) or getattr(cause, "retryable", False) for cause in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from: `RefreshError(TransportError(...))` is how a metadata server's silence looks."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -18,7 +18,7 @@ from domain.errors import DomainError, Overloaded
 from entrypoints.cli.console import EXIT_FAILED, NOBODY_ELSE, Answer, answers
 from entrypoints.server.logging import configure_logging
 from entrypoints.server.metrics_server import room_problem
-from entrypoints.wiring.environment import ConfigurationError, load_settings
+from entrypoints.wiring.environment import ConfigurationError, are_traces_wanted, load_settings
 from entrypoints.wiring.photo_processing import (
     SandboxUnavailable,
     attack_sandbox,
@@ -31,7 +31,6 @@ from entrypoints.wiring.photo_processing import (
 )
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import expect_free_port, folders_of, prepare_folders
-from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -81,7 +80,7 @@ def doctor(sandbox: bool) -> Answer:
 
 
 def _local(settings: Settings) -> Iterator[Finding]:
-    yield _looked_at("tracing", lambda: check_tracing(os.environ))
+    yield _looked_at("tracing", _look_at_tracing)
     for name, version, without in optional_libraries():
         yield Finding(f"optional: {name}", ok=True, found=f"{version or 'not there'}; without it {without}")
     yield _looked_at("system libraries", lambda: _expect_nothing(missing_system_libraries()))
@@ -128,7 +127,7 @@ def _failed(check: str, error: Exception) -> Finding:
 
 
 async def _remote(settings: Settings) -> list[Finding]:
-    from entrypoints.wiring.chosen_adapters import probe_engine  # noqa: PLC0415
+    from entrypoints.wiring.choices import probe_engine  # noqa: PLC0415
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - only once the settings are known to be right
 
     container = Container(settings=settings)
@@ -197,6 +196,10 @@ async def _compare_clocks(ours: Callable[[], datetime], theirs: Callable[[], Awa
             f"This clock and the database's differ by {seconds:.1f} s. Set both by NTP (chrony, timesyncd)."
         )
     return f"{max(off_by, timedelta()).total_seconds():.3f} s apart from the database's"
+
+
+def _look_at_tracing() -> None:
+    are_traces_wanted(os.environ)
 
 
 def _expect_nothing(problem: str | None) -> None:

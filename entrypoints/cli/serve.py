@@ -14,7 +14,8 @@ from domain.errors import AccountExists
 from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or_fail
 from entrypoints.server.background import generating, in_time, supervised
 from entrypoints.server.metrics_server import serve_metrics
-from entrypoints.wiring.key_rings import keep_first_key
+from entrypoints.wiring.choices import keep_first_key
+from entrypoints.wiring.environment import are_traces_wanted
 from entrypoints.wiring.photo_processing import (
     SERVER_ENVIRONMENT,
     ModelInstallationFailed,
@@ -32,7 +33,6 @@ from entrypoints.wiring.surroundings import (
     leave_folder,
     prepare_folders,
 )
-from entrypoints.wiring.telemetry import check_tracing
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -57,7 +57,7 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     }
     settings = settings_or_fail()
     os.umask(NOBODY_ELSE)
-    or_fail(lambda: check_tracing(os.environ))
+    or_fail(lambda: are_traces_wanted(os.environ))
     or_fail(lambda: prepare_folders(settings))
     or_fail(lambda: expect_free_port(settings))
     or_fail(lambda: expect_sandbox(settings))

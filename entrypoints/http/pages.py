@@ -24,7 +24,7 @@ from litestar.params import FromPath, JSONBody
 from domain.errors import InvalidApiKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.service import Service
-from entrypoints.wiring.key_rings import redeem
+from entrypoints.wiring.choices import redeem
 from entrypoints.wiring.settings import Settings
 
 MEDIA_TYPES: Final = {

@@ -27,8 +27,8 @@ from granian.server.mp import MPServer
 from entrypoints.cli import broken
 from entrypoints.server.logging import configure_logging, configure_structlog, server_logging
 from entrypoints.server.metrics_server import health_socket, metrics_folder, serve_metrics
+from entrypoints.wiring.choices import key_file, new_sign_in
 from entrypoints.wiring.environment import is_service_link, load_settings
-from entrypoints.wiring.key_rings import key_file, new_sign_in
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import DRAIN_SIGNAL, end_with_parent, give_up_rights
 
@@ -136,11 +136,9 @@ def from_environment() -> "Litestar":
 
     from entrypoints.http.app import create_app  # noqa: PLC0415
     from entrypoints.wiring.container import Container  # noqa: PLC0415
-    from entrypoints.wiring.telemetry import traces_from_environment  # noqa: PLC0415
 
     configure_structlog(settings.log_level)
-    traces = traces_from_environment(os.environ)
-    return create_app(Container(settings=settings, photo_workers=photo_workers, traces=traces))
+    return create_app(Container(settings=settings, photo_workers=photo_workers))
 
 
 def _end_at_once() -> list[tuple[int, Any]]:

@@ -1,5 +1,6 @@
 """The container: the adapter of each port, and the use cases made of them."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import timedelta
@@ -23,6 +24,7 @@ from adapters.system import (
     SystemRandomSource,
     WallClockJumps,
 )
+from adapters.telemetry.exposition import Telemetry, Traces
 from adapters.telemetry.measured_ports import (
     MeasuredObjectStore,
     MeasuredReserve,
@@ -60,28 +62,23 @@ from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
 from domain.account import digest_of_key
 from entrypoints.http.upload_form import FRAMING_BYTES
-from entrypoints.wiring.chosen_adapters import Storage, build_engine
-from entrypoints.wiring.key_rings import pseudonyms, receipt_keys, signing_ring
+from entrypoints.wiring.choices import Storage, build_engine, pseudonyms, receipt_keys, signing_ring
+from entrypoints.wiring.environment import are_traces_wanted
 from entrypoints.wiring.photo_processing import build_processor
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import raw_places
-from entrypoints.wiring.telemetry import Telemetry
 
 T = TypeVar("T")
 MOST_UPLOAD_MEMORY_BYTES: Final = 768 * 1024 * 1024
 """Two hundred phones at once; the whole service then stays under 1.4 GB, whatever the machine has."""
 
 
-def _seconds(number: int) -> timedelta:
-    return timedelta(seconds=number)
-
-
-def _days(number: int) -> timedelta:
-    return timedelta(days=number)
-
-
 def _dev_key_digest(settings: Settings) -> bytes | None:
     return digest_of_key(settings.dev_api_key) if settings.dev_api_key else None
+
+
+def _traces() -> Traces | None:
+    return Traces() if are_traces_wanted(os.environ) else None
 
 
 def _page_pass(settings: Settings, clock: Clock) -> PagePass | None:
@@ -146,7 +143,7 @@ class Container(DeclarativeContainer):
         pseudonyms,
     )
     work = providers.Singleton(MeasuredUnitOfWork, providers.Singleton(SqlUnitOfWork, engine))
-    traces: providers.Object[Any] = providers.Object(None)
+    traces = providers.Singleton(_traces)
     account_meter = providers.Singleton(AccountMeter, with_ids=settings.provided.metrics_by_account)
     telemetry = providers.Singleton(Telemetry, traces, account_meter)
     database_clock = providers.Singleton(DatabaseClock, engine, clock)
@@ -169,7 +166,7 @@ class Container(DeclarativeContainer):
     use_case = partial(_use_case, locals())
     """What is made of the providers so far."""
 
-    links = use_case(PreviewLinks, lifetime=providers.Callable(_seconds, settings.provided.url_ttl_seconds))
+    links = use_case(PreviewLinks, lifetime=providers.Factory(timedelta, seconds=settings.provided.url_ttl_seconds))
     resolve_image = use_case(ResolveImage)
     open_image = use_case(OpenImage, resolve=resolve_image)
     open_preview = use_case(OpenPreview)
@@ -177,7 +174,7 @@ class Container(DeclarativeContainer):
     read_image = use_case(ReadImage, resolve=resolve_image)
     finish = use_case(FinishDeletion)
     delete_image = use_case(DeleteImage)
-    backup_retention = providers.Callable(_days, settings.provided.backup_retention_days)
+    backup_retention = providers.Factory(timedelta, days=settings.provided.backup_retention_days)
     erase_customer = use_case(EraseCustomer, longest_upload=settings.provided.longest_upload)
     raw_files = providers.Singleton(LocalFiles, providers.Callable(partial, raw_places, settings))
     verify_erasure = use_case(VerifyErasure, files=raw_files)
@@ -210,14 +207,14 @@ class Container(DeclarativeContainer):
     renew_products = use_case(RenewProducts)
     purge_overdue = use_case(PurgeOverdue, time=trusted_time, renew=renew_products.provided.execute)
     result_links = use_case(
-        PreviewLinks, lifetime=providers.Callable(_seconds, settings.provided.result_url_ttl_seconds)
+        PreviewLinks, lifetime=providers.Factory(timedelta, seconds=settings.provided.result_url_ttl_seconds)
     )
     read_generation = use_case(ReadGeneration, links=result_links)
     try_on_engine = providers.Singleton(build_engine, settings, photo_workers)
     run_next_generation = use_case(
         RunNextGeneration,
         engine=try_on_engine,
-        engine_time=providers.Callable(_seconds, settings.provided.engine_timeout_seconds),
+        engine_time=providers.Factory(timedelta, seconds=settings.provided.engine_timeout_seconds),
     )
     page_pass = providers.Singleton(_page_pass, settings, clock)
     authenticate = use_case(Authenticate)

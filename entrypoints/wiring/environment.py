@@ -1,6 +1,7 @@
 """Settings out of the environment: all that is wrong is told at once, with what it holds and what it takes."""
 
 import difflib
+import importlib.util
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ KINDS: Final = {
     PREFIX + field.name.upper(): field.type for field in cast(inspect.StructType, inspect.type_info(Settings)).fields
 }
 BOOLEANS: Final = dict.fromkeys(("1", "true", "on", "yes"), True) | dict.fromkeys(("0", "false", "off", "no"), False)
+TRACES_GO_TO: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _SERVICE_LINK: Final = re.compile(
     r"TRYON(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -250,3 +252,18 @@ def _did_you_mean(name: str) -> str:
     bare = [setting.removeprefix(PREFIX) for setting in FIELDS]  # the prefix alone would make all of them look alike
     close = difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1, cutoff=LOOKS_LIKE)
     return f"; did you mean {PREFIX}{close[0]}?" if close else "; docs/settings.md has all of them"
+
+
+def are_traces_wanted(environ: Mapping[str, str]) -> bool:
+    """An endpoint for spans is named, or the exporter is, and nobody switched it off.
+
+    Raises: ConfigurationError when traces are wanted and cannot be had.
+    """
+    is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    is_on = environ.get("OTEL_TRACES_EXPORTER") == "otlp" or any(map(environ.get, TRACES_GO_TO))
+    if is_off or not is_on:
+        return False
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        advice = "nothing before OpenTelemetry is installed: pip install 'tryon-images[otel]'"
+        raise ConfigurationError([Problem("OTEL_*", "an endpoint for traces", advice)])
+    return True

@@ -15,9 +15,9 @@ from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT, PagePass
 from entrypoints.http.app import create_app
 from entrypoints.http.pages import EXAMPLES, PLAYGROUND
+from entrypoints.wiring.choices import LIFETIME_SECONDS, SIGN_IN_FILE, new_sign_in, signing_ring
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
-from entrypoints.wiring.key_rings import LIFETIME_SECONDS, SIGN_IN_FILE, new_sign_in, signing_ring
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor

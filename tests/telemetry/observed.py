@@ -16,9 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.telemetry.exposition import exposition
+from adapters.telemetry.exposition import Traces, exposition
 from adapters.telemetry.measured_ports import MeasuredObjectStore, MeasuredUnitOfWork, NotedPhotoProcessor
-from adapters.telemetry.traces import Traces
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
 from entrypoints.server.logging import configure_structlog, line_formatter
@@ -57,7 +56,7 @@ def observed_service(data_dir: Path, **settings: Any) -> Iterator[Observed]:
         objects=MeasuredObjectStore(InMemoryObjectStore()),
         work=MeasuredUnitOfWork(InMemoryUnitOfWork()),
         processor=NotedPhotoProcessor(an_in_process_processor()),
-        traces=Traces("tryon-images", exporter),
+        traces=Traces(exporter),
     )
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with everything_logged_to(log), TestClient(create_app(container), base_url="http://photos.test") as client:

@@ -14,8 +14,7 @@ import pytest
 from google.auth.credentials import Credentials
 from PIL import Image
 
-from adapters.try_on.google_tokens import GoogleTokens
-from adapters.try_on.predict_engine import Authorize, NotAuthorized, PredictEngine
+from adapters.try_on.predict_engine import PARAMETERS, Authorize, GoogleTokens, NotAuthorized, PredictEngine
 from domain.errors import (
     ContentFiltered,
     DomainError,
@@ -25,7 +24,7 @@ from domain.errors import (
     Overloaded,
 )
 from domain.geometry import Size
-from entrypoints.wiring.chosen_adapters import PARAMETERS, build_engine, vertex_url
+from entrypoints.wiring.choices import build_engine, vertex_url
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.settings import Settings
 from tests.http.conftest import a_jpeg, an_in_process_processor
@@ -48,7 +47,6 @@ async def an_engine(
         model.url + "/v1/model:predict",
         authorize=authorize,
         processor=an_in_process_processor(),
-        parameters=PARAMETERS,
         seconds=seconds,
     )
     try:

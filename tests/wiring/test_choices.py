@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.wiring.chosen_adapters import Storage
+from entrypoints.wiring.choices import PSEUDONYM_FILE, SIGNING_FILE, Storage, pseudonyms, signing_ring
 from entrypoints.wiring.environment import ConfigurationError, load_settings
-from entrypoints.wiring.key_rings import PSEUDONYM_FILE, SIGNING_FILE, pseudonyms, signing_ring
 from entrypoints.wiring.settings import Settings
 
 Ring = Callable[[Settings], tuple[bytes, ...]]
