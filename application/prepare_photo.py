@@ -10,7 +10,7 @@ from domain.foreign_file import described
 from domain.geometry import NO_PADDING, Box
 from domain.image import StoredPhoto
 from domain.person import PersonReport, SeenPhoto
-from domain.photo_quality import warnings_about
+from domain.photo import warnings_about
 
 NOTHING_CAME: Final = (
     "The file is empty: 0 bytes came. Send the photo's bytes; a stream that was read before has none left to send."

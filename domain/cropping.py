@@ -30,7 +30,7 @@ HEADROOM_OF_A_HEAD: Final = 0.06
 
 LEAST_HEIGHT: Final = 1025
 """A window is not cut lower than this many pixels: the next multiple of five to the 1024 that try-on models work with,
-below which a picture has a low resolution (domain/photo_quality.py). The crop must not be what causes that warning."""
+below which a picture has a low resolution (domain/photo.py). The crop must not be what causes that warning."""
 
 _HALF: Final = 0.5
 _RIVAL_COST: Final = 0.25

@@ -88,6 +88,11 @@ class Box:
         height = min(self.bottom, other.bottom) - max(self.y, other.y)
         return max(0, width) * max(0, height)
 
+    def overlap(self, other: Self) -> float:
+        """The shared area of two boxes over that of both, 0-1."""
+        shared = self.shared_area(other)
+        return shared / (self.area + other.area - shared)
+
     def cut_to(self, other: Self) -> Self | None:
         """The part that lies in another box; None when there is none."""
         x, y = max(self.x, other.x), max(self.y, other.y)

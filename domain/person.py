@@ -67,14 +67,13 @@ class BodyPart(StrEnum):
         return BodyPart(other.get(self.split(" ", maxsplit=1)[0], self.value))
 
 
-HEADS_BELOW_THE_CROWN: Final = {
-    BodyPart.LEFT_KNEE: 2.0,
-    BodyPart.RIGHT_KNEE: 2.0,
-    BodyPart.LEFT_ANKLE: 2.3,
-    BodyPart.RIGHT_ANKLE: 2.3,
-    BodyPart.LEFT_FOOT: 2.3,
-    BodyPart.RIGHT_FOOT: 2.3,
-}
+SHOULDERS: Final = (BodyPart.LEFT_SHOULDER, BodyPart.RIGHT_SHOULDER)
+HIPS: Final = (BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP)
+KNEES: Final = (BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE)
+ANKLES: Final = (BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE)
+FEET: Final = (BodyPart.LEFT_FOOT, BodyPart.RIGHT_FOOT)
+
+HEADS_BELOW_THE_CROWN: Final = dict.fromkeys(KNEES, 2.0) | dict.fromkeys((*ANKLES, *FEET), 2.3)
 """How many heads a leg's joint is away from the crown at least, even when somebody squats."""
 
 
@@ -85,6 +84,12 @@ class Landmark:
     x: float
     y: float
     confidence: float
+
+
+def middle_of(marks: Mapping[BodyPart, Landmark], pair: tuple[BodyPart, BodyPart]) -> tuple[float, float]:
+    """The point between two joints that are known."""
+    left, right = (marks[part] for part in pair)
+    return (left.x + right.x) / 2, (left.y + right.y) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,7 @@ class SeenPerson:
         return (
             mark is not None
             and mark.confidence >= LIKELY
-            and self.box.x <= mark.x <= self.box.right
-            and self.box.y <= mark.y <= self.box.bottom
+            and self.box.holds(mark.x, mark.y)
             and self._is_plausible(part, mark)
         )
 
@@ -142,15 +146,11 @@ class SeenPerson:
         """The lowest joint that a picture of `kept` shows; a seated person whose ankles show counts as full-body."""
         if not self.landmarks:
             return self._framing_by_heads(kept)
-        if self._shows_below(kept, BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE):
-            return Framing.FULL_BODY
-        if self._shows_below(kept, BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE):
-            return Framing.THREE_QUARTER
-        if self._shows_below(kept, BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP):
-            return Framing.HALF_BODY
-        return Framing.CLOSE_UP
+        lowest = {Framing.FULL_BODY: ANKLES, Framing.THREE_QUARTER: KNEES, Framing.HALF_BODY: HIPS}
+        shown = (framing for framing, joints in lowest.items() if self._shows_below(kept, joints))
+        return next(shown, Framing.CLOSE_UP)
 
-    def _shows_below(self, kept: Box, *joints: BodyPart) -> bool:
+    def _shows_below(self, kept: Box, joints: tuple[BodyPart, BodyPart]) -> bool:
         """Whether a joint is seen with some of the body under it: at the very edge its place is a guess."""
         lowest = min(self.box.bottom, kept.bottom) - BELOW_A_JOINT * self.box.height
         return any(

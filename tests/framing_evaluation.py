@@ -29,9 +29,9 @@ import click
 from PIL import Image, ImageOps
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.look import PixelMeter
 from adapters.vision.overlay import draw_overlay
 from adapters.vision.people_detector import PeopleDetector
-from adapters.vision.pixel_meter import PixelMeter
 from application.ports.photos import ViewablePhoto
 from application.prepare_photo import PreparePhoto
 from domain.cropping import choose_window, place

@@ -9,8 +9,7 @@ from PIL import Image, ImageOps
 from domain.cropping import place
 from domain.geometry import Box
 from domain.person import SeenPhoto
-from domain.photo import WarningCode
-from domain.photo_quality import Appearance, warnings_about
+from domain.photo import Appearance, WarningCode, warnings_about
 
 FRAMES = {
     "white": (80, "white"),

@@ -36,8 +36,7 @@ from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, Ph
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size
 from domain.person import Outline, SeenPhoto
-from domain.photo import SourceFormat
-from domain.photo_quality import Appearance
+from domain.photo import Appearance, SourceFormat
 
 Attack = Callable[[], object]
 """Raises: OSError when the kernel refuses."""

@@ -16,8 +16,7 @@ from msgspec import Meta
 from application.ports.photos import RgbPixels
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import Outline, SeenPhoto
-from domain.photo import PhotoWarning, SourceFormat
-from domain.photo_quality import Appearance
+from domain.photo import Appearance, PhotoWarning, SourceFormat
 
 MAX_MESSAGE_BYTES: Final = 1_000_000  # fifty people with their landmarks and outlines, or the text of an exception
 _LENGTH: Final = struct.Struct("!I")

@@ -33,7 +33,7 @@ from application.request_trace import Stage
 from domain.errors import InvalidImage, Overloaded
 from domain.geometry import Box, Size
 from domain.person import Outline, SeenPerson, SeenPhoto
-from domain.photo_quality import Appearance
+from domain.photo import Appearance
 
 log = structlog.get_logger()
 

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.vision.look import Look
-from adapters.vision.mediapipe_models import Pixels
-from adapters.vision.pixel_meter import percentiles
+from adapters.vision.look import Look, percentiles, pixels_of
+from adapters.vision.networks import Pixels
 from application.ports.photos import ViewablePhoto
 from domain.geometry import Box
 
@@ -60,17 +59,6 @@ _FULL_LINE: Final = 0.7
 """Where such a border meets the photo, so much of the line differs from the next by so many times the usual."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContentEdges:
-    """First and behind the last column and row of the photo; `is_filled` when what is around it is blurred photo."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    is_filled: bool = False
-
-
 def look_at_content(photo: ViewablePhoto) -> tuple[Look, Box | None]:
     """A look at the picture itself, to the pixel, and the same with the blurred photo around it, if there is some.
 
@@ -78,74 +66,57 @@ def look_at_content(photo: ViewablePhoto) -> tuple[Look, Box | None]:
     """
     look, with_blur = Look.at(photo, None), None
     for _ in range(_MOST_LAYERS):
-        edges = content_edges(look.pixels)
-        content = _in_source(photo, look, edges)
+        found, is_in_blur = content_in(look.pixels)
+        content = _in_source(photo, look, found)
         if content == look.window:
             break
-        with_blur = with_blur or (look.window if edges.is_filled else None)
+        with_blur = with_blur or (look.window if is_in_blur else None)
         look = Look.at(photo, content)
     return look, with_blur
 
 
-def _in_source(photo: ViewablePhoto, look: Look, edges: ContentEdges) -> Box:
+def _in_source(photo: ViewablePhoto, look: Look, found: Box) -> Box:
     window, scale, (width, height) = look.window, look.scale, (look.width, look.height)
-    left = _exact(photo, look, window.x + edges.left * scale, across=True) if edges.left else window.x
-    right = _exact(photo, look, window.x + edges.right * scale, across=True) if edges.right < width else window.right
-    top = _exact(photo, look, window.y + edges.top * scale, across=False) if edges.top else window.y
-    low = _exact(photo, look, window.y + edges.bottom * scale, across=False) if edges.bottom < height else window.bottom
+    left = _exact(photo, look, window.x + found.x * scale, across=True) if found.x else window.x
+    right = _exact(photo, look, window.x + found.right * scale, across=True) if found.right < width else window.right
+    top = _exact(photo, look, window.y + found.y * scale, across=False) if found.y else window.y
+    low = _exact(photo, look, window.y + found.bottom * scale, across=False) if found.bottom < height else window.bottom
     return Box(left, top, right - left, low - top)
 
 
 def _exact(photo: ViewablePhoto, look: Look, edge: float, *, across: bool) -> int:
     """Where the picture changes most near a vertical (across) or horizontal edge that a look has shown."""
     window, slack = look.window, _LOOK_SLACK * look.scale
-    side = window.height if across else window.width
-    part = min(_STRIP, side)
+    first, last, side = (window.x, window.right, window.height) if across else (window.y, window.bottom, window.width)
+    start, end, part = max(first, round(edge - slack)), min(last, round(edge + slack)), min(_STRIP, side)
     before = (side - part) // 2
     if across:
-        start, end = max(window.x, round(edge - slack)), min(window.right, round(edge + slack))
         strip = Box(start, window.y + before, end - start, part)
     else:
-        start, end = max(window.y, round(edge - slack)), min(window.bottom, round(edge + slack))
         strip = Box(window.x + before, start, part, end - start)
-    view = photo.view(strip, strip.size.longest_edge)
-    pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3).astype(np.int16)
+    pixels = pixels_of(photo.view(strip, strip.size.longest_edge)).astype(np.int16)
     changes = np.abs(np.diff(pixels, axis=1 if across else 0)).max(axis=2).mean(axis=0 if across else 1)
     return start + round((int(np.argmax(changes)) + 1) * (end - start) / (len(changes) + 1))
 
 
-def content_edges(pixels: Pixels) -> ContentEdges:
-    """Where the photo lies in a picture; all of the picture when it has no borders."""
+def content_in(pixels: Pixels) -> tuple[Box, bool]:
+    """Where the photo lies in a picture, and whether blurred photo is around it; all of it when it has no borders."""
     height, width = pixels.shape[:2]
-    edges = ContentEdges(0, 0, width, height)
-    for _ in range(2):  # a letterboxed photo may have a frame around it all
-        inner = _inside(edges, _without_plain(_part(pixels, edges)))
-        if inner == edges:
-            break
-        edges = inner
-    if edges == ContentEdges(0, 0, width, height):
-        edges = _without_blurred(pixels)
-    is_enough = (
-        edges.right - edges.left >= _LEAST_CONTENT * width and edges.bottom - edges.top >= _LEAST_CONTENT * height
-    )
-    return edges if is_enough else ContentEdges(0, 0, width, height)
+    whole = Box(0, 0, width, height)
+    first = _without_plain(pixels, whole)
+    is_plain = first != whole  # then a letterboxed photo may have a frame around it all
+    content = _without_plain(pixels, first) if is_plain else _without_blurred(pixels)
+    if content.width < _LEAST_CONTENT * width or content.height < _LEAST_CONTENT * height:
+        return whole, False
+    return content, content != whole and not is_plain
 
 
-def _inside(outer: ContentEdges, inner: ContentEdges) -> ContentEdges:
-    left, top = outer.left, outer.top
-    return ContentEdges(left + inner.left, top + inner.top, left + inner.right, top + inner.bottom)
-
-
-def _part(pixels: Pixels, edges: ContentEdges) -> Pixels:
-    return pixels[edges.top : edges.bottom, edges.left : edges.right]
-
-
-def _without_plain(pixels: Pixels) -> ContentEdges:
+def _without_plain(pixels: Pixels, outer: Box) -> Box:
     """Take off what is plain above and below, then what is plain beside the rest."""
-    height, width = pixels.shape[:2]
+    pixels = pixels[outer.y : outer.bottom, outer.x : outer.right]
     top, bottom = _plain_ends(pixels, may_have_marks=True)
-    left, right = _plain_ends(cv2.transpose(pixels[top : height - bottom]), may_have_marks=False)
-    return ContentEdges(left, top, width - right, height - bottom)
+    left, right = _plain_ends(cv2.transpose(pixels[top : outer.height - bottom]), may_have_marks=False)
+    return Box(outer.x + left, outer.y + top, outer.width - left - right, outer.height - top - bottom)
 
 
 def _plain_ends(pixels: Pixels, *, may_have_marks: bool) -> tuple[int, int]:
@@ -216,13 +187,13 @@ def _depth_of_bar(end: _End) -> int:
     return depth
 
 
-def _without_blurred(pixels: Pixels) -> ContentEdges:
+def _without_blurred(pixels: Pixels) -> Box:
     """Take off two blurred borders of about the same size, above and below or on both sides."""
     height, width = pixels.shape[:2]
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     top, bottom = _blurred_depths(np.ascontiguousarray(gray[:, ::2]))
     left, right = (0, 0) if top else _blurred_depths(np.ascontiguousarray(gray[::2].T))
-    return ContentEdges(left, top, width - right, height - bottom, is_filled=bool(top or left))
+    return Box(left, top, width - left - right, height - top - bottom)
 
 
 def _blurred_depths(gray: NDArray[np.uint8]) -> tuple[int, int]:

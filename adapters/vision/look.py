@@ -1,5 +1,6 @@
-"""A view of the photo as a detector sees it, and the way back from its pixels to the upright source."""
+"""Views of a photo as pixels: a look as a detector sees it, with the way back to the source, and its light and blur."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -7,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.vision.mediapipe_models import Pixels
-from application.ports.photos import ViewablePhoto
+from adapters.vision.networks import Edges, Mask, Pixels
+from application.ports.photos import PhotoMeter, RgbPixels, ViewablePhoto
 from domain.geometry import Box, Size
 from domain.person import BodyPart, Landmark, Outline
+from domain.photo import Appearance
 
 LOOK_EDGE: Final = 640
 """Longest edge of the copy that is looked at; the models themselves work on 192 to 300 pixels of a part of it. At 512
@@ -22,8 +24,33 @@ _OUTLINE_EDGE: Final = 96
 _ROTATION: Final = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 """OpenCV's names of quarter turns counterclockwise; it turns and mirrors ten times as fast as NumPy copies."""
 
+_MOST_PIECES: Final = 4
+
 _DARK: Final = 60
 """A photo in which nobody was seen is brightened for a second look when half of it is darker than this, of 255."""
+
+_METER_EDGE: Final = 512
+"""The person is measured at this size: blur that does not show at it does not harm, and noise is averaged out."""
+
+_LEAST_CONTRAST: Final = 0.1
+"""Of a surface without any contrast nothing can be said; this keeps noise on it from counting as detail."""
+
+_OWN: Final = 128
+"""A pixel is the person's when that is more likely than not."""
+
+_LEAST_OWN: Final = 0.05
+"""An outline with less than this share of its box tells nothing: all of the box is measured."""
+
+_CLIPPED: Final = 250
+"""Luma, of 255, from which on a camera has lost what was there."""
+
+_ALONG: Final = (
+    np.array([[0, 0, 0], [-1, 2, -1], [0, 0, 0]], np.float32),
+    np.array([[0, -1, 0], [0, 2, 0], [0, -1, 0]], np.float32),
+    np.array([[-1, 0, 0], [0, 2, 0], [0, 0, -1]], np.float32) / 1.5,
+    np.array([[0, 0, -1], [0, 2, 0], [-1, 0, 0]], np.float32) / 1.5,
+)
+"""Second differences across, down and along both diagonals; the latter span 1.4 pixels and are weighed down for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +70,7 @@ class Look:
     def at(cls, photo: ViewablePhoto, window: Box | None) -> Self:
         """A small photo is enlarged: what is seen in a photo must not depend on how many pixels it has."""
         view = photo.view(window, LOOK_EDGE)
-        pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
+        pixels = pixels_of(view)
         if view.size.longest_edge < LOOK_EDGE:
             scale = LOOK_EDGE / view.size.longest_edge
             size = (max(1, round(view.size.width * scale)), max(1, round(view.size.height * scale)))
@@ -96,21 +123,21 @@ class Look:
             x = width - x
         return x * self.scale + self.window.x, y * self.scale + self.window.y
 
-    def box(self, left: float, top: float, right: float, bottom: float) -> Box | None:
+    def box(self, edges: Edges) -> Box | None:
         """The part of an area of the look that lies inside the photo; None when there is none."""
-        (x0, y0), (x1, y1) = self._in_source(left, top), self._in_source(right, bottom)
+        (x0, y0), (x1, y1) = self._in_source(*edges[:2]), self._in_source(*edges[2:])
         box = Box.spanning(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1), self.source)
         return box and box.cut_to(self.window)
 
-    def landmarks(self, marks: dict[BodyPart, Landmark]) -> dict[BodyPart, Landmark]:
+    def landmarks(self, marks: Mapping[BodyPart, Landmark]) -> dict[BodyPart, Landmark]:
         """Landmarks in pixels of the source; in a mirrored look the model takes left for right."""
         return {
             part.other_side if self.is_mirrored else part: Landmark(*self._in_source(mark.x, mark.y), mark.confidence)
             for part, mark in marks.items()
         }
 
-    def outline(self, mask: NDArray[np.float32], box: Box) -> Outline | None:
-        """The part of a mask (height x width of the look) that lies in a box of the source, small."""
+    def outline(self, mask: Mask, box: Box) -> Outline | None:
+        """The part of a mask of the look that lies in a box of the source, small."""
         unturned = np.rot90(mask, -self.turns)
         upright = unturned[:, ::-1] if self.is_mirrored else unturned
         left, right = (round((x - self.window.x) / self.scale) for x in (box.x, box.right))
@@ -130,3 +157,73 @@ class Look:
             return None
         curve = 255 * np.minimum(1, np.arange(256) / max(brightest, 16)) ** 0.5
         return replace(self, pixels=cv2.LUT(self.pixels, curve.astype(np.uint8)))
+
+
+def square_around(place: Box, within: Box) -> Box:
+    """With a quarter more on every side: the pose model wants to see some ground around a body."""
+    half = 0.75 * max(place.width, place.height)
+    x, y = place.center
+    square = Box.spanning(x - half, y - half, x + half, y + half, Size(within.right, within.bottom))
+    return (square and square.cut_to(within)) or within
+
+
+def around_body_of(face: Box, within: Box) -> Box | None:
+    """A square that holds a standing person of whom only the face is known: some eight faces high."""
+    x, y = face.center
+    side = 9 * face.height
+    top = y - 2 * face.height
+    square = Box.spanning(x - side / 2, top, x + side / 2, top + side, Size(within.right, within.bottom))
+    return square and square.cut_to(within)
+
+
+def pieces(whole: Box) -> list[Box]:
+    """At most four overlapping pieces in a row along the longer edge."""
+    long, short = max(whole.width, whole.height), min(whole.width, whole.height)
+    count = min(_MOST_PIECES, max(2, -(-long // short)))
+    side = max(round(0.8 * short), round(1.3 * long / count)) if long > short else round(0.8 * short)
+    side = min(side, long)
+    starts = [round((long - side) * step / (count - 1)) for step in range(count)]
+    if whole.width >= whole.height:
+        return [Box(whole.x + start, whole.y, side, whole.height) for start in starts]
+    return [Box(whole.x, whole.y + start, whole.width, side) for start in starts]
+
+
+def pixels_of(view: RgbPixels) -> Pixels:
+    """The same bytes, not copied."""
+    return np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
+
+
+class PixelMeter(PhotoMeter):
+    """Luma percentiles, and how steep the steepest edges are where they are least steep, for the contrast there is."""
+
+    def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
+        luma = cv2.cvtColor(pixels_of(photo.view(region, _METER_EDGE)), cv2.COLOR_RGB2GRAY)
+        own = _own_pixels(outline, luma.shape)
+        shadows, midtone, highlights = (level / 255 for level in percentiles(luma, (5, 50, 95), own))
+        near = cv2.dilate(own, np.ones((5, 5), np.uint8)) if own is not None else None
+        edges = min(percentiles(cv2.convertScaleAbs(cv2.filter2D(luma, cv2.CV_16S, k)), (99,), near)[0] for k in _ALONG)
+        brightest = luma[own > 0] if own is not None else luma
+        return Appearance(
+            shadows,
+            midtone,
+            highlights,
+            detail=edges / 255 / max(highlights - shadows, _LEAST_CONTRAST),
+            clipped=float(np.mean(brightest >= _CLIPPED)),
+        )
+
+
+def _own_pixels(outline: Outline | None, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """255 where the person is, in the size of the view; None when nothing tells."""
+    if outline is None:
+        return None
+    small = np.frombuffer(outline.data, np.uint8).reshape(outline.size.height, outline.size.width)
+    own = (cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR) >= _OWN).astype(np.uint8) * 255
+    return own if np.mean(own > 0) >= _LEAST_OWN else None
+
+
+def percentiles(
+    levels: NDArray[np.uint8], percents: Sequence[float], own: NDArray[np.uint8] | None = None
+) -> list[float]:
+    """The least levels that so many percent of all do not exceed, from a histogram: sorting takes ten times as long."""
+    counts = np.cumsum(cv2.calcHist([levels], [0], own, [256], [0, 256]).astype(np.int64))
+    return [float(np.searchsorted(counts, percent / 100 * counts[-1])) for percent in percents]

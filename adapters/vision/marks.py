@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adapters.vision.look import Look
-from adapters.vision.mediapipe_models import Face
-from adapters.vision.silhouette import Silhouette
-from adapters.vision.ssd_detector import PersonBox
-from adapters.vision.witnessed import HAIR_OR_HAT, Edges, around, head_in
+from adapters.vision.networks import Detection, Edges, Mask
+from adapters.vision.sightings import HAIR_OR_HAT, Silhouette, head_in
 from domain.geometry import Box
 from domain.person import SeenPerson
 
@@ -31,10 +28,11 @@ _BODY_BELOW: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Somebody by a box, a face, or both."""
+    """Somebody by a box, a face, or both; `edges` are the box, or where the body below the face may be."""
 
-    box: PersonBox | None
-    face: Face | None
+    edges: Edges
+    box: Detection | None
+    face: Detection | None
 
     @property
     def confidence(self) -> float:
@@ -43,75 +41,67 @@ class Mark:
         return 1 - float(np.prod(list(doubts)))
 
     @property
-    def edges(self) -> Edges:
-        """Of the box, or of where the body below the face may be."""
-        if self.box:
-            return self.box.edges
-        return _around_body(self.face) if self.face else (0, 0, 0, 0)
-
-    @property
     def area(self) -> float:
-        return self.box.area if self.box else 0.0
+        return self.box.edges.area if self.box else 0.0
 
     def share(self, look: Look) -> float:
         """About which share of the photo somebody in the box covers, 0-1."""
         return _FILL * self.area * look.scale**2 / look.source.pixels
 
 
-def marks_of(boxes: Sequence[PersonBox], faces: Sequence[Face]) -> list[Mark]:
+def marks_of(boxes: Sequence[Detection], faces: Sequence[Detection]) -> list[Mark]:
     """Every box with the face that fits it best, every other box, and every other face."""
-    pairs = [(_distance(box, face), box, face) for box in boxes for face in faces if box.holds(*face.edges)]
-    own: dict[PersonBox, Face] = {}
+    inside = [(box, face) for box in boxes for face in faces if box.edges.holds_middle_of(face.edges)]
+    pairs = [(_distance(box.edges, face.edges), box, face) for box, face in inside]
+    own: dict[Detection, Detection] = {}
     for distance, box, face in sorted(pairs, key=lambda pair: pair[0] + _DOUBT * (1 - pair[1].confidence)):
         if distance <= _FARTHEST_FACE and box not in own and face not in own.values():
             own[box] = face
     alone = [face for face in faces if face not in own.values()]
-    return [*(Mark(box, own.get(box)) for box in boxes), *(Mark(None, face) for face in alone)]
+    return [
+        *(Mark(box.edges, box, own.get(box)) for box in boxes),
+        *(Mark(_around_body(face.edges), None, face) for face in alone),
+    ]
 
 
-def _distance(box: PersonBox, face: Face) -> float:
+def _distance(box: Edges, face: Edges) -> float:
     """How far a face is from the middle of the box's upper end, in widths and heights of the box."""
-    across = abs((face.left + face.right) - (box.left + box.right)) / 2 / (box.right - box.left)
-    return across + max(0.0, face.top - box.top) / (box.bottom - box.top)
+    across = abs((face.left + face.right) - (box.left + box.right)) / 2 / box.width
+    return across + max(0.0, face.top - box.top) / box.height
 
 
-def person_at(look: Look, mark: Mark, mask: NDArray[np.float32]) -> SeenPerson | None:
+def person_at(look: Look, mark: Mark, mask: Mask) -> SeenPerson | None:
     """Somebody of whom no pose is known: the head by the face and the mask, the body by the box, or by the mask.
 
     Args: mask: how likely each pixel of the look belongs to any person.
     """
-    left, top, right, bottom = mark.edges
     own = np.zeros_like(mask)
-    rows, columns = slice(max(0, int(top)), int(bottom)), slice(max(0, int(left)), int(right))
-    own[rows, columns] = mask[rows, columns]
+    place = mark.edges.pixels
+    own[place] = mask[place]
     silhouette = Silhouette.of(own)
-    corners = [head_in(mark.face.edges, silhouette, look.height, look.width)] if mark.face else []
-    head = look.box(*corners[0]) if mark.face else None
-    if mark.box:
-        corners.append(mark.box.edges)
-    elif silhouette:
-        corners.append((silhouette.left, silhouette.top, silhouette.right, silhouette.bottom))
-    body = look.box(*around(corners))
+    head = head_in(mark.face.edges, silhouette, look.height, look.width) if mark.face else None
+    extent = mark.box.edges if mark.box else silhouette and silhouette.edges
+    first, *others = [edges for edges in (head, extent) if edges]
+    body = look.box(first.joined(*others))
     if body is None:
         return None
     area = silhouette.area if silhouette else 0.0
     return SeenPerson(
         box=body,
-        head=head or _upper_end(body),
-        face=look.box(*mark.face.edges) if mark.face else None,
+        head=(head and look.box(head)) or _upper_end(body),
+        face=look.box(mark.face.edges) if mark.face else None,
         silhouette=mark.share(look) if mark.box else area * look.scale**2 / look.source.pixels,
         confidence=mark.confidence,
         outline=look.outline(own, body),
     )
 
 
-def _around_body(face: Face) -> Edges:
-    wide, high = face.right - face.left, face.height
-    return (
-        face.left - _BODY_BESIDE * wide,
-        face.top - HAIR_OR_HAT * high,
-        face.right + _BODY_BESIDE * wide,
-        face.bottom + _BODY_BELOW * high,
+def _around_body(face: Edges) -> Edges:
+    return Edges(
+        face.left - _BODY_BESIDE * face.width,
+        face.top - HAIR_OR_HAT * face.height,
+        face.right + _BODY_BESIDE * face.width,
+        face.bottom + _BODY_BELOW * face.height,
     )
 
 

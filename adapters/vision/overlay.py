@@ -4,10 +4,12 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from adapters.vision.look import pixels_of
+from adapters.vision.networks import Pixels
 from application.prepare_photo import ExplainedPhoto
 from domain.geometry import Box
+from domain.image import StoredPhoto
 from domain.person import SeenPerson
 
 _WINDOW: Final = (60, 220, 60)
@@ -29,24 +31,23 @@ def draw_overlay(explained: ExplainedPhoto) -> bytes:
     Other people are orange, the photo inside its frame is gray. A line at the top says how the person is framed and
     which warnings there are.
     """
-    view = explained.view
-    pixels = np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
-    scale = view.size.width / explained.prepared.facts.source_size.width
-    canvas = _darkened_outside(pixels, explained.prepared.facts.crop, scale)
+    view, facts = explained.view, explained.prepared.facts
+    scale = view.size.width / facts.source_size.width
+    canvas = _darkened_outside(pixels_of(view), facts.crop, scale)
     line = max(2, round(view.size.longest_edge / 400))
     main = explained.seen.main_person
     for person in explained.seen.people:
         _draw_person(canvas, person, scale, line, is_main=person is main)
-    if explained.prepared.facts.content:
-        _draw_box(canvas, explained.prepared.facts.content, scale, _CONTENT, line)
-    if explained.prepared.facts.crop:
-        _draw_box(canvas, explained.prepared.facts.crop, scale, _WINDOW, 2 * line)
-    _write(canvas, _summary(explained), view.size.longest_edge / 1600)
+    if facts.content:
+        _draw_box(canvas, facts.content, scale, _CONTENT, line)
+    if facts.crop:
+        _draw_box(canvas, facts.crop, scale, _WINDOW, 2 * line)
+    _write(canvas, _summary(facts), view.size.longest_edge / 1600)
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return jpeg.tobytes()
 
 
-def _darkened_outside(pixels: NDArray[np.uint8], window: Box | None, scale: float) -> NDArray[np.uint8]:
+def _darkened_outside(pixels: Pixels, window: Box | None, scale: float) -> Pixels:
     if window is None:
         return pixels.copy()
     canvas = (pixels * _OUTSIDE_BRIGHTNESS).astype(np.uint8)
@@ -55,7 +56,7 @@ def _darkened_outside(pixels: NDArray[np.uint8], window: Box | None, scale: floa
     return canvas
 
 
-def _draw_person(canvas: NDArray[np.uint8], person: SeenPerson, scale: float, line: int, *, is_main: bool) -> None:
+def _draw_person(canvas: Pixels, person: SeenPerson, scale: float, line: int, *, is_main: bool) -> None:
     _draw_box(canvas, person.box, scale, _PERSON if is_main else _OTHER, line)
     if person.head:
         _draw_box(canvas, person.head, scale, _HEAD, line)
@@ -65,7 +66,7 @@ def _draw_person(canvas: NDArray[np.uint8], person: SeenPerson, scale: float, li
         cv2.circle(canvas, (round(mark.x * scale), round(mark.y * scale)), 2 * line, _LANDMARK, -1, cv2.LINE_AA)
 
 
-def _draw_box(canvas: NDArray[np.uint8], box: Box, scale: float, color: tuple[int, int, int], line: int) -> None:
+def _draw_box(canvas: Pixels, box: Box, scale: float, color: tuple[int, int, int], line: int) -> None:
     left, top, right, bottom = _edges(box, scale)
     cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), color, line)
 
@@ -74,13 +75,12 @@ def _edges(box: Box, scale: float) -> tuple[int, int, int, int]:
     return round(box.x * scale), round(box.y * scale), round(box.right * scale), round(box.bottom * scale)
 
 
-def _summary(explained: ExplainedPhoto) -> str:
-    report = explained.prepared.facts.person
-    seen = f"{report.count} seen, {report.framing}" if report else "nobody seen"
-    return " | ".join([seen, *(warning.code for warning in explained.prepared.facts.warnings)])
+def _summary(facts: StoredPhoto) -> str:
+    seen = f"{facts.person.count} seen, {facts.person.framing}" if facts.person else "nobody seen"
+    return " | ".join([seen, *(warning.code for warning in facts.warnings)])
 
 
-def _write(canvas: NDArray[np.uint8], text: str, scale: float) -> None:
+def _write(canvas: Pixels, text: str, scale: float) -> None:
     size = max(0.4, 0.9 * scale)
     (_, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 2)
     at = (height // 2, round(height * 1.5))

@@ -7,20 +7,15 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from adapters.vision.closer_looks import around_body_of, pieces, square_around
 from adapters.vision.content_box import look_at_content
-from adapters.vision.look import Look
+from adapters.vision.look import Look, around_body_of, pieces, square_around
 from adapters.vision.marks import Mark, marks_of, person_at
-from adapters.vision.mediapipe_models import Face, MediaPipeModels, Pose
-from adapters.vision.printed import is_print
-from adapters.vision.silhouette import largest_parts
-from adapters.vision.ssd_detector import PersonBox, SsdDetector
-from adapters.vision.witnessed import SURE_FACE, Witnessed, face_of, is_upright, person_of
+from adapters.vision.networks import Detection, Mask, Networks
+from adapters.vision.sightings import SURE_FACE, Sighting, is_print, is_upright, largest_patch, may_lie, sightings
 from application.ports.photos import PersonDetector, ViewablePhoto
 from domain.geometry import Box
-from domain.person import BodyPart, SeenPerson, SeenPhoto, main_person
+from domain.person import SeenPerson, SeenPhoto, main_person
 
 _SAME_PERSON: Final = 0.6
 """Two sightings are one person when this share of the smaller box lies in the other."""
@@ -48,18 +43,13 @@ _BORNE_OUT: Final = 0.45
 _RIVAL_AREA: Final = 0.2
 _RIVAL_FACE: Final = 0.4
 """Somebody who covers less than this share of what the largest person covers, or has a smaller face, would not compete
-(domain/photo_quality.py): nobody looks for them, and they are not counted."""
+(domain/photo.py): nobody looks for them, and they are not counted."""
 
 _CLOSE_FACE: Final = 0.15
 """Somebody whose face is so high, as a share of the look, is close: a second mask says where the hair or hood ends."""
 
 _LEAST_BLOB: Final = 0.01
 """A patch that looks like people counts from this share of the photo on."""
-
-_LEANS: Final = 0.3
-_LOW: Final = 0.62
-"""Who stands leans by less, hips beside shoulders over hips below them: of 40 who stand or sit nearly all had up to
-0.22. In tall photos laid on their side the middle of a body was at 0.38 to 0.58 of the height; who lies is lower."""
 
 _MOST_CLOSER_LOOKS: Final = 2
 """Closer looks at places that may hold somebody: they cost 45 ms each."""
@@ -74,14 +64,13 @@ class PeopleDetector(PersonDetector):
         Args: directory: where `models.install` put them.
         """
         cv2.setNumThreads(1)
-        self._models = MediaPipeModels.load(directory)
-        self._boxes = SsdDetector(self._models.people_maps)
+        self._networks = Networks.load(directory)
 
     def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         try:
             return self._seen_in(photo)
         finally:
-            self._models.forget()
+            self._networks.forget()
 
     def _seen_in(self, photo: ViewablePhoto) -> SeenPhoto:
         look, with_blur = look_at_content(photo)
@@ -96,37 +85,36 @@ class PeopleDetector(PersonDetector):
 
     def _people(self, photo: ViewablePhoto, look: Look) -> list[SeenPerson]:
         """Everybody in a look who matters, those included who need a closer one."""
-        faces, poses = self._models.faces(look.pixels), self._models.poses(look.pixels)
-        is_close = any(face.height >= _CLOSE_FACE * look.height for face in faces)
-        everybody = self._models.people_mask(look.pixels) if poses and is_close else None
-        one = next(iter(_sightings(look, poses, faces, everybody)), None)
-        if one and one.has_sure_face and not _others(faces, one) and not self._has_room(look, one, everybody):
+        faces, poses = self._networks.faces(look.pixels), self._networks.poses(look.pixels)
+        is_close = any(face.edges.height >= _CLOSE_FACE * look.height for face in faces)
+        everybody = self._networks.people_mask(look.pixels) if poses and is_close else None
+        one = next(iter(sightings(look, poses, faces, everybody)), None)
+        if one and one.has_sure_face and not _others(faces, one) and not self._has_room(look, one):
             return [one.person]
-        boxes = self._boxes.people(look.pixels, _LIKELY_BOX)
+        boxes = self._networks.people(look.pixels, _LIKELY_BOX)
         first = one and _borne_out(one, boxes)
         people = self._group(photo, look, boxes, faces)
         if first and len(people) < 2 and (first.face or not any(person.face for person in people)):
             people = [first, *(person for person in people if not _is_same(first, person))]
         return self._with_body_of_main_person(photo, look, people, one)
 
-    def _has_room(self, look: Look, one: Witnessed, everybody: NDArray[np.float32] | None) -> bool:
-        """Whether something in the mask of `everybody`, large enough to matter, does not belong to this one."""
+    def _has_room(self, look: Look, one: Sighting) -> bool:
+        """Whether something that looks like people, large enough to matter, does not belong to this one."""
         least = max(_RIVAL_AREA * one.person.silhouette, _LEAST_BLOB)
-        taken = np.zeros((look.height, look.width), np.bool_)
-        taken[one.rows, one.columns] = True
-        if 1 - taken.mean() < least:
+        beside = np.ones((look.height, look.width), np.bool_)
+        beside[one.edges.pixels] = False
+        if beside.mean() < least:
             return False
-        mask = self._models.people_mask(look.pixels) if everybody is None else everybody
-        return bool(largest_parts(mask * ~taken, least * mask.size))
+        return largest_patch(self._networks.people_mask(look.pixels) * beside) >= least * beside.size
 
     def _group(
-        self, photo: ViewablePhoto, look: Look, boxes: Sequence[PersonBox], faces: Sequence[Face]
+        self, photo: ViewablePhoto, look: Look, boxes: Sequence[Detection], faces: Sequence[Detection]
     ) -> list[SeenPerson]:
         """Everybody by boxes and faces, which hardly change when the same photo comes again; poses of several do."""
         marks = marks_of(boxes, faces)
         if not marks:
             return []
-        mask = self._models.people_mask(look.pixels)
+        mask = self._networks.people_mask(look.pixels)
         sure = [mark for mark in marks if _is_credible(mark, boxes, mask)]
         people = _distinct(person for mark in _large(sure) if (person := person_at(look, mark, mask)) is not None)
         unsure = [mark for mark in marks if mark.box and mark not in sure]
@@ -138,12 +126,12 @@ class PeopleDetector(PersonDetector):
         """Boxes that need a closer look, which has to find a body there."""
         largest, looks = max((person.silhouette for person in people), default=0.0), 0
         for mark in sorted(marks, key=lambda one: -one.area):
-            place = look.box(*mark.box.edges) if mark.box else None
+            place = look.box(mark.edges)
             is_large = mark.share(look) >= _RIVAL_AREA * largest
             least = _BOX_OF_ANOTHER if mark.share(look) <= largest else _SURE_BOX
             if place is None or mark.confidence < least or not is_large or looks == _MOST_CLOSER_LOOKS:
                 continue
-            if any(_shares(place, person.box) >= 0.5 for person in people):
+            if any(place.overlap(person.box) >= 0.5 for person in people):
                 continue
             looks += 1
             if one := self._body_in(photo, look, place):
@@ -152,14 +140,14 @@ class PeopleDetector(PersonDetector):
         return people
 
     def _with_body_of_main_person(
-        self, photo: ViewablePhoto, look: Look, people: list[SeenPerson], first: Witnessed | None
+        self, photo: ViewablePhoto, look: Look, people: list[SeenPerson], first: Sighting | None
     ) -> list[SeenPerson]:
         """The same people, and of the one who is meant the joints and the outline, by a closer look or the first."""
         person = main_person(people, look.window)
         if person is None or person.landmarks:
             return people
         one = self._body_in(photo, look, person.box, person.face)
-        if one is None and first and len(people) == 1 and _shares(first.person.box, person.box) >= 0.5:
+        if one is None and first and len(people) == 1 and first.person.box.overlap(person.box) >= 0.5:
             one = first
         if one is None:
             return people
@@ -168,40 +156,40 @@ class PeopleDetector(PersonDetector):
             head = one.person.head and person.head and one.person.head.joined(person.head)
             body = replace(one.person, box=one.person.box.joined(person.box), head=head or person.head)
         else:
-            body = one.within(person.box.widened(_ROOM).cut_to(look.window) or person.box).person
+            body = one.within(person.box.widened(_ROOM).cut_to(look.window) or person.box)
         body = replace(body, silhouette=person.silhouette, confidence=confidence)
         return [body if other is person else other for other in people]
 
-    def _body_in(
-        self, photo: ViewablePhoto, look: Look, place: Box | None, face: Box | None = None
-    ) -> Witnessed | None:
+    def _body_in(self, photo: ViewablePhoto, look: Look, place: Box | None, face: Box | None = None) -> Sighting | None:
         """The body in a place or around a face, by a closer look, plain or mirrored."""
         window = square_around(place, look.window) if place else face and around_body_of(face, look.window)
         if not window:
             return None
         closer = look.closer(photo, window)
         for view in (closer, closer.mirrored()):
-            sightings = _sightings(view, self._models.poses(view.pixels), self._models.faces(view.pixels))
-            for one in sightings:
+            for one in self._sightings(view):
                 if one.person.head and _is_body_of(one.person, place, face):
                     return one
         return None
 
+    def _sightings(self, look: Look) -> list[Sighting]:
+        return sightings(look, self._networks.poses(look.pixels), self._networks.faces(look.pixels))
+
     def _turned_upright(self, look: Look) -> Look | None:
         """The look after the turn that makes a sure face upright, if both witnesses see a body stand below it then."""
         turned = {turns: look.turned(turns) for turns in (0, 1, 3, 2)}
-        faces = {turns: self._models.faces(view.pixels) for turns, view in turned.items()}
+        faces = {turns: self._networks.faces(view.pixels) for turns, view in turned.items()}
         best = max(faces, key=lambda turns: max((face.confidence for face in faces[turns]), default=0.0))
         if best == 0 or max((face.confidence for face in faces[best]), default=0.0) < SURE_FACE:
             return None
         view = turned[best]
         standing = [
             one
-            for one in _sightings(view, self._models.poses(view.pixels), faces[best])
-            if one.has_sure_face and one.is_upright and not (best % 2 and _may_lie(one.person, look.window))
+            for one in sightings(view, self._networks.poses(view.pixels), faces[best])
+            if one.has_sure_face and one.is_upright and not (best % 2 and may_lie(one.person, look.window))
         ]
-        boxes = self._boxes.people(view.pixels, _SURE_BOX) if standing else ()
-        return view if any(one.overlap(box) >= _BORNE_OUT for one in standing for box in boxes) else None
+        boxes = self._networks.people(view.pixels, _SURE_BOX) if standing else ()
+        return view if any(one.edges.overlap(box.edges) >= _BORNE_OUT for one in standing for box in boxes) else None
 
     def _people_by_searching(self, photo: ViewablePhoto, look: Look) -> list[SeenPerson]:
         """Nobody was seen: try more light when it is dark, a mirror, then piece by piece for people far away."""
@@ -216,99 +204,74 @@ class PeopleDetector(PersonDetector):
         return people
 
     def _people_for_certain(self, look: Look) -> list[SeenPerson]:
-        faces = self._models.faces(look.pixels)
-        seen = _sightings(look, self._models.poses(look.pixels), faces)
-        boxes = () if all(one.has_sure_face for one in seen) else self._boxes.people(look.pixels, _LIKELY_BOX)
+        seen = self._sightings(look)
+        boxes = () if all(one.has_sure_face for one in seen) else self._networks.people(look.pixels, _LIKELY_BOX)
         return _distinct(borne_out for one in seen if (borne_out := _borne_out(one, boxes)) is not None)
 
     def _people_in_a_piece(self, photo: ViewablePhoto, look: Look, piece: Look) -> Iterator[SeenPerson]:
         """Somebody with a body: in a piece neither a box nor a face is believed alone (a shadow had 0.98 there)."""
-        for box in self._boxes.people(piece.pixels, _SURE_BOX)[:1]:
-            place = piece.box(*box.edges)
+        for box in self._networks.people(piece.pixels, _SURE_BOX)[:1]:
+            place = piece.box(box.edges)
             if place and (one := self._body_in(photo, look, place)):
                 yield one.with_confidence(box.confidence)
-        for face in sorted(self._models.faces(piece.pixels), key=lambda one: -one.confidence)[:1]:
-            head = piece.box(*face.edges)
+        for face in sorted(self._networks.faces(piece.pixels), key=lambda one: -one.confidence)[:1]:
+            head = piece.box(face.edges)
             if head and face.confidence >= SURE_FACE and (one := self._body_in(photo, look, None, head)):
                 yield one.person
 
 
-def _sightings(
-    look: Look, poses: Iterable[Pose], faces: Sequence[Face], everybody: NDArray[np.float32] | None = None
-) -> list[Witnessed]:
-    """Everybody of whom there is a pose: those with a sure face first, the largest first."""
-    seen = (person_of(look, pose, face_of(pose, faces), everybody) for pose in poses)
-    found = [one for one in seen if one is not None]
-    return sorted(found, key=lambda one: (not one.has_sure_face, -one.person.silhouette))
-
-
-def _borne_out(one: Witnessed, boxes: Sequence[PersonBox]) -> SeenPerson | None:
+def _borne_out(one: Sighting, boxes: Sequence[Detection]) -> SeenPerson | None:
     """A pose without a sure face counts when the general detector sees somebody there; poses are seen in anything."""
-    matching = [box.confidence for box in boxes if one.overlap(box) >= _BORNE_OUT]
+    matching = [box.confidence for box in boxes if one.edges.overlap(box.edges) >= _BORNE_OUT]
     if one.has_sure_face or matching:
         return one.with_confidence(max(matching, default=0.0))
     return None
 
 
-def _is_credible(mark: Mark, boxes: Sequence[PersonBox], mask: NDArray[np.float32]) -> bool:
+def _is_credible(mark: Mark, boxes: Sequence[Detection], mask: Mask) -> bool:
     """Whether a box, a face or both are surely somebody."""
     face = mark.face
     if mark.box and (mark.confidence >= _BOX_ALONE or (face and face.confidence >= SURE_FACE)):
         return True
     if mark.box or face is None:
         return False
-    least = SURE_FACE if any(box.holds(*face.edges) for box in boxes) else _LIKELY_FACE
-    return face.confidence >= _FACE_ALONE or (face.confidence >= least and face.share_of(mask) >= _IN_THE_MASK)
+    least = SURE_FACE if any(box.edges.holds_middle_of(face.edges) for box in boxes) else _LIKELY_FACE
+    return face.confidence >= _FACE_ALONE or (face.confidence >= least and _share_of(mask, face) >= _IN_THE_MASK)
+
+
+def _share_of(mask: Mask, face: Detection) -> float:
+    """How likely a face belongs to what a mask shows, 0-1."""
+    part = mask[face.edges.pixels]
+    return float(part.mean()) if part.size else 0.0
 
 
 def _large(marks: Sequence[Mark]) -> list[Mark]:
     """Those that are large enough to matter beside the largest."""
     area = max((mark.area for mark in marks if mark.box), default=0.0)
-    height = max((mark.face.height for mark in marks if mark.face), default=0.0)
+    height = max((mark.face.edges.height for mark in marks if mark.face), default=0.0)
     return [
         mark
         for mark in marks
         if (mark.box and mark.area >= _RIVAL_AREA * area)
-        or (mark.box is None and mark.face and mark.face.height >= _RIVAL_FACE * height)
+        or (mark.box is None and mark.face and mark.face.edges.height >= _RIVAL_FACE * height)
     ]
 
 
-def _others(faces: Sequence[Face], one: Witnessed) -> bool:
+def _others(faces: Sequence[Detection], one: Sighting) -> bool:
     """Whether there is another face that may matter."""
     likely = [face for face in faces if face.confidence >= _LIKELY_FACE and face is not one.face]
-    return any(one.face is None or face.height >= _RIVAL_FACE * one.face.height for face in likely)
-
-
-def _may_lie(person: SeenPerson, photo: Box) -> bool:
-    """Whether a body that is seen on its side in a photo may lie in it: aslant, or low in a wide photo."""
-    left, right, left_hip, right_hip = (
-        person.landmarks[part]
-        for part in (BodyPart.LEFT_SHOULDER, BodyPart.RIGHT_SHOULDER, BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP)
-    )
-    along, aside = left_hip.x + right_hip.x - left.x - right.x, left_hip.y + right_hip.y - left.y - right.y
-    is_low = person.box.center[1] > photo.y + _LOW * photo.height
-    return abs(aside) > _LEANS * abs(along) or (photo.width > photo.height and is_low)
+    return any(one.face is None or face.edges.height >= _RIVAL_FACE * one.face.edges.height for face in likely)
 
 
 def _is_body_of(person: SeenPerson, place: Box | None, face: Box | None) -> bool:
     """Whether a closer look shows who is meant: by the face if there is one, else by the place."""
     if face:
-        return person.face is not None and _is_mostly_in(face, person.face, 0.3)
-    return place is not None and _shares(place, person.box) >= 0.5
+        return person.face is not None and face.shared_area(person.face) >= 0.3 * face.area
+    return place is not None and place.overlap(person.box) >= 0.5
 
 
 def _has_sure_face(person: SeenPerson) -> bool:
     return person.face is not None and person.confidence >= SURE_FACE
-
-
-def _shares(one: Box, other: Box) -> float:
-    """The shared area of two boxes over that of both."""
-    shared = one.shared_area(other)
-    return shared / (one.area + other.area - shared)
-
-
-def _is_mostly_in(box: Box, other: Box, share: float = 0.5) -> bool:
-    return box.shared_area(other) >= share * box.area
 
 
 def _distinct(people: Iterable[SeenPerson]) -> list[SeenPerson]:
@@ -326,7 +289,7 @@ def _distinct(people: Iterable[SeenPerson]) -> list[SeenPerson]:
 def _is_same(one: SeenPerson, other: SeenPerson) -> bool:
     if one.face and other.face:
         return one.face.shared_area(other.face) >= 0.4 * min(one.face.area, other.face.area)
-    if _shares(one.box, other.box) >= 0.5:
+    if one.box.overlap(other.box) >= 0.5:
         return True
     if one.head and other.head:
         smaller = min(one.head.area, other.head.area)

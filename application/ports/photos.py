@@ -10,8 +10,7 @@ from domain.cropping import Fit
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.image import StoredPhoto
 from domain.person import Outline, SeenPhoto
-from domain.photo import PhotoWarning, SourceFormat
-from domain.photo_quality import Appearance
+from domain.photo import Appearance, PhotoWarning, SourceFormat
 
 
 @dataclass(frozen=True, slots=True)

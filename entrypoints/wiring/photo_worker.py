@@ -11,7 +11,7 @@ from application.ports.photos import PersonDetector, PhotoDecoder, PhotoMeter, V
 from application.prepare_photo import PreparePhoto
 from domain.geometry import Box
 from domain.person import Outline, SeenPhoto
-from domain.photo_quality import Appearance
+from domain.photo import Appearance
 
 if TYPE_CHECKING:
     from adapters.sandbox.detector import Observer
@@ -48,8 +48,8 @@ class _Eyes(PersonDetector, PhotoMeter):
     """Models and meter of one process."""
 
     def __init__(self, model_dir: Path) -> None:
+        from adapters.vision.look import PixelMeter  # noqa: PLC0415
         from adapters.vision.people_detector import PeopleDetector  # noqa: PLC0415 - see above
-        from adapters.vision.pixel_meter import PixelMeter  # noqa: PLC0415
 
         self._detector, self._meter = PeopleDetector(model_dir), PixelMeter()
 

@@ -2,7 +2,7 @@ import pytest
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.surroundings import InMemoryPersonDetector
-from adapters.vision.pixel_meter import PixelMeter
+from adapters.vision.look import PixelMeter
 from application.prepare_photo import PreparePhoto
 from domain.cropping import Fit
 from domain.errors import InvalidImage, UnsupportedImageFormat

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from domain.cropping import LEAST_HEIGHT, Fit, choose_window, largest_window, place
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import SeenPhoto
-from domain.photo_quality import SMALLEST_STORED_EDGE
+from domain.photo import SMALLEST_STORED_EDGE
 from tests.people import a_person, a_standing_body
 
 sources = st.builds(Size, st.integers(1, 9000), st.integers(1, 9000))

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from domain.cropping import Fit, largest_window, place
 from domain.geometry import Box, Size
 from domain.person import BodyPart, SeenPerson, SeenPhoto
-from domain.photo import WarningCode
-from domain.photo_quality import Appearance, warnings_about
+from domain.photo import Appearance, WarningCode, warnings_about
 from tests.people import a_head_of, a_person, a_standing_body
 
 PHOTO = KEPT = Box(0, 0, 1600, 2000)

@@ -12,7 +12,7 @@ from litestar import Litestar
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.surroundings import InMemoryPersonDetector, InProcessPhotoProcessor
-from adapters.vision.pixel_meter import PixelMeter
+from adapters.vision.look import PixelMeter
 from application.prepare_photo import PreparePhoto
 from entrypoints.http.app import create_app
 from entrypoints.server import process as server

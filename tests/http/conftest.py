@@ -15,7 +15,7 @@ from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.system import InMemoryRateLimiter
-from adapters.vision.pixel_meter import PixelMeter
+from adapters.vision.look import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
 from domain.account import RetentionPolicy, microseconds

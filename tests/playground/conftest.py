@@ -18,7 +18,7 @@ from adapters.memory.surroundings import (
     InProcessPhotoProcessor,
 )
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.vision.pixel_meter import PixelMeter
+from adapters.vision.look import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
 from domain.geometry import Box

@@ -34,8 +34,7 @@ from application.ports.photos import (
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.person import BodyPart, Landmark, Outline, SeenPerson, SeenPhoto
-from domain.photo import SourceFormat
-from domain.photo_quality import Appearance
+from domain.photo import Appearance, SourceFormat
 
 SIZE = Size(8, 10)
 JPEG = encode_jpeg(picture_of(np.full((SIZE.height, SIZE.width, 3), 200, np.uint8)))

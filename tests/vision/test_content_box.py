@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.vision.content_box import ContentEdges, content_edges, look_at_content
+from adapters.vision.content_box import content_in, look_at_content
 from domain.geometry import Box
 from tests.framing_variations import as_jpeg
 from tests.people import ASTRONAUT, scenery
@@ -13,12 +13,12 @@ from tests.people import ASTRONAUT, scenery
 PHOTO = ASTRONAUT.resize((480, 480))
 
 
-def edges_of(image: Image.Image) -> ContentEdges:
-    return content_edges(np.asarray(image))
+def edges_of(image: Image.Image) -> Box:
+    return content_in(np.asarray(image))[0]
 
 
-def is_near(edges: ContentEdges, left: int, top: int, right: int, bottom: int) -> bool:
-    found = (edges.left, edges.top, edges.right, edges.bottom)
+def is_near(edges: Box, left: int, top: int, right: int, bottom: int) -> bool:
+    found = (edges.x, edges.y, edges.right, edges.bottom)
     return all(abs(one - other) <= 3 for one, other in zip(found, (left, top, right, bottom), strict=True))
 
 
@@ -32,7 +32,7 @@ def test_a_plain_frame_of_any_width_and_color_is_taken_off(edge: int, color: str
 @pytest.mark.parametrize("edge", [12, 37, 90, 301])
 def test_a_frame_is_taken_off_to_the_pixel_also_from_a_jpeg(edge: int, color: str) -> None:
     photo = ASTRONAUT.resize((1111, 1111), Image.Resampling.LANCZOS)
-    assert content_in(ImageOps.expand(photo, edge, color)) == Box(edge, edge, 1111, 1111)
+    assert window_in(ImageOps.expand(photo, edge, color)) == Box(edge, edge, 1111, 1111)
 
 
 @pytest.mark.parametrize("color", ["black", "#808080", "#e696aa"])
@@ -50,7 +50,7 @@ def test_white_paper_above_and_below_is_no_blurred_border() -> None:
     assert found_in(image)[1] is None
 
 
-def content_in(image: Image.Image) -> Box:
+def window_in(image: Image.Image) -> Box:
     return found_in(image)[0]
 
 
@@ -67,10 +67,10 @@ def test_letterbox_bars_and_a_frame_around_them_are_taken_off() -> None:
 def test_blurred_borders_are_taken_off_and_told_apart_from_plain_ones() -> None:
     border = PHOTO.resize((480, 800)).filter(ImageFilter.GaussianBlur(25))
     border.paste(PHOTO, (0, 160))
-    edges = edges_of(border)
+    edges, is_in_blur = content_in(np.asarray(border))
     assert is_near(edges, 0, 160, 480, 640)
-    assert edges.is_filled
-    assert not edges_of(ImageOps.expand(PHOTO, 25, "white")).is_filled
+    assert is_in_blur
+    assert not content_in(np.asarray(ImageOps.expand(PHOTO, 25, "white")))[1]
 
 
 def test_bars_with_symbols_are_taken_off() -> None:
@@ -94,12 +94,12 @@ def test_a_studios_plain_ground_belongs_to_the_photo(ground: tuple[int, int, int
     draw.ellipse((150, 140, 330, 420), fill=(30, 60, 140))
     for x in (170, 250):
         draw.rectangle((x, 380, x + 50, 600), fill=(20, 20, 30))
-    assert edges_of(image) == ContentEdges(0, 0, 480, 640)
+    assert edges_of(image) == Box(0, 0, 480, 640)
 
 
 def test_shaded_paper_and_a_photo_to_its_borders_have_no_frame() -> None:
     shade = np.linspace(255, 160, 640).astype(np.uint8)
     paper = np.broadcast_to(shade[:, None, None], (640, 480, 3)).copy()
     paper[200:500, 150:330] = (40, 60, 90)
-    assert content_edges(paper) == ContentEdges(0, 0, 480, 640)
-    assert edges_of(scenery(640, 480)) == ContentEdges(0, 0, 640, 480)
+    assert content_in(paper) == (Box(0, 0, 480, 640), False)
+    assert edges_of(scenery(640, 480)) == Box(0, 0, 640, 480)

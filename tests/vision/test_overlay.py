@@ -5,8 +5,8 @@ from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.surroundings import InMemoryPersonDetector
+from adapters.vision.look import PixelMeter
 from adapters.vision.overlay import draw_overlay
-from adapters.vision.pixel_meter import PixelMeter
 from application.prepare_photo import PreparePhoto
 from domain.geometry import Box
 from tests.people import a_person, as_png

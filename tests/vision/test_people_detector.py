@@ -35,7 +35,7 @@ def in_landscape(width: int, height: int, portrait_height: int, x: int, y: int) 
 
 def test_nothing_of_a_photo_is_kept_when_it_was_looked_at(detector: PeopleDetector) -> None:
     assert seen_in(ASTRONAUT, detector)
-    assert detector._models._answers == []
+    assert detector._networks._answers == []
 
 
 def test_a_person_close_by_is_seen_with_head_face_and_shoulders(detector: PeopleDetector) -> None:

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.look import PixelMeter
 from adapters.vision.people_detector import PeopleDetector
-from adapters.vision.pixel_meter import PixelMeter
 from application.ports.photos import PreparedPhoto
 from application.prepare_photo import PreparePhoto
 from domain.geometry import Box, Size

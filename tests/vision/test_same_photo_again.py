@@ -8,8 +8,8 @@ import skimage.data
 from PIL import Image
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
+from adapters.vision.look import PixelMeter
 from adapters.vision.people_detector import PeopleDetector
-from adapters.vision.pixel_meter import PixelMeter
 from domain.person import SeenPhoto
 from domain.photo import WarningCode
 from tests.framing_variations import as_jpeg, codes_of, differences, variations

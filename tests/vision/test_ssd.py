@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adapters.vision.model_conversion import people_model
+from adapters.vision.networks import Edges, Networks
 from adapters.vision.people_detector import PeopleDetector
-from adapters.vision.ssd_conversion import people_model
-from adapters.vision.ssd_detector import SsdDetector
 from tests.people import ASTRONAUT, scenery
 
 
 @pytest.fixture
-def witness(detector: PeopleDetector) -> SsdDetector:
-    return detector._boxes
+def witness(detector: PeopleDetector) -> Networks:
+    return detector._networks
 
 
-def test_somebody_in_a_meadow_is_boxed_where_they_are(witness: SsdDetector) -> None:
+def test_somebody_in_a_meadow_is_boxed_where_they_are(witness: Networks) -> None:
     image = scenery(640, 480)
     image.paste(ASTRONAUT.resize((360, 360), Image.Resampling.LANCZOS), (200, 100))
     (surest, *_) = witness.people(np.asarray(image), 0.5)
     assert surest.confidence > 0.7
-    assert surest.holds(200 + 100, 100 + 60, 200 + 220, 100 + 300)
-    assert surest.left >= 180
-    assert surest.right <= 580
+    assert surest.edges.holds_middle_of(Edges(200 + 100, 100 + 60, 200 + 220, 100 + 300))
+    assert surest.edges.left >= 180
+    assert surest.edges.right <= 580
 
 
-def test_nobody_is_boxed_on_grass_and_on_pictures_of_a_few_pixels(witness: SsdDetector) -> None:
+def test_nobody_is_boxed_on_grass_and_on_pictures_of_a_few_pixels(witness: Networks) -> None:
     assert witness.people(np.asarray(scenery(640, 480)), 0.3) == ()
     assert witness.people(np.zeros((1, 1, 3), np.uint8), 0.3) == ()
     assert witness.people(np.zeros((400, 3, 3), np.uint8), 0.3) == ()

@@ -2,10 +2,10 @@ import pytest
 from PIL import ImageEnhance, ImageFilter
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
-from adapters.vision.pixel_meter import PixelMeter
+from adapters.vision.look import PixelMeter
 from application.ports.photos import OpenPhoto
 from domain.geometry import Box
-from domain.photo_quality import DARKEST_HIGHLIGHTS, DARKEST_MIDTONE, LEAST_DETAIL
+from domain.photo import DARKEST_HIGHLIGHTS, DARKEST_MIDTONE, LEAST_DETAIL
 from tests.people import ASTRONAUT, as_png
 
 

@@ -1,20 +1,22 @@
-"""Turn Google's SSD-MobileNet-V2 graph (TensorFlow, 91 classes, 69 MB) into a TFLite model of people alone (14 MB).
+"""Make of other projects' networks the TFLite files that MediaPipe accepts, always byte for byte the same ones.
 
-The convolutions are taken over with their batch norms folded in; of the class scores only that of "person" is kept.
-TensorFlow's graph is a Protocol Buffer, of which the few messages that are needed are read here byte by byte.
-Everything has one fixed order and exactly rounded arithmetic, so that the file is always the same.
+MediaPipe requires of every model a description of its input. Google's SSD-MobileNet-V2 graph (TensorFlow, 91 classes,
+69 MB) becomes a model of people alone (14 MB): its convolutions are taken over with their batch norms folded in; of the
+class scores only that of "person" is kept. The graph is a Protocol Buffer, of which the few messages that are needed
+are read here byte by byte.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+import flatbuffers
 import numpy as np
+from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 from mediapipe.tasks.metadata import schema_py_generated as tflite
 from numpy.typing import NDArray
 
-from adapters.vision.ssd_detector import INPUT_EDGE
-from adapters.vision.tflite_metadata import described
+from adapters.vision.networks import PEOPLE_EDGE
 
 _LEVELS: Final = 6
 _CLASSES: Final = 91
@@ -43,6 +45,14 @@ def people_model(frozen_graph: bytes) -> bytes:
     for level in range(_LEVELS):
         conversion.add_level(level)
     return conversion.model()
+
+
+def pose_landmarks_model(model: bytes) -> bytes:
+    """The pose landmarks with the description that MediaPipe needs: an RGB image whose 0-255 is scaled to 0-1.
+
+    Source: MediaPipe's own graph pose_landmark_by_roi_cpu.pbtxt (`output_tensor_float_range {min: 0.0 max: 1.0}`).
+    """
+    return _described(tflite.ModelT.InitFromPackedBuf(model, 0), name="pose landmarks", mean=0.0, scale=255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,7 @@ class _Conversion:
         self._subgraph = tflite.SubGraphT()
         self._subgraph.tensors, self._subgraph.operators, self._subgraph.outputs = [], [], []
         self._buffers = [tflite.BufferT()]  # the first one is empty and belongs to all tensors that are computed
-        image = self._add_tensor(INPUT_EDGE, 3)
+        image = self._add_tensor(PEOPLE_EDGE, 3)
         self._subgraph.inputs = [image.number]
         self._known = {"Preprocessor/sub": image}
 
@@ -126,7 +136,7 @@ class _Conversion:
         model.version, model.description = 3, "people"
         model.operatorCodes = [_code(kind) for kind, _ in _OPERATIONS]
         model.subgraphs, model.buffers = [self._subgraph], self._buffers
-        return described(model, name="people", mean=127.5, scale=127.5)
+        return _described(model, name="people", mean=127.5, scale=127.5)
 
     def _tensor(self, name: str) -> _Tensor:
         """What a node yields in the new model; written when it is new."""
@@ -231,3 +241,41 @@ def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
+
+
+def _described(model: Any, *, name: str, mean: float, scale: float) -> bytes:
+    """The file of a `tflite.ModelT` that takes one RGB image, and of its levels 0-255 (level - mean) / scale."""
+    levels = schema.ProcessUnitT()
+    levels.optionsType = schema.ProcessUnitOptions.NormalizationOptions
+    levels.options = schema.NormalizationOptionsT()
+    levels.options.mean, levels.options.std = [mean], [scale]
+    content = schema.ContentT()
+    content.contentPropertiesType = schema.ContentProperties.ImageProperties
+    content.contentProperties = schema.ImagePropertiesT()
+    content.contentProperties.colorSpace = schema.ColorSpaceType.RGB
+    image = schema.TensorMetadataT()
+    image.name, image.content, image.processUnits = "image", content, [levels]
+
+    graph = model.subgraphs[0]
+    subgraph = schema.SubGraphMetadataT()
+    subgraph.inputTensorMetadata, subgraph.outputTensorMetadata = [image], []
+    for output in graph.outputs:
+        tensor = schema.TensorMetadataT()
+        tensor.name = graph.tensors[output].name
+        subgraph.outputTensorMetadata.append(tensor)
+    description = schema.ModelMetadataT()
+    description.name, description.subgraphMetadata = name, [subgraph]
+
+    buffer = tflite.BufferT()
+    buffer.data = np.frombuffer(_packed(description, b"M001"), np.uint8)
+    model.buffers.append(buffer)
+    entry = tflite.MetadataT()
+    entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    return _packed(model, b"TFL3")
+
+
+def _packed(table: Any, identifier: bytes) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(table.Pack(builder), identifier)
+    return bytes(builder.Output())
