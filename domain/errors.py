@@ -76,10 +76,11 @@ class Overloaded(DomainError, code="OVERLOADED"):
 class FileTooLarge(DomainError, code="FILE_TOO_LARGE"):
     """Decided while reading, never after buffering it all."""
 
-    def __init__(self, limit_bytes: int, request_bytes: int | None = None) -> None:
+    def __init__(self, limit_bytes: int, request_bytes: int | None = None, *, path: str | None = None) -> None:
         """`request_bytes`: what a request was announced with, when that alone says that a file in it is too large."""
         found = f"The request has {request_bytes:,} bytes; a file may have {limit_bytes:,}" if request_bytes else None
         super().__init__(f"{found or f'The file has more than {limit_bytes:,} bytes'}. Send a smaller version.")
+        self.path = path
 
 
 class UnsupportedContentEncoding(DomainError, code="UNSUPPORTED_CONTENT_ENCODING"):

@@ -65,6 +65,7 @@ def error_response(
     request: AnyRequest, code: str, message: str, *, headers: Headers | None = None, problems: Problems = ()
 ) -> Response[ErrorBody]:
     """An error in the contract's shape."""
+    request.state.error_code = code
     body = ErrorBody(
         code=code,
         message=message,
@@ -78,17 +79,15 @@ def error_response(
 def to_error_response(request: AnyRequest, error: Exception) -> Response[ErrorBody]:
     """Whatever was raised, in whatever part of the framework or of ours."""
     if isinstance(error, DomainError):
-        request.state.error_code = error.code
         return _domain_error(request, error)
     if isinstance(error, HTTPException) and error.status_code in FRAMEWORK:
         code, message = FRAMEWORK[error.status_code]
-        request.state.error_code = code
         allow = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
         return error_response(request, code, message, headers=allow)
     if isinstance(error, HTTPException) and error.detail == CLIENT_LEFT:
+        answer = _domain_error(request, ValidationFailed((BROKEN_OFF,)))
         request.state.error_code = CLIENT_LEFT_CODE  # who only closed its sending half still reads the answer
-        return _domain_error(request, ValidationFailed((BROKEN_OFF,)))
-    request.state.error_code = "INTERNAL_ERROR"
+        return answer
     # The type and where it happened, but not its text: that may quote what a client sent.
     log.error("unhandled_error", error_type=type(error).__name__, where=_where(error))
     return error_response(request, "INTERNAL_ERROR", "Internal error.")

@@ -125,9 +125,9 @@ async def create_upload_ticket(request: RequestWithKey, service: NamedDependency
     """Let a shopper's browser or app upload one photo without the key."""
     body, problems = await json_object_of(request, service), Problems()
     terms, lifetime = ticket_terms(body, problems)
-    asked = asked_once(request.headers.get("idempotency-key"), "upload-tickets", body, {}, problems)
+    key = problems.idempotency_key(request.headers.get("idempotency-key"))
     problems.expect_none()
-    record = service.pseudonyms.request(request.user.account_id, *asked) if asked else None
+    record = asked_once(key, "upload-tickets", body, {}, account=request.user, pseudonyms=service.pseudonyms)
     ticket, expires_at = await service.upload_tickets.issue(
         request.user, request.headers[API_KEY_HEADER], terms, lifetime, record
     )

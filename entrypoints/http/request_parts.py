@@ -108,9 +108,7 @@ def _about_sizes(request: AnyRequest, max_file_bytes: int, path: str) -> Iterato
     try:
         yield
     except RequestEntityTooLarge:
-        error = FileTooLarge(max_file_bytes, request.content_length)
-        error.path = path
-        raise error from None
+        raise FileTooLarge(max_file_bytes, request.content_length, path=path) from None
 
 
 async def json_object_of(request: RequestWithKey, service: Service) -> dict[str, Any]:

@@ -103,8 +103,8 @@ async def list_generations(
     except GenerationNotFound:
         raise ValidationFailed((FieldProblem("cursor", "is not the nextCursor of a page"),)) from None
     items = [GenerationBody.of(report) for report in reports]
-    page = GenerationPageBody(items=items, has_more=has_more)
-    return GenerationPageBody(items=items, has_more=True, next_cursor=items[-1].generation_id) if has_more else page
+    next_cursor = items[-1].generation_id if has_more else None
+    return GenerationPageBody(items=items, has_more=has_more, next_cursor=next_cursor)
 
 
 async def _start(request: RequestWithKey, service: Service) -> StartedTryOn:
@@ -140,9 +140,7 @@ async def _read_form(
     def limit_of(name: str) -> PartLimit:
         if name == DATA:
             return PartLimit(MAX_JSON_BYTES, too_much_json())
-        too_large = FileTooLarge(max_file_bytes)
-        too_large.path = name
-        return PartLimit(max_file_bytes, too_large)
+        return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes, path=name))
 
     parts = await read_parts(content_type, stream, limit_of, advice="or send JSON")
     files: dict[str, Content] = {}
@@ -180,11 +178,8 @@ async def list_products(
         request.user.account_id, _after(cursor), page_limit(limit, 50, MAX_PRODUCTS)
     )
     items = [ProductBody.of(product) for product in products]
-    page = ProductPageBody(items=items, has_more=has_more, count=len(items))
-    if not has_more:
-        return page
-    next_cursor = base64.urlsafe_b64encode(products[-1].external_id.encode()).decode()
-    return ProductPageBody(items=items, has_more=True, count=len(items), next_cursor=next_cursor)
+    next_cursor = base64.urlsafe_b64encode(products[-1].external_id.encode()).decode() if has_more else None
+    return ProductPageBody(items=items, has_more=has_more, count=len(items), next_cursor=next_cursor)
 
 
 @get("/products/{externalId:path}", operation_id="getProduct")

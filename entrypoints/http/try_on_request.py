@@ -7,7 +7,6 @@ Today: `{"products": [{"externalId", "images": [{"source": {"url" | "fileKey" | 
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -44,28 +43,6 @@ Json = dict[str, Any]
 Files = Mapping[str, bytes | bytearray | memoryview]
 
 
-@dataclass(frozen=True, slots=True)
-class _NamedFile:
-    """A file that is yet to be looked up among the parts of the form."""
-
-    key: str
-    path: str
-
-
-_Source = StoredSource | UrlSource | _NamedFile
-
-
-@dataclass(frozen=True, slots=True)
-class _Product:
-    """A product as it was sent; `days` is how long one that is registered is valid."""
-
-    external_id: str | None
-    garments: tuple[_Source, ...]
-    title: str | None
-    description: str | None
-    days: int | None
-
-
 def to_command(
     data: bytes | bytearray, files: Files, account: Account, idempotency_key: str | None, pseudonyms: Pseudonyms
 ) -> TryOnCommand:
@@ -73,23 +50,21 @@ def to_command(
     MultipartFileNotFound.
     """
     body, problems = decoded_object(data), Problems()
-    request = _Request(body, problems)
-    person, product = request.person(), request.product()
+    request = _Request(body, files, problems)
+    person, product = request.person(), request.product(account)
     customer_id, days = request.customer_id(), request.days()
     request.expect_flags()
-    asked = asked_once(idempotency_key, "try-on", body, files, problems)
+    key = problems.idempotency_key(idempotency_key)
     problems.expect_none()
     if person is None:
         raise CustomerImageRequired
-    if product is None or not (product.garments or product.external_id):
-        raise ProductImagesRequired
     return TryOnCommand(
         account=account,
-        person=_with_file(person, files),
-        product=_wanted(product, account, files),
+        person=person,
+        product=request.complete(product),
         customer=pseudonyms.customer(account.account_id, customer_id) if customer_id is not None else None,
         retention=RetentionPolicy(days) if days is not None else None,
-        idempotency=pseudonyms.request(account.account_id, *asked) if asked else None,
+        idempotency=asked_once(key, "try-on", body, files, account=account, pseudonyms=pseudonyms),
     )
 
 
@@ -98,54 +73,37 @@ def to_registration(
 ) -> tuple[WantedProduct, timedelta | None, IdempotencyRecord | None]:
     """The product, how long it is valid, and the record of the request. Raises: as `to_command`."""
     body, problems = decoded_object(data), Problems()
-    product = _Request(body, problems).registered_product()
-    asked = asked_once(idempotency_key, "products", body, files, problems)
+    request = _Request(body, files, problems)
+    product = request.registered_product(account)
+    days = problems.checked("validForDays", body.get("validForDays"), VALID_DAYS_PROBLEM)
+    key = problems.idempotency_key(idempotency_key)
     problems.expect_none()
-    if product is None or not (product.garments or product.external_id):
-        raise ProductImagesRequired
-    record = pseudonyms.request(account.account_id, *asked) if asked else None
-    return _wanted(product, account, files), timedelta(days=product.days) if product.days else None, record
-
-
-def _wanted(product: _Product, account: Account, files: Files) -> WantedProduct:
-    return WantedProduct(
-        account=account,
-        external_id=product.external_id,
-        garments=tuple(_with_file(garment, files) for garment in product.garments),
-        title=product.title,
-        description=product.description,
-    )
+    record = asked_once(key, "products", body, files, account=account, pseudonyms=pseudonyms)
+    return request.complete(product), timedelta(days=days) if days else None, record
 
 
 def asked_once(
-    header: str | None, operation: str, body: Json, files: Files, problems: Problems
-) -> tuple[str, bytes] | None:
-    """The idempotency key, and a digest of the request, however its JSON was written."""
-    key = problems.idempotency_key(header)
+    key: str | None, operation: str, body: Json, files: Files, *, account: Account, pseudonyms: Pseudonyms
+) -> IdempotencyRecord | None:
+    """The idempotency key with a digest of its request, however the JSON of that was written."""
     if key is None:
         return None
     request = hashlib.sha256(f"{operation}\0".encode() + msgspec.json.encode(body, order="sorted"))
     for name, content in sorted(files.items()):
         request.update(f"\0{name}\0".encode() + hashlib.sha256(content).digest())
-    return key, request.digest()
-
-
-def _with_file(source: _Source, files: Files) -> PhotoSource:
-    if not isinstance(source, _NamedFile):
-        return source
-    if source.key not in files:
-        raise MultipartFileNotFound(source.path, [shown(name) for name in files])
-    return FileSource(files[source.key], source.path)
+    return pseudonyms.request(account.account_id, key, request.digest())
 
 
 class _Request:
     """Walks through the JSON and takes note of what is wrong. `null` counts as not sent."""
 
-    def __init__(self, body: Json, problems: Problems) -> None:
-        self._body = body
+    def __init__(self, body: Json, files: Files, problems: Problems) -> None:
+        self._body, self._files = body, files
         self._note, self._checked = problems.note, problems.checked
+        self._missing: MultipartFileNotFound | None = None
+        """The first one; malformed and missing fields come before it."""
 
-    def person(self) -> _Source | None:
+    def person(self) -> PhotoSource | None:
         """None when there is nothing that could be the person's photo."""
         given = [name for name in ("person", "customer") if self._body.get(name) is not None]
         if len(given) > 1:
@@ -160,18 +118,26 @@ class _Request:
             return None if image == {} else self._source(image, f"{given[0]}.image")
         return self._source(holder, given[0]) if _names_a_source(holder) else None
 
-    def product(self) -> _Product | None:
+    def product(self, account: Account) -> WantedProduct | None:
         """None when there is no product at all."""
         found = self._the_product()
-        return None if found is None else self._described(*found)
+        return None if found is None else self._described(*found, account)
 
-    def registered_product(self) -> _Product | None:
+    def registered_product(self, account: Account) -> WantedProduct | None:
         """The whole body is the product, or it is in `product`."""
         holder = self._body.get("product")
         found = self._body if holder is None else self._object(holder, "product")
-        return None if found is None else self._described(found, "" if holder is None else "product.")
+        return None if found is None else self._described(found, "" if holder is None else "product.", account)
 
-    def _described(self, product: Json, at: str) -> _Product:
+    def complete(self, product: WantedProduct | None) -> WantedProduct:
+        """Raises: ProductImagesRequired, MultipartFileNotFound."""
+        if product is None or not (product.garments or product.external_id):
+            raise ProductImagesRequired
+        if self._missing is not None:
+            raise self._missing
+        return product
+
+    def _described(self, product: Json, at: str, account: Account) -> WantedProduct:
         images, urls = (
             self._checked(f"{at}{name}", product.get(name), _list_problem) or [] for name in ("images", "imageUrls")
         )
@@ -179,12 +145,12 @@ class _Request:
             self._note(f"{at}images", f"must hold at most {MAX_GARMENTS} images")
         sources = [self._source(each, f"{at}images.{index}") for index, each in enumerate(images[:MAX_GARMENTS])]
         sources += [self._url(each, f"{at}imageUrls.{index}") for index, each in enumerate(urls[:MAX_GARMENTS])]
-        return _Product(
+        return WantedProduct(
+            account=account,
             external_id=self._product_id(product, at),
             garments=tuple(source for source in sources if source is not None),
             title=self._checked(f"{at}title", product.get("title"), _text_problem),
             description=self._checked(f"{at}description", product.get("description"), _text_problem),
-            days=self._checked("validForDays", self._body.get("validForDays"), VALID_DAYS_PROBLEM),
         )
 
     def _product_id(self, product: Json, at: str) -> Any:
@@ -240,7 +206,7 @@ class _Request:
         found = self._object(products[0], "products.0")
         return None if found is None else (found, "products.0.")
 
-    def _source(self, value: Any, path: str) -> _Source | None:
+    def _source(self, value: Any, path: str) -> PhotoSource | None:
         holder = self._object(value, path)
         if holder and holder.get("source") is not None:
             path = f"{path}.source"
@@ -251,10 +217,15 @@ class _Request:
         if len(named) != 1:
             self._note(path, "must hold exactly one of url, fileKey and id")
             return None
-        key, value = named[0], holder[named[0]]
-        if key != "fileKey":
-            return self._url(value, f"{path}.url") if key == "url" else self._stored(value, f"{path}.id")
-        return _NamedFile(value, f"{path}.fileKey") if self._checked(f"{path}.fileKey", value, _key_problem) else None
+        read = {"url": self._url, "fileKey": self._file, "id": self._stored}[named[0]]
+        return read(holder[named[0]], f"{path}.{named[0]}")
+
+    def _file(self, value: Any, path: str) -> FileSource | None:
+        if not self._checked(path, value, _key_problem):
+            return None
+        if value not in self._files and self._missing is None:
+            self._missing = MultipartFileNotFound(path, [shown(name) for name in self._files])
+        return FileSource(self._files.get(value, b""), path)
 
     def _stored(self, value: Any, path: str) -> StoredSource | None:
         return StoredSource(ImageId(value), path) if self._checked(path, value, _key_problem) else None

@@ -229,13 +229,11 @@ async def read_upload_form(content_type: str, stream: AsyncIterator[bytes], max_
     Raises: FileTooLarge at the first byte over; ValidationFailed when the body is not multipart/form-data or broken.
     """
     form = UploadForm()
-    too_large = FileTooLarge(max_file_bytes)
-    too_large.path = FILE
 
     def limit_of(name: str) -> PartLimit | None:
         form.names.append(name)
         if name == FILE:
-            return PartLimit(max_file_bytes, too_large)
+            return PartLimit(max_file_bytes, FileTooLarge(max_file_bytes, path=FILE))
         if name not in KNOWN:
             return None
         problem = FieldProblem(name, f"has more than {MAX_FIELD_BYTES:,} bytes")

@@ -30,8 +30,6 @@ LONGEST_PAUSE: Final = 5 * 60
 LOOK_EVERY_SECONDS: Final = 1.0
 """How often an idle worker asks for generations: one indexed look; clients poll every two seconds."""
 LONGEST_GENERATION_PAUSE: Final = 30.0
-
-
 FIRST_RESTART_SECONDS: Final = 1.0
 LONGEST_RESTART_SECONDS: Final = 60.0
 
@@ -125,8 +123,6 @@ async def generating(run_next: RunNextGeneration) -> None:
                 continue
         await asyncio.sleep(pause)
 
-
-log = structlog.get_logger()
 
 WATCH_EVERY_SECONDS: Final = 5.0
 ROUNDS_PER_LOOK: Final = 6
