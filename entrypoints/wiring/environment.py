@@ -179,7 +179,10 @@ def _parse(variable: str, text: str) -> Any:
 
 
 def _host(text: str) -> str:
+    """Raises: ValueError: it is none; with a zone the HTTP server cannot listen on it."""
     host = text.removeprefix("[").removesuffix("]")
+    if "%" in host:
+        raise ValueError
     return "127.0.0.1" if host == "localhost" else str(ipaddress.ip_address(host))
 
 

@@ -30,7 +30,7 @@ Count = Annotated[int, Meta(ge=0, le=UNBOUNDED)]
 Seconds = Annotated[int, Meta(ge=1, le=WEEK)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Text = Annotated[str, Meta(min_length=1)]
-Host = Annotated[str, Meta(extra={"takes": "an IP address, or localhost"})]
+Host = Annotated[str, Meta(extra={"takes": "an IP address without a zone, or localhost"})]
 WebUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$", extra={"takes": "a URL like https://photos.example.com"})]
 DatabaseUrl = Annotated[
     str,

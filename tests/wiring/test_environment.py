@@ -35,12 +35,17 @@ def test_all_that_is_wrong_is_told_at_once_with_what_it_holds_and_what_it_takes(
     assert {name: problem.takes for name, problem in found.items()} == {
         "TRYON_PORT": "a whole number from 1 to 65,535",
         "TRYON_ENGINE": "http, sandbox or vertex",
-        "TRYON_HOST": "an IP address, or localhost",
+        "TRYON_HOST": "an IP address without a zone, or localhost",
         "TRYON_PROT": "nothing: it is no setting; did you mean TRYON_PORT?",
         "TRYON_PREVIEW_LINKS": "service, unless TRYON_STORAGE_URL is a bucket",
         "TRYON_URL_TTL_SECONDS": "a whole number from 1 to 604,800",
     }
     assert found["TRYON_HOST"].holds == "example.com"
+
+
+@pytest.mark.parametrize("host", ["::1%lo", "[fe80::1%eth0]", "fe80::1%2"])
+def test_an_address_with_a_zone_is_none_to_listen_on(host: str) -> None:
+    assert set(problems(host=host, metrics_host=host)) == {"TRYON_HOST", "TRYON_METRICS_HOST"}
 
 
 def test_the_table_has_a_line_for_each_problem_and_no_secret() -> None:
