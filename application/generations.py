@@ -286,6 +286,7 @@ class RunNextGeneration:
 
     async def _put_back(self, generation: Generation) -> None:
         """This worker is told to stop: the next one need not wait for the lease to end, which ends it in an outage."""
+        unattempted, now = replace(generation, attempts=generation.attempts - 1), self.clock.now()
         with suppress(Overloaded):
             async with self.work.begin() as repositories:
-                await repositories.generations.hand_back(generation, self.clock.now())
+                await repositories.generations.try_again(unattempted, now, now)

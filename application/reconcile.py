@@ -118,7 +118,8 @@ class Reconcile:
         """Returns: how many of them are settled; one that was deleted meanwhile is."""
         ids = [image_id for name in names if (image_id := image_id_in(name))]
         async with self.work.begin() as repositories:
-            marked = await repositories.images.mark_stored_deleting(ids, self.clock.now() + TAKE_OVER_AFTER)
+            retry_at = self.clock.now() + TAKE_OVER_AFTER
+            marked = await repositories.images.mark_known_deleting(ids, retry_at, only_stored=True)
         return len(ids) - len((await self.finish.execute(marked)).left)
 
     async def _rows(self, after: str) -> AsyncIterator[Row]:

@@ -12,8 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from adapters.sql import create_engine
-from adapters.sql.schema import Migrator
+from adapters.sql import Migrator, create_engine
 from tests.patience import PATIENCE_SECONDS
 
 TEMPLATE = "tryon_template"

@@ -18,8 +18,6 @@ from domain.customer import Customer, IdempotencyRecord
 from domain.errors import IdempotencyKeyInUse
 from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage
 
-LIVE = (ImageState.PENDING, ImageState.STORED)
-
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
@@ -28,16 +26,6 @@ class ImageRow:
     image: UploadedImage
     due_at: datetime
     erasure_id: ErasureId | None = None
-
-    def is_of(self, customer: Customer) -> bool:
-        return self.image.customer is not None and self.image.customer.is_same(customer)
-
-    def is_in_flight(self, now: datetime) -> bool:
-        return self.image.photo is None and self.due_at > now
-
-    def marked(self, retry_at: datetime, erasure_id: ErasureId | None = None) -> "ImageRow":
-        image = replace(self.image, state=ImageState.DELETING, idempotency=None)
-        return ImageRow(image, retry_at, erasure_id or self.erasure_id)
 
 
 class InMemoryImageRepository:
@@ -61,8 +49,7 @@ class InMemoryImageRepository:
         return PublishOutcome.PUBLISHED
 
     async def abandon(self, image: UploadedImage, retry_at: datetime) -> ImageToDelete | None:
-        unnamed = replace(image, customer=None)
-        row = self._rows.get(image.image_id) or ImageRow(unnamed, retry_at)
+        row = self._rows.get(image.image_id) or ImageRow(replace(image, customer=None), retry_at)
         return self._mark_deleting(row, retry_at) if row.image.photo is None else None
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
@@ -73,17 +60,17 @@ class InMemoryImageRepository:
         return await self.find(image_id, account_id)
 
     async def adopt(self, image_id: ImageId, customer: Customer) -> bool:
-        row = self._rows.get(image_id)
-        if row is None or row.image.account_id != customer.account_id or row.image.customer is not None:
+        image = await self.find(image_id, customer.account_id)
+        if image is None or image.customer is not None:
             return False
-        self._rows[image_id] = replace(row, image=replace(row.image, customer=customer))
+        self._rows[image_id] = replace(self._rows[image_id], image=replace(image, customer=customer))
         return True
 
     async def find_by_idempotency_key(self, account_id: AccountId, record: IdempotencyRecord) -> UploadedImage | None:
-        for row in self._rows.values():
-            kept = row.image.idempotency
-            if kept and row.image.account_id == account_id and kept.key_digest in record.key_digests:
-                return row.image
+        for image in self._images():
+            kept = image.idempotency if image.account_id == account_id else None
+            if kept and kept.key_digest in record.key_digests:
+                return image
         return None
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
@@ -91,33 +78,30 @@ class InMemoryImageRepository:
         self._rows[image_id] = replace(row, image=replace(row.image, idempotency=None))
 
     async def mark_deleting(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> ImageToDelete | None:
-        row = self._rows.get(image_id)
-        if row is None or row.image.account_id != account_id or row.image.photo is None:
-            return None
-        return self._mark_deleting(row, retry_at)
+        image = await self.find(image_id, account_id)
+        return self._mark_deleting(self._rows[image_id], retry_at) if image and image.photo else None
 
     async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
     ) -> tuple[ImageToDelete, ...]:
-        return tuple(
-            self._mark_deleting(row, row.due_at, erasure_id, is_in_flight=True)
-            if row.is_in_flight(now)
-            else self._mark_deleting(row, retry_at, erasure_id)
-            for row in [row for row in self._rows.values() if row.is_of(customer)]
-        )
+        marked = []
+        for row in [self._rows[image.image_id] for image in self._of(customer)]:
+            is_in_flight = row.image.photo is None and row.due_at > now
+            deleting = self._mark_deleting(row, row.due_at if is_in_flight else retry_at, erasure_id)
+            marked.append(replace(deleting, is_in_flight=is_in_flight))
+        return tuple(marked)
 
-    async def mark_known_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
-        return tuple(self._mark_deleting(self._rows[i], retry_at) for i in image_ids if i in self._rows)
-
-    async def mark_stored_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
+    async def mark_known_deleting(
+        self, image_ids: Sequence[ImageId], retry_at: datetime, *, only_stored: bool = False
+    ) -> tuple[ImageToDelete, ...]:
         rows = [self._rows[image_id] for image_id in image_ids if image_id in self._rows]
-        return tuple(self._mark_deleting(row, retry_at) for row in rows if row.image.state is ImageState.STORED)
+        states = {ImageState.STORED} if only_stored else set(ImageState)
+        return tuple(self._mark_deleting(row, retry_at) for row in rows if row.image.state in states)
 
     async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
-        for image_id in image_ids:
-            row = self._rows.get(image_id)
-            if row and row.image.is_of_product and row.image.state is ImageState.STORED:
-                self._rows[image_id] = replace(row, due_at=min(row.due_at, due_at))
+        for row in [self._rows[image_id] for image_id in image_ids if image_id in self._rows]:
+            if row.image.is_of_product and row.image.state is ImageState.STORED:
+                self._rows[row.image.image_id] = replace(row, due_at=min(row.due_at, due_at))
 
     async def mark_due_deleting(self, now: datetime, retry_at: datetime, limit: int) -> DueBatch:
         due = sorted((row for row in self._rows.values() if row.due_at <= now), key=lambda row: row.due_at)[:limit]
@@ -127,21 +111,19 @@ class InMemoryImageRepository:
 
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
         for image_id in image_ids:
-            row = self._rows.get(image_id)
-            if row and row.image.state is not ImageState.STORED:
+            if image_id in self._rows and self._rows[image_id].image.state is not ImageState.STORED:
                 del self._rows[image_id]
 
     async def traces_of(self, customer: Customer) -> CustomerTraces:
-        rows = [row for row in self._rows.values() if row.is_of(customer)]
-        return CustomerTraces(len(rows), sum(row.image.idempotency is not None for row in rows))
+        images = self._of(customer)
+        return CustomerTraces(len(images), sum(image.idempotency is not None for image in images))
 
     async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
-        theirs = [row.image for row in self._rows.values() if row.is_of(customer) and row.image.image_id > after]
-        stored = [image for image in theirs if image.state is ImageState.STORED]
-        return tuple(sorted(stored, key=lambda image: image.image_id)[:limit])
+        stored = (image for image in self._of(customer) if image.state is ImageState.STORED)
+        return tuple([image for image in stored if image.image_id > after][:limit])
 
     async def under_other_keys(self, prefixes: Sequence[str], account_id: AccountId | None = None) -> OutOfReach:
-        images = [row.image for row in self._rows.values() if account_id in {None, row.image.account_id}]
+        images = [image for image in self._images() if account_id in {None, image.account_id}]
         ends = [it.expires_at for it in images if it.customer and it.customer.is_under_other_keys(prefixes)]
         return OutOfReach(len(ends), max(ends, default=None))
 
@@ -149,33 +131,36 @@ class InMemoryImageRepository:
         return len(self._rows)
 
     async def has_kept(self) -> bool:
-        return any(row.image.photo is not None for row in self._rows.values())
+        return any(image.photo for image in self._images())
 
     async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
         return frozenset(self._rows[image_id].image.object_name for image_id in image_ids if image_id in self._rows)
 
     async def count_live(self, account_id: AccountId) -> int:
-        images = (row.image for row in self._rows.values())
-        mine = [image for image in images if image.account_id == account_id and not image.is_of_product]
-        return sum(image.state is not ImageState.DELETING for image in mine)
+        live = await self.live_of(account_id, None, len(self._rows))
+        return sum(not image.is_of_product for image in live)
 
     async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
         rows = sorted(self._rows.values(), key=lambda row: (row.due_at, row.image.image_id))
-        live = [row for row in rows if row.image.account_id == account_id and row.image.state in LIVE]
-        return tuple(row.image for row in live if until is None or row.due_at <= until)[:limit]
+        early = (row.image for row in rows if until is None or row.due_at <= until)
+        live = [it for it in early if it.account_id == account_id and it.state is not ImageState.DELETING]
+        return tuple(live[:limit])
 
     async def overdue(self, now: datetime) -> Overdue:
-        images = [row.image for row in self._rows.values() if row.image.state is not ImageState.PENDING]
-        ages = [now - image.expires_at for image in images if image.expires_at <= now]
-        return Overdue(len(ages), max(ages, default=timedelta()))
+        late = [it for it in self._images() if it.state is not ImageState.PENDING and it.expires_at <= now]
+        return Overdue(len(late), max((now - image.expires_at for image in late), default=timedelta()))
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
-        images = [row.image for row in self._rows.values() if row.image.retention == retention]
-        later = sorted((image for image in images if image.image_id > image_id), key=lambda image: image.image_id)
+        later = [it for it in self._images() if it.retention == retention and it.image_id > image_id]
         return tuple(KnownImage(image.image_id, image.state is ImageState.STORED) for image in later[:limit])
 
-    def _mark_deleting(
-        self, row: ImageRow, retry_at: datetime, erasure_id: ErasureId | None = None, *, is_in_flight: bool = False
-    ) -> ImageToDelete:
-        self._rows[row.image.image_id] = row.marked(retry_at, erasure_id)
-        return ImageToDelete(row.image.image_id, row.image.object_name, is_in_flight)
+    def _images(self) -> list[UploadedImage]:
+        return [self._rows[image_id].image for image_id in sorted(self._rows)]
+
+    def _of(self, customer: Customer) -> list[UploadedImage]:
+        return [image for image in self._images() if image.customer and image.customer.is_same(customer)]
+
+    def _mark_deleting(self, row: ImageRow, retry_at: datetime, erasure_id: ErasureId | None = None) -> ImageToDelete:
+        image = replace(row.image, state=ImageState.DELETING, idempotency=None)
+        self._rows[image.image_id] = ImageRow(image, retry_at, erasure_id or row.erasure_id)
+        return ImageToDelete(image.image_id, image.object_name)

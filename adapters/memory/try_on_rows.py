@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from application.ports.rows import KeptRequest
 from domain.account import Account, AccountId
@@ -11,6 +12,8 @@ from domain.generation import Failure, Generation, GenerationId, GenerationStatu
 from domain.image import ImageId
 from domain.product import Product
 
+K = TypeVar("K")
+V = TypeVar("V")
 OPEN = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
 
 
@@ -57,8 +60,7 @@ class InMemoryProductRepository:
         return row.product.images if row else ()
 
     async def remove_all(self, account_id: AccountId) -> None:
-        for key in [key for key in self._rows if key[0] == account_id]:
-            del self._rows[key]
+        drop(self._rows, [key for key in self._rows if key[0] == account_id])
 
     async def count(self, account_id: AccountId) -> int:
         return sum(key[0] == account_id for key in self._rows)
@@ -82,6 +84,13 @@ def _kind(product: Product) -> tuple[bool, bool]:
     return product.is_one_shot, product.is_registered
 
 
+def drop(rows: dict[K, V], keys: Sequence[K]) -> int:
+    """Returns: how many there were."""
+    for key in keys:
+        del rows[key]
+    return len(keys)
+
+
 class InMemoryRequestRepository:
     """Requests by account and the digest of their key."""
 
@@ -89,56 +98,52 @@ class InMemoryRequestRepository:
         self._rows = rows
 
     async def add(self, request: KeptRequest, now: datetime) -> KeptRequest | None:
-        for digest in request.record.key_digests:
-            earlier = self._rows.get((request.account_id, digest))
-            if earlier is not None and earlier.due_at > now:
-                return earlier
+        if (earlier := self._kept(request.account_id, request.record, now)) is not None:
+            return earlier
         self._rows[request.account_id, request.record.key_digest] = request
         return None
 
     async def is_kept(self, account_id: AccountId, record: IdempotencyRecord, now: datetime) -> bool:
-        kept = (self._rows.get((account_id, digest)) for digest in record.key_digests)
-        return any(request is not None and request.due_at > now for request in kept)
+        return self._kept(account_id, record, now) is not None
+
+    def _kept(self, account_id: AccountId, record: IdempotencyRecord, now: datetime) -> KeptRequest | None:
+        under = (self._rows.get((account_id, digest)) for digest in record.key_digests)
+        return next((request for request in under if request and request.due_at > now), None)
 
     async def finish(self, request: KeptRequest, result: str, due_at: datetime) -> None:
-        key = (request.account_id, request.record.key_digest)
-        if key in self._rows and self._rows[key].due_at == request.due_at:
+        for key in self._running(request):
             self._rows[key] = replace(self._rows[key], result=result, due_at=due_at)
 
     async def remove(self, request: KeptRequest) -> None:
+        drop(self._rows, self._running(request))
+
+    def _running(self, request: KeptRequest) -> list[tuple[AccountId, bytes]]:
         key = (request.account_id, request.record.key_digest)
-        if key in self._rows and self._rows[key].due_at == request.due_at:
-            del self._rows[key]
+        return [key] if key in self._rows and self._rows[key].due_at == request.due_at else []
 
     async def remove_all(self, account_id: AccountId) -> None:
-        for key in [key for key in self._rows if key[0] == account_id]:
-            del self._rows[key]
+        drop(self._rows, [key for key in self._rows if key[0] == account_id])
 
     async def count(self, account_id: AccountId, digest: bytes, due_at: datetime) -> int:
         row = self._rows.get((account_id, digest))
         number = 1 + int(row.result or 0) if row else 1
+        record = IdempotencyRecord(digest, b"")
         self._rows[account_id, digest] = KeptRequest(
-            account_id=account_id,
-            record=IdempotencyRecord(digest, b""),
-            customer=None,
-            due_at=due_at,
-            result=str(number),
+            account_id=account_id, record=record, customer=None, due_at=due_at, result=str(number)
         )
         return number
 
     async def key_digests_of(self, customer: Customer) -> tuple[bytes, ...]:
-        rows = self._rows.values()
-        return tuple(row.record.key_digest for row in rows if row.customer and row.customer.is_same(customer))
+        return tuple(digest for _, digest in self._of(customer))
 
     async def erase(self, customer: Customer) -> None:
-        for key in [key for key, row in self._rows.items() if row.customer and row.customer.is_same(customer)]:
-            del self._rows[key]
+        drop(self._rows, self._of(customer))
+
+    def _of(self, customer: Customer) -> list[tuple[AccountId, bytes]]:
+        return [key for key, row in self._rows.items() if row.customer and row.customer.is_same(customer)]
 
     async def sweep(self, now: datetime) -> int:
-        over = [key for key, row in self._rows.items() if row.due_at <= now]
-        for key in over:
-            del self._rows[key]
-        return len(over)
+        return drop(self._rows, [key for key, row in self._rows.items() if row.due_at <= now])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ class InMemoryGenerationRepository:
         self._accounts = accounts
 
     async def add(self, generation: Generation) -> None:
-        self._rows[generation.generation_id] = GenerationRow(generation, generation.created_at)
+        self._put(generation, generation.created_at)
 
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
         row = self._rows.get(generation_id)
@@ -189,7 +194,7 @@ class InMemoryGenerationRepository:
             engine=engine,
             updated_at=now,
         )
-        self._rows[claimed.generation_id] = GenerationRow(claimed, lease_ends_at)
+        self._put(claimed, lease_ends_at)
         return claimed
 
     def _served(self, account_id: AccountId, now: datetime) -> tuple[int, datetime]:
@@ -215,38 +220,32 @@ class InMemoryGenerationRepository:
         return now - min((row.due_at for row in self._rows.values() if row.is_open and row.due_at <= now), default=now)
 
     async def renew(self, generation: Generation, lease_ends_at: datetime) -> bool:
-        if not await self.is_held(generation):
-            return False
-        self._rows[generation.generation_id] = GenerationRow(
-            self._rows[generation.generation_id].generation, lease_ends_at
-        )
-        return True
+        is_held = await self.is_held(generation)
+        if is_held:
+            self._put(self._rows[generation.generation_id].generation, lease_ends_at)
+        return is_held
 
     async def is_held(self, generation: Generation) -> bool:
         row = self._rows.get(generation.generation_id)
         return row is not None and row.is_open and row.generation.lease == generation.lease is not None
 
     async def try_again(self, generation: Generation, now: datetime, due_at: datetime) -> bool:
-        if not await self.is_held(generation):
-            return False
-        waiting = replace(generation, status=GenerationStatus.PENDING, lease=None, updated_at=now)
-        self._rows[generation.generation_id] = GenerationRow(waiting, due_at)
-        return True
-
-    async def hand_back(self, generation: Generation, now: datetime) -> bool:
-        return await self.try_again(replace(generation, attempts=generation.attempts - 1), now, now)
+        is_held = await self.is_held(generation)
+        if is_held:
+            self._put(replace(generation, status=GenerationStatus.PENDING, lease=None, updated_at=now), due_at)
+        return is_held
 
     async def complete(self, generation: Generation, result: ImageId, now: datetime) -> bool:
-        if not await self.is_held(generation):
-            return False
-        self._end(replace(generation, status=GenerationStatus.COMPLETED, result=result), now)
-        return True
+        is_held = await self.is_held(generation)
+        if is_held:
+            self._end(replace(generation, status=GenerationStatus.COMPLETED, result=result), now)
+        return is_held
 
     async def fail(self, generation: Generation, failure: Failure, now: datetime) -> bool:
-        if not await self.is_held(generation):
-            return False
-        self._end(replace(generation, status=GenerationStatus.FAILED, failure=failure), now)
-        return True
+        is_held = await self.is_held(generation)
+        if is_held:
+            self._end(replace(generation, status=GenerationStatus.FAILED, failure=failure), now)
+        return is_held
 
     async def of_customer(self, customer: Customer, results: Sequence[ImageId]) -> tuple[Generation, ...]:
         rows = self._rows.values()
@@ -260,17 +259,16 @@ class InMemoryGenerationRepository:
         return len(theirs)
 
     async def sweep(self, now: datetime) -> int:
-        over = [key for key, row in self._rows.items() if not row.is_open and row.due_at <= now]
-        for key in over:
-            del self._rows[key]
-        return len(over)
+        return drop(self._rows, [key for key, row in self._rows.items() if not row.is_open and row.due_at <= now])
+
+    def _put(self, generation: Generation, due_at: datetime) -> None:
+        self._rows[generation.generation_id] = GenerationRow(generation, due_at)
 
     def _end(self, generation: Generation, now: datetime) -> None:
         account = self._accounts.get(generation.account_id)
         if generation.failure and generation.has_credit and account and account.credits is not None:
             self._accounts[account.account_id] = replace(account, credits=account.credits + 1)
-        ended = replace(generation, inputs=None, lease=None, updated_at=now)
-        self._rows[generation.generation_id] = GenerationRow(ended, now + Generation.KEPT_FOR)
+        self._put(replace(generation, inputs=None, lease=None, updated_at=now), now + Generation.KEPT_FOR)
 
 
 def _age(generation: Generation) -> tuple[datetime, GenerationId]:

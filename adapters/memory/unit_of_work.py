@@ -14,8 +14,9 @@ from adapters.memory.try_on_rows import (
     InMemoryProductRepository,
     InMemoryRequestRepository,
     ProductRow,
+    drop,
 )
-from application.ports.rows import Credits, KeptRequest
+from application.ports.rows import Credits, KeptRequest, Repositories
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId
 from domain.customer import Customer
 from domain.erasure import AuditEntry, ErasureRecord, Tombstone
@@ -51,15 +52,15 @@ class InMemoryUnitOfWork:
         self._writer = asyncio.Lock()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator["InMemoryRepositories"]:
+    async def begin(self) -> AsyncIterator[Repositories]:
         async with self._writer:
             tables = self._tables.snapshot()
-            yield InMemoryRepositories(tables)
+            yield _repositories(tables)
             self._tables = tables
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator["InMemoryRepositories"]:
-        yield InMemoryRepositories(self._tables.snapshot())
+    async def read(self) -> AsyncIterator[Repositories]:
+        yield _repositories(self._tables.snapshot())
 
     async def forget_history(self) -> None:
         """A dictionary has none."""
@@ -71,17 +72,16 @@ class InMemoryUnitOfWork:
         """And takes everything."""
 
 
-class InMemoryRepositories:
-    """What one transaction sees."""
-
-    def __init__(self, tables: Tables) -> None:
-        self.images = InMemoryImageRepository(tables.images)
-        self.accounts = InMemoryAccountRepository(tables)
-        self.erasures = InMemoryErasureRepository(tables)
-        self.products = InMemoryProductRepository(tables.products)
-        self.generations = InMemoryGenerationRepository(tables.generations, tables.accounts)
-        self.requests = InMemoryRequestRepository(tables.requests)
-        self.audit = InMemoryAuditRepository(tables.audit)
+def _repositories(tables: Tables) -> Repositories:
+    return Repositories(
+        accounts=InMemoryAccountRepository(tables),
+        audit=InMemoryAuditRepository(tables.audit),
+        erasures=InMemoryErasureRepository(tables),
+        generations=InMemoryGenerationRepository(tables.generations, tables.accounts),
+        images=InMemoryImageRepository(tables.images),
+        products=InMemoryProductRepository(tables.products),
+        requests=InMemoryRequestRepository(tables.requests),
+    )
 
 
 class InMemoryAuditRepository:
@@ -204,16 +204,10 @@ class InMemoryErasureRepository:
         return max((stone.expires_at for stone in stones if stone.covers(customer)), default=None)
 
     async def sweep(self, now: datetime) -> int:
-        over = [stone.erasure_id for stone in self._tables.tombstones.values() if stone.expires_at <= now]
-        for erasure_id in over:
-            del self._tables.tombstones[erasure_id]
-        erased = self._tables.erased
-        for key in [key for key, forget_at in erased.items() if forget_at <= now and key[1] not in self._tables.images]:
-            del erased[key]
-        records = self._tables.records
-        for record in [record for record in records.values() if record.is_forgotten(now)]:
-            del records[record.erasure_id]
-        return len(over)
+        erased, records, stones = self._tables.erased, self._tables.records, self._tables.tombstones
+        drop(erased, [it for it, forget_at in erased.items() if forget_at <= now and it[1] not in self._tables.images])
+        drop(records, [it for it, record in records.items() if record.is_forgotten(now)])
+        return drop(stones, [it for it, stone in stones.items() if stone.expires_at <= now])
 
     async def open_record(self, record: ErasureRecord, erased: Iterable[ImageId], forget_ids_at: datetime) -> None:
         self._tables.records[record.erasure_id] = record

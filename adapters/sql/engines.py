@@ -35,7 +35,7 @@ PRAGMAS: Final = (
 )
 
 
-def create_sqlite_engine(database_url: str, *, statement_seconds: int) -> AsyncEngine:
+def create_sqlite_engine(database_url: str, statement_seconds: int) -> AsyncEngine:
     """SQLite has one writer at a time: processes wait for its lock, the transactions of one process in a line."""
     busy_seconds = min(statement_seconds, BUSY_SECONDS)
     engine = create_async_engine(
@@ -85,7 +85,7 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 class SqliteReader:
-    """One connection that answers at once, on the event loop's own thread.
+    """One connection that stays open and answers at once, on the event loop's own thread.
 
     Writes wait for each other and for the disk, so they go to aiosqlite's thread. Reads need not: with a write-ahead
     log a reader waits for nobody, each statement sees what was committed before it, and finding a row by its key takes
@@ -101,12 +101,6 @@ class SqliteReader:
 
         self._engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
         self._connection: Connection | None = None
-
-    async def __aenter__(self) -> "SqliteReader":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """The connection stays open: opening it costs more than a look-up."""
 
     @property
     def dialect(self) -> Dialect:
@@ -167,8 +161,8 @@ TRANSACTIONS_ONLY: Final = "tryon_transactions_only"
 """An execution option of the engine: two statements share a connection of the server only in a transaction."""
 
 
-def create_postgres_engine(database_url: str, *, pool_size: int, statement_seconds: int) -> AsyncEngine:
-    """At most `pool_size` connections, and no wait for a connection for longer than `statement_seconds`."""
+def create_postgres_engine(database_url: str, pool_size: int, statement_seconds: int) -> AsyncEngine:
+    """A pool of connections of which none waits for anything for longer than it may."""
     dsn, pool_mode = _for_driver(database_url)
     is_pooled = pool_mode == "transaction"
     connect = partial(

@@ -1,26 +1,25 @@
 """Images as rows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    Row,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from adapters.sql.engines import SqlConnection
-from adapters.sql.schema import accounts, images
+from adapters.sql.schema import (
+    IDS_AT_ONCE,
+    ROWS_AT_ONCE,
+    Rows,
+    accounts,
+    customer_of,
+    images,
+    in_batches,
+    is_of,
+    pseudonym_of,
+)
 from application.ports.rows import (
     CustomerTraces,
     DueBatch,
@@ -36,29 +35,20 @@ from domain.errors import IdempotencyKeyInUse
 from domain.image import ErasureId, ImageId, ImageState, StoredPhoto, UploadedImage, object_name
 from domain.photo import PhotoWarning, WarningCode
 
-TRIED_AGAIN_WITHIN = timedelta(minutes=15)
+TRIED_AGAIN_WITHIN: Final = timedelta(minutes=15)
 """No deletion that failed waits longer for its next try."""
-ROWS_AT_ONCE = 5_000
-IDS_AT_ONCE = 500
-"""Both databases bound a statement's parameters (32,766 and 32,767); one customer may have more images than that."""
-
-
-WHOLE = (
-    *(images.c.id, images.c.account_id, images.c.customer_id, images.c.state, images.c.keep_for_days),
-    *(images.c.created_at, images.c.photo, images.c.key_digest, images.c.fingerprint),
+FIND: Final = select(images).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
+FIND_BY_KEY: Final = (
+    select(images)
+    .where(images.c.account_id == bindparam("account"), images.c.key_digest.in_(bindparam("keys", expanding=True)))
+    .limit(1)
 )
-"""What an image is made of again."""
-FIND_BY_KEY = select(*WHOLE).where(
-    images.c.account_id == bindparam("account"), images.c.key_digest.in_(bindparam("keys", expanding=True))
-)
-FIND = select(*WHOLE).where(images.c.id == bindparam("image"), images.c.account_id == bindparam("account"))
+IS_STORED: Final = images.c.state == ImageState.STORED
+IS_LIVE: Final = images.c.state.in_([ImageState.PENDING, ImageState.STORED])
 
 
-class SqlImageRepository:
-    """Works inside the transaction of the connection it is given."""
-
-    def __init__(self, connection: SqlConnection) -> None:
-        self._connection = connection
+class SqlImageRepository(Rows):
+    """Images."""
 
     async def reserve(self, image: UploadedImage) -> None:
         record = image.idempotency
@@ -67,7 +57,7 @@ class SqlImageRepository:
                 image,
                 state=ImageState.PENDING,
                 due_at=image.created_at + UploadedImage.PENDING_LEASE,
-                customer_id=image.customer.pseudonym if image.customer else None,
+                customer_id=pseudonym_of(image.customer),
                 key_digest=record.key_digest if record else None,
                 fingerprint=record.fingerprint if record else None,
             )
@@ -77,18 +67,18 @@ class SqlImageRepository:
             raise IdempotencyKeyInUse from error  # two copies at once: both found the key free, the index let one in
 
     async def publish(self, image: UploadedImage, photo: StoredPhoto) -> PublishOutcome:
-        published = await self._connection.execute(
+        published = await self._change(
             update(images)
             .where(images.c.id == image.image_id, images.c.state == ImageState.PENDING)
             .values(state=ImageState.STORED, due_at=image.expires_at, photo=photo_as_json(photo))
         )
-        if published.rowcount:
+        if published:
             return PublishOutcome.PUBLISHED
         erasure_id = await self._connection.scalar(select(images.c.erasure_id).where(images.c.id == image.image_id))
         return PublishOutcome.ERASED if erasure_id else PublishOutcome.LAPSED
 
     async def abandon(self, image: UploadedImage, retry_at: datetime) -> ImageToDelete | None:
-        marked = await self._mark_deleting([images.c.id == image.image_id, images.c.photo.is_(None)], retry_at)
+        marked = await self._mark_deleting(retry_at, images.c.id == image.image_id, images.c.photo.is_(None))
         if marked:
             return marked[0]
         if await self._connection.scalar(select(images.c.id).where(images.c.id == image.image_id)):
@@ -98,52 +88,44 @@ class SqlImageRepository:
         return ImageToDelete(image.image_id, image.object_name)
 
     async def find(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        row = (await self._connection.execute(FIND, {"image": image_id, "account": account_id})).one_or_none()
-        return _image(row) if row else None
+        return await self._one(_image, FIND, image=image_id, account=account_id)
 
     async def hold(self, image_id: ImageId, account_id: AccountId) -> UploadedImage | None:
-        query = select(*WHOLE).where(images.c.id == image_id, images.c.account_id == account_id).with_for_update()
-        row = (await self._connection.execute(query)).one_or_none()
-        return _image(row) if row else None
+        return await self._one(_image, FIND.with_for_update(), image=image_id, account=account_id)
 
     async def adopt(self, image_id: ImageId, customer: Customer) -> bool:
-        adopted = await self._connection.execute(
+        adopted = await self._change(
             update(images)
             .where(images.c.id == image_id, images.c.account_id == customer.account_id, images.c.customer_id.is_(None))
             .values(customer_id=customer.pseudonym)
         )
-        return adopted.rowcount == 1
+        return adopted == 1
 
     async def find_by_idempotency_key(self, account_id: AccountId, record: IdempotencyRecord) -> UploadedImage | None:
-        keys = {"account": account_id, "keys": record.key_digests}
-        row = (await self._connection.execute(FIND_BY_KEY, keys)).first()
-        return _image(row) if row else None
+        return await self._one(_image, FIND_BY_KEY, account=account_id, keys=record.key_digests)
 
     async def release_idempotency_key(self, image_id: ImageId) -> None:
-        await self._connection.execute(
-            update(images).where(images.c.id == image_id).values(key_digest=None, fingerprint=None)
-        )
+        await self._change(update(images).where(images.c.id == image_id).values(key_digest=None, fingerprint=None))
 
     async def mark_deleting(self, image_id: ImageId, account_id: AccountId, retry_at: datetime) -> ImageToDelete | None:
-        marked = await self._mark_deleting(
-            [images.c.id == image_id, images.c.account_id == account_id, images.c.photo.is_not(None)], retry_at
-        )
+        is_there = (images.c.id == image_id, images.c.account_id == account_id, images.c.photo.is_not(None))
+        marked = await self._mark_deleting(retry_at, *is_there)
         return marked[0] if marked else None
 
     async def mark_customer_deleting(
         self, customer: Customer, erasure_id: ErasureId, now: datetime, retry_at: datetime
     ) -> tuple[ImageToDelete, ...]:
-        of_customer = (images.c.account_id == customer.account_id, images.c.customer_id.in_(customer.pseudonyms))
-        in_flight = and_(images.c.photo.is_(None), images.c.due_at > now)
-        flying = await self._mark_erased(erasure_id, *of_customer, in_flight)
-        settled = await self._mark_erased(erasure_id, *of_customer, ~in_flight, due_at=retry_at)
+        in_flight = images.c.photo.is_(None) & (images.c.due_at > now)
+        flying = await self._mark_erased(erasure_id, is_of(customer, images), in_flight)
+        settled = await self._mark_erased(erasure_id, is_of(customer, images), ~in_flight, due_at=retry_at)
         return (
             *(_to_delete(row, is_in_flight=True) for row in flying),
             *(_to_delete(row) for row in settled),
         )
 
-    async def _mark_erased(self, erasure_id: ErasureId, *conditions: Any, **values: Any) -> list[Row[Any]]:
-        """In batches: a customer may have a million images, and a statement has a time limit."""
+    async def _mark_erased(
+        self, erasure_id: ErasureId, *conditions: ColumnElement[bool], **values: Any
+    ) -> list[Row[Any]]:
         rest = select(images.c.id).where(*conditions, images.c.erasure_id.is_distinct_from(erasure_id))
         changing = (
             update(images)
@@ -156,23 +138,20 @@ class SqlImageRepository:
             marked.extend(batch)
         return marked
 
-    async def mark_known_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
-        batches = [await self._mark_deleting([images.c.id.in_(some)], retry_at) for some in _batches(image_ids)]
+    async def mark_known_deleting(
+        self, image_ids: Sequence[ImageId], retry_at: datetime, *, only_stored: bool = False
+    ) -> tuple[ImageToDelete, ...]:
+        condition = [IS_STORED] if only_stored else []
+        known = in_batches(image_ids, IDS_AT_ONCE)
+        batches = [await self._mark_deleting(retry_at, images.c.id.in_(some), *condition) for some in known]
         return tuple(marked for batch in batches for marked in batch)
 
-    async def mark_stored_deleting(self, image_ids: Sequence[ImageId], retry_at: datetime) -> tuple[ImageToDelete, ...]:
-        return await self._mark_deleting([images.c.id.in_(image_ids), images.c.state == ImageState.STORED], retry_at)
-
     async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
-        for some in _batches(sorted(image_ids)):
-            await self._connection.execute(
+        is_of_product = images.c.keep_for_days == RetentionPolicy.PRODUCT_DAYS
+        for some in in_batches(sorted(image_ids), IDS_AT_ONCE):
+            await self._change(
                 update(images)
-                .where(
-                    images.c.id.in_(some),
-                    images.c.keep_for_days == RetentionPolicy.PRODUCT_DAYS,
-                    images.c.state == ImageState.STORED,
-                    images.c.due_at > due_at,
-                )
+                .where(images.c.id.in_(some), is_of_product, IS_STORED, images.c.due_at > due_at)
                 .values(due_at=due_at)
             )
 
@@ -186,75 +165,61 @@ class SqlImageRepository:
         )
         found = (await self._connection.execute(due)).all()
         states = [row.state for row in found]
-        marked = await self._mark_deleting([images.c.id.in_([row.id for row in found])], retry_at) if found else ()
+        marked = await self._mark_deleting(retry_at, images.c.id.in_([row.id for row in found])) if found else ()
         return DueBatch(marked, states.count(ImageState.STORED), states.count(ImageState.PENDING))
 
     async def remove(self, image_ids: Iterable[ImageId]) -> None:
-        for some in _batches(sorted(image_ids)):  # in one order for all: two that remove the same rows wait in line
-            await self._connection.execute(
-                delete(images).where(images.c.id.in_(some), images.c.state != ImageState.STORED)
-            )
+        # In one order for all: two that remove the same rows wait in line.
+        for some in in_batches(sorted(image_ids), IDS_AT_ONCE):
+            await self._change(delete(images).where(images.c.id.in_(some), ~IS_STORED))
 
     async def traces_of(self, customer: Customer) -> CustomerTraces:
-        counts = select(func.count(), func.count(images.c.key_digest)).where(
-            images.c.account_id == customer.account_id, images.c.customer_id.in_(customer.pseudonyms)
-        )
+        counts = select(func.count(), func.count(images.c.key_digest)).where(is_of(customer, images))
         return CustomerTraces(*(await self._connection.execute(counts)).one())
 
     async def stored_of(self, customer: Customer, after: str, limit: int) -> tuple[UploadedImage, ...]:
-        stored = select(*WHOLE).where(
-            images.c.account_id == customer.account_id,
-            images.c.customer_id.in_(customer.pseudonyms),
-            images.c.state == ImageState.STORED,
-            images.c.id > after,
-        )
-        return tuple(_image(row) for row in await self._connection.execute(stored.order_by(images.c.id).limit(limit)))
+        stored = select(images).where(is_of(customer, images), IS_STORED, images.c.id > after)
+        return await self._all(_image, stored.order_by(images.c.id).limit(limit))
 
     async def under_other_keys(self, prefixes: Sequence[str], account_id: AccountId | None = None) -> OutOfReach:
-        customer, of_account = images.c.customer_id, images.c.account_id == account_id
-        days = images.c.keep_for_days
+        customer, days = images.c.customer_id, images.c.keep_for_days
         query = select(days, func.count(), func.max(images.c.created_at)).where(
             func.length(customer) == Customer.PSEUDONYM_CHARS,  # what the version before wrote is found as it is
             func.substr(customer, Customer.PREFIX_CHARS, 1) == ".",
             func.substr(customer, 1, Customer.PREFIX_CHARS).not_in(prefixes),
-            true() if account_id is None else of_account,
         )
+        if account_id is not None:
+            query = query.where(images.c.account_id == account_id)
         found = [tuple(row) for row in await self._connection.execute(query.group_by(days))]
         ends = [newest + timedelta(days=kept) for kept, _, newest in found]
         return OutOfReach(sum(count for _, count, _ in found), max(ends, default=None))
 
     async def count(self) -> int:
-        return int(await self._connection.scalar(select(func.count()).select_from(images)) or 0)
+        return await self._number(select(func.count()).select_from(images))
 
     async def has_kept(self) -> bool:
-        return (
-            await self._connection.scalar(select(images.c.id).where(images.c.photo.is_not(None)).limit(1)) is not None
-        )
+        kept = select(images.c.id).where(images.c.photo.is_not(None)).limit(1)
+        return await self._connection.scalar(kept) is not None
 
     async def objects_of(self, image_ids: Sequence[ImageId]) -> frozenset[str]:
         names: set[str] = set()
-        for some in _batches(image_ids):
+        for some in in_batches(image_ids, IDS_AT_ONCE):
             query = select(images.c.id, images.c.keep_for_days).where(images.c.id.in_(some))
-            names.update(_object_name(row) for row in await self._connection.execute(query))
+            names.update(await self._all(_object_name, query))
         return frozenset(names)
 
     async def count_live(self, account_id: AccountId) -> int:
         await self._connection.execute(
             select(accounts.c.id).where(accounts.c.id == account_id).with_for_update(key_share=True)
         )
-        live = select(func.count()).where(
-            images.c.account_id == account_id,
-            images.c.state.in_([ImageState.PENDING, ImageState.STORED]),
-            images.c.keep_for_days != RetentionPolicy.PRODUCT_DAYS,
-        )
-        return int(await self._connection.scalar(live) or 0)
+        is_of_shopper = images.c.keep_for_days != RetentionPolicy.PRODUCT_DAYS
+        return await self._number(select(func.count()).where(images.c.account_id == account_id, IS_LIVE, is_of_shopper))
 
     async def live_of(self, account_id: AccountId, until: datetime | None, limit: int) -> tuple[UploadedImage, ...]:
-        live = [images.c.account_id == account_id, images.c.state.in_([ImageState.PENDING, ImageState.STORED])]
+        live = select(images).where(images.c.account_id == account_id, IS_LIVE)
         if until is not None:
-            live.append(images.c.due_at <= until)
-        query = select(*WHOLE).where(*live).order_by(images.c.due_at, images.c.id).limit(limit)
-        return tuple(_image(row) for row in await self._connection.execute(query))
+            live = live.where(images.c.due_at <= until)
+        return await self._all(_image, live.order_by(images.c.due_at, images.c.id).limit(limit))
 
     async def overdue(self, now: datetime) -> Overdue:
         total = Overdue()
@@ -272,17 +237,14 @@ class SqlImageRepository:
         return total
 
     async def known_after(self, retention: RetentionPolicy, image_id: str, limit: int) -> tuple[KnownImage, ...]:
-        query = (
-            select(images.c.id, images.c.state)
-            .where(images.c.keep_for_days == retention.keep_for_days, images.c.id > image_id)
-            .order_by(images.c.id)
-            .limit(limit)
+        known = select(images.c.id, images.c.state).where(
+            images.c.keep_for_days == retention.keep_for_days, images.c.id > image_id
         )
-        rows = await self._connection.execute(query)
+        rows = await self._connection.execute(known.order_by(images.c.id).limit(limit))
         return tuple(KnownImage(row.id, row.state == ImageState.STORED) for row in rows)
 
     async def _insert(self, image: UploadedImage, **values: Any) -> None:
-        await self._connection.execute(
+        await self._change(
             insert(images).values(
                 id=image.image_id,
                 account_id=image.account_id,
@@ -292,20 +254,14 @@ class SqlImageRepository:
             )
         )
 
-    async def _mark_deleting(
-        self, conditions: list[Any], retry_at: datetime, **more: ErasureId | None
-    ) -> tuple[ImageToDelete, ...]:
-        marked = await self._connection.execute(
+    async def _mark_deleting(self, retry_at: datetime, *conditions: ColumnElement[bool]) -> tuple[ImageToDelete, ...]:
+        marking = (
             update(images)
             .where(*conditions)
-            .values(state=ImageState.DELETING, due_at=retry_at, key_digest=None, fingerprint=None, **more)
+            .values(state=ImageState.DELETING, due_at=retry_at, key_digest=None, fingerprint=None)
             .returning(images.c.id, images.c.keep_for_days)
         )
-        return tuple(_to_delete(row) for row in marked)
-
-
-def _batches(image_ids: Sequence[ImageId]) -> Iterator[Sequence[ImageId]]:
-    return (image_ids[start : start + IDS_AT_ONCE] for start in range(0, len(image_ids), IDS_AT_ONCE))
+        return await self._all(_to_delete, marking)
 
 
 def _to_delete(row: Row[Any], *, is_in_flight: bool = False) -> ImageToDelete:
@@ -317,11 +273,10 @@ def _object_name(row: Any) -> str:
 
 
 def _image(row: Any) -> UploadedImage:
-    account_id = AccountId(row.account_id)
     return UploadedImage(
         image_id=row.id,
-        account_id=account_id,
-        customer=Customer(account_id, row.customer_id) if row.customer_id is not None else None,
+        account_id=AccountId(row.account_id),
+        customer=customer_of(row),
         retention=RetentionPolicy(row.keep_for_days),
         created_at=row.created_at,
         state=ImageState(row.state),

@@ -75,7 +75,7 @@ BY_SQLSTATE: Final = {
         "The database is read-only, as a standby is. Name the primary, or several hosts with "
         "?target_session_attrs=read-write.",
     ),
-    "57P": Diagnosis("restart", "The database is starting or being shut down. Try again."),
+    "57": Diagnosis("restart", "The database is starting or being shut down. Try again."),
     "57014": TIMEOUT,
     "55P03": TIMEOUT,
     "40": Diagnosis("conflict", "Two transactions were in each other's way. Try again."),
@@ -83,7 +83,7 @@ BY_SQLSTATE: Final = {
     "58": Diagnosis("disk", "The database cannot read or write its files. Its own log says more."),
     "XX": Diagnosis("damaged", "The database reports damaged data. Stop, and restore a backup (docs/operations.md)."),
 }
-"""By the beginning of the SQLSTATE (PostgreSQL, appendix A); the longest that fits counts."""
+"""By the beginning of the SQLSTATE (PostgreSQL, appendix A); the longest that fits counts. All others are our bugs."""
 
 BY_PGBOUNCER: Final = {
     "password authentication": BY_SQLSTATE["28P01"],
@@ -161,26 +161,6 @@ def _diagnose_network(error: BaseException) -> Diagnosis | None:
 
 OUT_OF_REACH = "The database is not reachable. Try again shortly."
 """All that a client hears; the operator gets the diagnosis."""
-POSTGRES_OUTAGES = (
-    "08",
-    "25006",
-    "28",
-    "3D",
-    "3F",
-    "40",
-    "42501",
-    "42703",
-    "42704",
-    "42P01",
-    "53",
-    "55P03",
-    "57",
-    "58",
-    "XX",
-)
-"""SQLSTATEs that say "not now" (PostgreSQL, appendix A): connection lost, read-only, login refused, no such database,
-deadlock, no rights or tables (as during a restore), out of disk, memory or connections, lock not granted, time out or
-shut down by an operator, I/O error, damaged data."""
 
 
 class OutagesAsOverloaded:
@@ -216,4 +196,4 @@ def _says_not_now(error: BaseException | None) -> bool:
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is None:  # asyncpg takes long to import, and is not where SQLite is used: judged by its name
         return type(error).__module__.startswith("asyncpg.")
-    return str(sqlstate).startswith(POSTGRES_OUTAGES)
+    return str(sqlstate).startswith(tuple(BY_SQLSTATE))

@@ -1,23 +1,17 @@
-"""The database schema, entities as its rows, and the migrations that bring a database to it (Alembic, forward only)."""
+"""The database schema, as the newest migration leaves it; entities as its rows, and what all repositories have."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Connection,
+    ColumnElement,
     DateTime,
     Dialect,
+    Executable,
     ForeignKey,
     Index,
     Integer,
@@ -30,13 +24,17 @@ from sqlalchemy import (
     TypeDecorator,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.sql.engines import truncate_log
-from adapters.sql.outages import OutagesAsOverloaded
-from domain.customer import Pseudonyms
+from adapters.sql.engines import SqlConnection
+from domain.account import AccountId
+from domain.customer import Customer
 
 T = TypeVar("T")
+ROWS_AT_ONCE: Final = 5_000
+"""One customer may have a million images, and a statement has a time limit."""
+IDS_AT_ONCE: Final = 500
+"""Both databases bound a statement's parameters (32,766 and 32,767)."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -71,6 +69,52 @@ def entity_of(kind: type[T], row: Mapping[Any, Any], **others: Any) -> T:
     """An entity out of a row: what both call the same, and `others`."""
     names = cast("Any", kind).__dataclass_fields__
     return kind(**{name: value for name, value in row.items() if name in names} | others)
+
+
+def pseudonym_of(customer: Customer | None) -> str | None:
+    """As rows carry it."""
+    return customer.pseudonym if customer else None
+
+
+def customer_of(row: Any) -> Customer | None:
+    """Whom the row names."""
+    return Customer(AccountId(row.account_id), row.customer_id) if row.customer_id is not None else None
+
+
+def is_of(customer: Customer, table: Table) -> ColumnElement[bool]:
+    """Rows that name the customer, by whatever key."""
+    return (table.c.account_id == customer.account_id) & table.c.customer_id.in_(customer.pseudonyms)
+
+
+def in_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Each as long as a statement may be."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def insert_or(dialect: Dialect, table: Table) -> Any:
+    """An INSERT that may say what comes of a conflict (`on_conflict_do_…`): SQLAlchemy has one for each dialect."""
+    return (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
+
+
+class Rows:
+    """Works inside the transaction of the connection it is given."""
+
+    def __init__(self, connection: SqlConnection) -> None:
+        self._connection = connection
+
+    async def _change(self, statement: Executable) -> int:
+        """Returns: how many rows it changed."""
+        return (await self._connection.execute(statement)).rowcount
+
+    async def _one(self, make: Callable[[Any], T], query: Executable, **parameters: object) -> T | None:
+        row = (await self._connection.execute(query, parameters)).one_or_none()
+        return None if row is None else make(row)
+
+    async def _all(self, make: Callable[[Any], T], query: Executable) -> tuple[T, ...]:
+        return tuple(map(make, await self._connection.execute(query)))
+
+    async def _number(self, query: Executable) -> int:
+        return int(await self._connection.scalar(query) or 0)
 
 
 # Ordered by their bytes, as object names are, whatever the database's own language: `reconcile` merges the two.
@@ -246,118 +290,3 @@ rate_buckets = Table(
     Column("bucket", String(20), primary_key=True),
     Column("full_at_us", BigInteger, nullable=False),
 )
-
-MIGRATION_LOCK = 7_306_100_001
-"""Any number that nobody else in the database uses: two replicas that start together migrate one after the other."""
-MIGRATION_SECONDS = 60 * 60
-"""For one statement: hours would be a case for an operator."""
-LOCK_SECONDS = 5
-ROLE_NAME = re.compile(r"[\w.-]{1,63}", re.ASCII)
-
-
-def alembic_config() -> Config:
-    """Where the migrations are; `attributes["connection"]` has to be set."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-@cache
-def revisions() -> tuple[str, ...]:
-    """All that this code knows, newest first."""
-    return tuple(script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions())
-
-
-def is_new_enough(connection: Connection) -> bool:
-    """Whether this code can work on the schema.
-
-    It can on a newer one too, whose revision it does not know: migrations only ever add, so that the version before
-    goes on serving while, and after, the next one's migrations run.
-    """
-    current = MigrationContext.configure(connection).get_current_revision()
-    return current is not None and current not in revisions()[1:]
-
-
-def _upgrade(connection: Connection, pseudonyms: Pseudonyms | None) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        # A new index on a large table may take its time, but not while everybody who serves waits behind a lock.
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-    config = alembic_config()
-    config.attributes.update(connection=connection, pseudonyms=pseudonyms)
-    command.upgrade(config, "head")
-
-
-def _newer_revision(connection: Connection) -> str | None:
-    """The schema's revision, if it is one that only a newer version of this code knows."""
-    current = MigrationContext.configure(connection).get_current_revision()
-    return None if current in (None, *revisions()) else current
-
-
-class Migrator:
-    """Upgrades the database behind an engine. A database that holds customers' ids is converted by `pseudonyms`."""
-
-    def __init__(self, engine: AsyncEngine, pseudonyms: Pseudonyms | None = None) -> None:
-        self._engine = engine
-        self._pseudonyms = pseudonyms
-
-    @property
-    def is_embedded(self) -> bool:
-        """SQLite: nobody else uses the database, so a server may upgrade it by itself when it starts."""
-        return self._engine.dialect.name == "sqlite"
-
-    @staticmethod
-    def grants(role: str) -> tuple[str, ...]:
-        """SQL, a statement each, by which `role` may serve on PostgreSQL and do no more. Raises: ValueError."""
-        if not ROLE_NAME.fullmatch(role):
-            raise ValueError("a role's name has letters, digits, '_', '-' and '.', 63 at most")
-        tables = ", ".join(table.name for table in metadata.sorted_tables if table is not audit_log)
-        rights = "SELECT, INSERT, UPDATE, DELETE ON"
-        return (
-            f'GRANT USAGE ON SCHEMA public TO "{role}";',
-            f'GRANT {rights} {tables} TO "{role}";',
-            f'REVOKE ALL ON audit_log FROM "{role}";',  # what the default of an earlier version gave
-            f'GRANT SELECT, INSERT ON audit_log TO "{role}";',
-            f'GRANT SELECT ON alembic_version TO "{role}";',
-            # For the tables of later versions, which the same owner makes:
-            f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT {rights} TABLES TO "{role}";',
-        )
-
-    async def revision(self) -> str | None:
-        """The schema's revision; None when there is none yet. Raises: Overloaded."""
-        self._make_file()
-        try:
-            with OutagesAsOverloaded():
-                async with self._engine.connect() as connection:
-                    return await connection.run_sync(
-                        lambda opened: MigrationContext.configure(opened).get_current_revision()
-                    )
-        finally:
-            await self._engine.dispose()
-
-    def _make_file(self) -> None:
-        """Nobody else makes it."""
-        database = self._engine.url.database
-        if self.is_embedded and database:
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
-            Path(database).touch()
-
-    async def upgrade(self) -> str:
-        """Create or upgrade the schema, in one transaction; a no-op when it is up to date or newer.
-
-        Returns: the revision. Raises: Overloaded, also when a table that it has to change is busy.
-        """
-        self._make_file()
-        try:
-            with OutagesAsOverloaded():
-                async with self._engine.begin() as connection:
-                    if current := await connection.run_sync(_newer_revision):
-                        return current
-                    await connection.run_sync(_upgrade, self._pseudonyms)
-                if self.is_embedded:  # what was converted stays readable in the log until then
-                    async with self._engine.connect() as connection:
-                        await truncate_log(connection)
-        finally:
-            await self._engine.dispose()  # done once and for all: nobody keeps a connection for it
-        return revisions()[0]

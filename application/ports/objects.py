@@ -14,22 +14,18 @@ class ObjectStore(Protocol):
 
     async def put(self, name: str, data: bytes) -> None:
         """Durable when it returns, nothing half-written when it fails. Raises: Overloaded."""
-        ...
 
     async def get(self, name: str) -> bytes | None:
         """None when there is no such object. Raises: Overloaded."""
-        ...
 
     async def delete(self, names: Iterable[str]) -> frozenset[str]:
         """Delete what is there; what is not there counts as deleted. Never raises for an outage.
 
         Returns: the names that may still be there and have to be tried again.
         """
-        ...
 
     def names(self, after: str = "") -> AsyncIterator[str]:
         """All object names in the order of their bytes, from the first one greater than `after`. Raises: Overloaded."""
-        ...
 
     async def sweep(self, now: datetime) -> None:
         """Discard what puts of killed processes left unfinished, and objects older than their class plus a day.
@@ -37,11 +33,9 @@ class ObjectStore(Protocol):
         The second is a net of its own: it asks no database, as the lifecycle rules of a bucket do not. Raises:
         Overloaded.
         """
-        ...
 
     async def check(self) -> None:
         """Raises: Overloaded when objects cannot be written now."""
-        ...
 
 
 class DiskReserve(Protocol):
@@ -49,7 +43,6 @@ class DiskReserve(Protocol):
 
     async def expect(self) -> None:
         """Raises: Overloaded when there is less of it than there should be: nothing new may be kept."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,6 @@ class RawFiles(Protocol):
 
     async def search(self, needles: Sequence[bytes]) -> RawSearch:
         """Byte by byte, whatever the files mean."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +82,12 @@ class StorageRules(Protocol):
 
         Never raises for an outage: that is a finding too.
         """
-        ...
 
     async def setup(self, *, dry_run: bool) -> tuple[str, ...]:
         """Set the rules by which photos go even if nobody deletes them; leave everybody else's rules alone.
 
         Returns: what was changed (or would be), a line each; empty when all was in place. Raises: Overloaded.
         """
-        ...
 
 
 class Links(Protocol):
@@ -105,11 +95,9 @@ class Links(Protocol):
 
     async def sign(self, image: UploadedImage, expires_at: datetime) -> str:
         """Raises: Overloaded."""
-        ...
 
     def image_shown_by(self, url: str, now: datetime) -> ImageId | None:
         """None when the link is not ours, was changed, or is over."""
-        ...
 
 
 class LinkVerifier(Protocol):
@@ -117,4 +105,3 @@ class LinkVerifier(Protocol):
 
     def is_valid(self, image_id: ImageId, account_id: AccountId, expires: int, signature: str, now: datetime) -> bool:
         """Whether we signed this link and it is not over yet; `expires` in Unix seconds."""
-        ...

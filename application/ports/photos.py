@@ -47,14 +47,12 @@ class ViewablePhoto(Protocol):
     @property
     def upright_size(self) -> Size:
         """Size in pixels after EXIF orientation (JPEG, PNG, WebP) or irot/imir (HEIC) was applied."""
-        ...
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         """A look at the upright photo, or at a window of it, scaled down to `longest_edge` at most; never up.
 
         Good enough for a detector: fast resampling. Raises: InvalidImage.
         """
-        ...
 
 
 class OpenPhoto(ViewablePhoto, Protocol):
@@ -65,7 +63,6 @@ class OpenPhoto(ViewablePhoto, Protocol):
 
         Returns: False, and nothing changes, where the file itself says which way is up.
         """
-        ...
 
     def encode(self, window: Box | None, longest_edge: int, padding: Padding = NO_PADDING) -> EncodedPhoto:
         """The picture to keep: upright, cut to `window`, `longest_edge` at most, never scaled up, sRGB, baseline JPEG.
@@ -75,7 +72,6 @@ class OpenPhoto(ViewablePhoto, Protocol):
         the picture it is `padding.scaled`.
         Raises: InvalidImage: truncated or corrupt pixel data.
         """
-        ...
 
 
 class PhotoDecoder(Protocol):
@@ -86,7 +82,6 @@ class PhotoDecoder(Protocol):
 
         Raises: UnsupportedImageFormat; InvalidImage; ImageTooLarge, decided before any pixel is decoded.
         """
-        ...
 
 
 class PersonDetector(Protocol):
@@ -97,7 +92,6 @@ class PersonDetector(Protocol):
 
         Raises: InvalidImage.
         """
-        ...
 
 
 class PhotoMeter(Protocol):
@@ -108,7 +102,6 @@ class PhotoMeter(Protocol):
 
         Raises: InvalidImage.
         """
-        ...
 
 
 class PhotoProcessor(Protocol):
@@ -116,4 +109,3 @@ class PhotoProcessor(Protocol):
 
     async def prepare(self, photo: bytes | bytearray | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge; Overloaded when the fault is ours."""
-        ...

@@ -30,15 +30,12 @@ class RandomSource(Protocol):
 
     def product_id(self) -> str:
         """A name for a product that came without one."""
-        ...
 
     def api_key(self) -> str:
         """A whole key as the client will send it: `gk_<key id>_<secret>`; shown once and never kept."""
-        ...
 
     def salt(self) -> bytes:
         """16 random bytes."""
-        ...
 
 
 class RateBucket(StrEnum):
@@ -56,4 +53,3 @@ class RateLimiter(Protocol):
 
         bucket: a `RateBucket`, or a name of at most 20 characters. Raises: Overloaded.
         """
-        ...

@@ -14,8 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sandbox import system
 from adapters.sandbox.processor import SandboxedPhotoProcessor
-from adapters.sql import DatabaseClock, SqlRateLimiter, SqlUnitOfWork, create_engine
-from adapters.sql.schema import MIGRATION_SECONDS, Migrator
+from adapters.sql import MIGRATION_SECONDS, DatabaseClock, Migrator, SqlRateLimiter, SqlUnitOfWork, create_engine
 from adapters.system import (
     InMemoryRateLimiter,
     LocalDiskReserve,

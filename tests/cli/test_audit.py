@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from adapters.sql import create_engine
-from adapters.sql.schema import Migrator
+from adapters.sql import Migrator, create_engine
 from tests.cli.shop import PERSON, Shop
 
 USER = f"user {pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sql import SqlRateLimiter, create_engine
-from adapters.sql.schema import Migrator
+from adapters.sql import Migrator, SqlRateLimiter, create_engine
 from adapters.system import InMemoryRateLimiter
 from application.ports.system import RateBucket
 from domain.account import RateLimit, microseconds

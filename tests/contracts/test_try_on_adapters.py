@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.sql import SqlUnitOfWork, create_engine
-from adapters.sql.schema import Migrator
+from adapters.sql import Migrator, SqlUnitOfWork, create_engine
 from tests.builders import a_database_with_accounts
 from tests.contracts.test_adapters import with_accounts
 from tests.contracts.try_on_repositories import TryOnRepositoriesContract

@@ -431,9 +431,10 @@ class TryOnRepositoriesContract:
     async def test_an_attempt_that_was_handed_back_does_not_count(self, work: UnitOfWork) -> None:
         await given(work, a_generation())
         first = await claimed(work)
+        handed_back = replace(first, attempts=first.attempts - 1)
         async with work.begin() as repositories:
-            assert await repositories.generations.hand_back(first, NOON)
-            assert not await repositories.generations.hand_back(first, NOON)
+            assert await repositories.generations.try_again(handed_back, NOON, NOON)
+            assert not await repositories.generations.try_again(handed_back, NOON, NOON)
         again = await claimed(work, "lea_2")
         assert (again.attempts, again.generation_id) == (1, first.generation_id)
 

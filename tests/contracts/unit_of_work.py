@@ -505,7 +505,8 @@ class UnitOfWorkContract:
         await given_stored(work, an_image("img_1"))
         await given_pending(work, an_image("img_2"))
         async with work.begin() as repositories:
-            marked = await repositories.images.mark_stored_deleting([ImageId("img_1"), ImageId("img_2")], SOON)
+            known = [ImageId("img_1"), ImageId("img_2")]
+            marked = await repositories.images.mark_known_deleting(known, SOON, only_stored=True)
         assert ids(marked) == ["img_1"]
 
     async def test_what_is_past_its_expiry_and_still_there_is_overdue(self, work: UnitOfWork) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.sql import SqlUnitOfWork, create_engine, engines
-from adapters.sql.schema import Migrator
+from adapters.sql import Migrator, SqlUnitOfWork, create_engine, engines
 from tests.builders import MovableClock, a_database_with_accounts, an_account
 from tests.durability.world import World
 from tests.patience import PATIENCE_SECONDS

@@ -21,8 +21,8 @@ async def upload_until_full(world: World) -> None:
 
 async def set_pragma(work: SqlUnitOfWork, pragma: str) -> None:
     """On the one connection that writes."""
-    async with work.begin() as repositories:
-        await repositories.images._connection.execute(text(f"PRAGMA {pragma}"))
+    async with work._engine.begin() as connection:
+        await connection.execute(text(f"PRAGMA {pragma}"))
 
 
 async def test_a_full_disk_under_the_database_is_an_outage_that_passes(

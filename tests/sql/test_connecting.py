@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from adapters.sql import SqlRateLimiter, SqlUnitOfWork, create_engine
-from adapters.sql.schema import Migrator, metadata
+from adapters.sql import Migrator, SqlRateLimiter, SqlUnitOfWork, create_engine
+from adapters.sql.schema import metadata
 from adapters.system import SystemClock
 from application.ports.system import RateBucket
 from domain.account import AccountId, RateLimit

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.surroundings import InMemoryObjectStore
-from adapters.sql import SqlRepositories, SqlUnitOfWork, create_engine
+from adapters.sql import SqlUnitOfWork, create_engine
 from adapters.sql.try_on_rows import SqlGenerationRepository
 from application.manage_accounts import ChangeAccount
+from application.ports.rows import Repositories
 from application.read_image import FileSource, StoredSource
 from domain.account import KeyId
 from domain.errors import Overloaded
@@ -124,11 +125,11 @@ async def test_an_exhausted_pool(postgres_url: str, use: Callable[..., Any]) -> 
         await use(work)
 
 
-async def reserve(repositories: SqlRepositories) -> None:
+async def reserve(repositories: Repositories) -> None:
     await repositories.images.reserve(an_image())
 
 
-async def nothing(_: SqlRepositories) -> None:
+async def nothing(_: Repositories) -> None:
     """The commit comes next."""
 
 

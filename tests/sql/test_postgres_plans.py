@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql import SqlRateLimiter, SqlRepositories, create_engine
+from adapters.sql import SqlRateLimiter, create_engine, repositories_on
+from application.ports.rows import Repositories
 from application.ports.system import RateBucket
 from domain.account import AccountId, Beginning, KeyId, RateLimit
 from domain.customer import IdempotencyRecord
@@ -61,7 +62,7 @@ def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from scans(inner)
 
 
-async def look_up(repositories: SqlRepositories) -> None:
+async def look_up(repositories: Repositories) -> None:
     await repositories.accounts.find_key(KeyId("7"))
     await repositories.accounts.find_by_name("acc_7")
     await repositories.images.find(SOME[0], ACME)
@@ -74,7 +75,7 @@ async def look_up(repositories: SqlRepositories) -> None:
     await repositories.generations.page(ACME, a_generation("gen_7"), 10)
 
 
-async def upload(repositories: SqlRepositories) -> None:
+async def upload(repositories: Repositories) -> None:
     await repositories.images.count_live(OTHER)  # only for an account with a quota, which then has not many
     await repositories.images.hold(SOME[0], ACME)
     await repositories.images.publish(an_image(SOME[1]), a_stored_photo())
@@ -82,7 +83,7 @@ async def upload(repositories: SqlRepositories) -> None:
     await repositories.erasures.is_erased_since(a_customer("ann", AccountId("acc_7")), Beginning(0, NOON))
 
 
-async def erase(repositories: SqlRepositories) -> None:
+async def erase(repositories: Repositories) -> None:
     await repositories.images.mark_deleting(SOME[0], ACME, LATER)
     await repositories.images.abandon(an_image(SOME[1]), LATER)
     await repositories.erasures.serialize(SOMEBODY)
@@ -95,7 +96,7 @@ async def erase(repositories: SqlRepositories) -> None:
     await repositories.erasures.list_records(None, 50)
 
 
-async def purge(repositories: SqlRepositories) -> None:
+async def purge(repositories: Repositories) -> None:
     await repositories.images.mark_due_deleting(NOON + timedelta(minutes=10), LATER, 200)
     await repositories.images.remove(SOME)
     await repositories.erasures.complete_records(NOON)
@@ -113,10 +114,10 @@ async def purge(repositories: SqlRepositories) -> None:
     await repositories.generations.longest_wait(NOON)
     await repositories.images.objects_of(SOME)
     await repositories.images.mark_known_deleting(SOME, LATER)
-    await repositories.images.mark_stored_deleting(SOME, LATER)
+    await repositories.images.mark_known_deleting(SOME, LATER, only_stored=True)
 
 
-async def work_on_a_generation(repositories: SqlRepositories) -> None:
+async def work_on_a_generation(repositories: Repositories) -> None:
     claimed = await repositories.generations.claim(LeaseId("lea_new"), "sandbox", LATER, LATER + timedelta(minutes=3))
     assert claimed is not None
     assert await repositories.generations.is_held(claimed)
@@ -140,7 +141,7 @@ async def test_no_statement_that_serves_or_purges_reads_a_table_from_end_to_end(
     async with engine.connect() as connection:
         with recorded(engine) as more:
             for work in (look_up, upload, erase, purge, work_on_a_generation):
-                await work(SqlRepositories(connection))
+                await work(repositories_on(connection))
         await connection.rollback()
         for statement, parameters in (*statements, *more):
             explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)

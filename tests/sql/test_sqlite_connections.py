@@ -168,22 +168,20 @@ async def test_each_statement_of_the_reader_sees_what_was_committed_before_and_w
     engine: AsyncEngine, file: Path
 ) -> None:
     reader = SqliteReader(file, busy_seconds=1)
-    async with reader as connection:
-        assert await connection.scalar(COUNT) == 0
-        async with engine.begin() as writer:
-            await writer.execute(INSERT, {"id": "one"})
-            assert await connection.scalar(COUNT) == 0
-        assert await connection.scalar(COUNT) == 1
+    assert await reader.scalar(COUNT) == 0
+    async with engine.begin() as writer:
+        await writer.execute(INSERT, {"id": "one"})
+        assert await reader.scalar(COUNT) == 0
+    assert await reader.scalar(COUNT) == 1
     reader.close()
 
 
 async def test_the_reader_cannot_write_and_opens_again(file: Path) -> None:
     reader = SqliteReader(file, busy_seconds=1)
-    async with reader as connection:
-        with pytest.raises(OperationalError, match="readonly"):
-            await connection.execute(INSERT, {"id": "one"})
-        reader.close()
-        assert await connection.scalar(COUNT) == 0
+    with pytest.raises(OperationalError, match="readonly"):
+        await reader.execute(INSERT, {"id": "one"})
+    reader.close()
+    assert await reader.scalar(COUNT) == 0
     reader.close()
 
 
