@@ -6,23 +6,15 @@ from typing import Final
 
 import cv2
 import numpy as np
-from imagecodecs import png_decode
 
-from adapters.imaging.color.conversion import ToSrgb, conversion_to_srgb
-from adapters.imaging.heif.headers import ScannedHeif, scan_heif
-from adapters.imaging.heif.pixels import decode_heif
-from adapters.imaging.jpeg.headers import scan_jpeg
-from adapters.imaging.jpeg.pixels import decode_jpeg, encode_jpeg
-from adapters.imaging.padding import extended
-from adapters.imaging.picture import Picture
-from adapters.imaging.png.headers import scan_png
+from adapters.imaging.color_conversion import ToSrgb, conversion_to_srgb
+from adapters.imaging.heif import ScannedHeif, decode_heif, scan_heif
+from adapters.imaging.jpeg import decode_jpeg, encode_jpeg, scan_jpeg
+from adapters.imaging.picture import Picture, extended
+from adapters.imaging.png import PNG_SIGNATURE, decode_png, scan_png
 from adapters.imaging.resampling import Area, Pixels, resampled
-from adapters.imaging.samples import picture_of_samples
-from adapters.imaging.scanned_photo import Orientation, ScannedPhoto
-from adapters.imaging.sniffing import sniff
-from adapters.imaging.turning import stored_box
-from adapters.imaging.webp.headers import ScannedWebp, scan_webp
-from adapters.imaging.webp.pixels import decode_webp
+from adapters.imaging.scanned_photo import Orientation, ScannedPhoto, stored_box
+from adapters.imaging.webp import ScannedWebp, decode_webp, scan_webp
 from application.ports.photos import EncodedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
 from application.request_trace import Stage
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
@@ -33,6 +25,16 @@ cv2.setNumThreads(1)  # the worker processes share the cores among themselves
 
 _MAX_PIXELS: Final = 64_000_000  # HTTP contract, IMAGE_TOO_LARGE
 _KEPT_EDGE: Final = 2000  # HTTP contract, "longest edge at most 2000"
+
+_JPEG_MAGIC: Final = b"\xff\xd8\xff"  # ITU T.81: SOI and the first byte of the next marker
+_MAX_FTYP_BYTES: Final = 1024  # real files list under 20 brands of 4 bytes
+
+# ISO 23008-12, annex B: HEVC still pictures, and the structural brand that they share with every other HEIF.
+_HEVC_STILL_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis"})
+_ANY_STILL_BRANDS: Final = frozenset({b"mif1", b"mif2", b"mif3"})
+_OTHER_CODEC_BRANDS: Final = frozenset(
+    {b"avif", b"avis", b"avio", b"j2ki", b"j2is", b"jpeg", b"jpgs", b"avci", b"vvic"}
+)
 
 _SCANNERS: Final[dict[SourceFormat, Callable[[bytes], ScannedPhoto]]] = {
     SourceFormat.JPEG: scan_jpeg,
@@ -52,7 +54,7 @@ class ImagingPhotoDecoder(PhotoDecoder):
         data = bytes(photo)
         if not data:
             raise InvalidImage
-        source_format = sniff(data)
+        source_format = _sniff(data)
         if source_format is None:
             raise UnsupportedImageFormat
         scanned = _SCANNERS[source_format](data)
@@ -62,6 +64,30 @@ class ImagingPhotoDecoder(PhotoDecoder):
         if pixels > self._max_pixels:
             raise ImageTooLarge(pixels, self._max_pixels)
         return _ScannedOpenPhoto(scanned)
+
+
+def _sniff(photo: bytes) -> SourceFormat | None:
+    """The family that the magic bytes announce, or None for everything that is not accepted."""
+    if photo.startswith(_JPEG_MAGIC):
+        return SourceFormat.JPEG
+    if photo.startswith(PNG_SIGNATURE):
+        return SourceFormat.PNG
+    if photo[:4] == b"RIFF" and photo[8:12] == b"WEBP":
+        return SourceFormat.WEBP
+    if photo[4:8] == b"ftyp" and _is_hevc_still(photo):
+        return SourceFormat.HEIC
+    return None
+
+
+def _is_hevc_still(photo: bytes) -> bool:
+    """Whether the brands promise a HEVC still picture; the primary item's codec is looked at later."""
+    end = min(int.from_bytes(photo[:4], "big"), _MAX_FTYP_BYTES)
+    brands = [photo[8:12], *(photo[at : at + 4] for at in range(16, end - 3, 4))]
+    if brands[0] in _OTHER_CODEC_BRANDS:
+        return False
+    if _HEVC_STILL_BRANDS.intersection(brands):
+        return True
+    return bool(_ANY_STILL_BRANDS.intersection(brands)) and not _OTHER_CODEC_BRANDS.intersection(brands)
 
 
 _TURNED: Final = {1: Orientation.TURN_LEFT, 2: Orientation.UPSIDE_DOWN, 3: Orientation.TURN_RIGHT}
@@ -84,9 +110,9 @@ class _ScannedOpenPhoto(OpenPhoto):
         return self._scanned.upright_size
 
     def turn(self, turns: int) -> bool:
-        if self._scanned.tells_orientation:
+        if self._scanned.orientation is not None:
             return False
-        self._scanned = replace(self._scanned, orientation=_TURNED[turns], tells_orientation=True)
+        self._scanned = replace(self._scanned, orientation=_TURNED[turns])
         self._overview = None
         return True
 
@@ -130,7 +156,7 @@ class _ScannedOpenPhoto(OpenPhoto):
 
     def _shown(self, decoded: Picture, window: Box | None, size: Size, *, sharp: bool) -> Picture:
         """A window at this size, upright and of full range, in the colors of the file."""
-        orientation = self._scanned.orientation
+        orientation = self._scanned.to_upright
         stored = size.transposed() if orientation.swaps_axes else size
         return decoded.shown(self._stored_part(window), stored, orientation, sharp=sharp).in_full_range()
 
@@ -141,7 +167,7 @@ class _ScannedOpenPhoto(OpenPhoto):
 
     def _stored_part(self, window: Box | None) -> Box:
         stored = self._scanned.stored_size
-        part = stored_box(window or Box.covering(self.upright_size), self._scanned.orientation, stored)
+        part = stored_box(window or Box.covering(self.upright_size), self._scanned.to_upright, stored)
         if not part.is_inside(stored):
             raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
         return part
@@ -164,21 +190,7 @@ def _decoded(scanned: ScannedPhoto, reduction: int) -> Picture:
         case _ if scanned.source_format is SourceFormat.JPEG:
             return decode_jpeg(scanned, reduction)
         case _:
-            return _decoded_png(scanned)
-
-
-def _decoded_png(photo: ScannedPhoto) -> Picture:
-    """By libpng, to which imagecodecs hands every kind of file: palettes, transparent colors, 16 bits.
-
-    Raises: InvalidImage when a row is missing or the compressed data is broken.
-    """
-    try:
-        samples = png_decode(photo.stream)
-    except (RuntimeError, ValueError, MemoryError) as error:
-        raise InvalidImage from error
-    if samples.shape[:2] != (photo.stored_size.height, photo.stored_size.width):
-        raise InvalidImage
-    return picture_of_samples(samples, 8 * samples.itemsize, photo.color_tag)
+            return decode_png(scanned)
 
 
 def _largest_portrait(size: Size) -> Size:

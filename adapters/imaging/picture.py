@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.imaging.resampling import Area, Pixels, halved, resampled
-from adapters.imaging.scanned_photo import Orientation
-from adapters.imaging.turning import stored_box, turned_upright
-from domain.geometry import Box, Size
+from adapters.imaging.scanned_photo import Orientation, stored_box, turned_upright
+from domain.geometry import Box, Padding, Size
 
 _ROWS_AT_ONCE: Final = 64  # an even number; such a piece stays in a core's own cache
 NEUTRAL: Final = 128
 """The level of chroma that is no color."""
+
+_EDGE_SAMPLES: Final = 3  # their mean goes on: one alone carries too much noise
+_SPREAD: Final = 0.3  # standard deviation of the blur along the edge, as a share of the distance from it
+_BLURS: Final = 8  # each twice as wide as the one before; what is between two of them is mixed
 
 
 class Colors(Enum):
@@ -97,13 +100,11 @@ class Picture:
         return _rgb(cv2.merge((luma, *full)), cv2.COLOR_YCrCb2RGB)
 
 
-def picture_of(pixels: Pixels) -> Picture:
-    """Gray (height x width) or RGB pixels as a picture of full range, 4:2:0."""
-    return picture_of_rows(pixels, lambda rows: rows)
+def picture_of(samples: npt.NDArray[Any], to_pixels: Callable[[npt.NDArray[Any]], Pixels] = np.asarray) -> Picture:
+    """A picture of full range, 4:2:0, of gray (height x width) or RGB pixels.
 
-
-def picture_of_rows(samples: npt.NDArray[Any], to_pixels: Callable[[npt.NDArray[Any]], Pixels]) -> Picture:
-    """The same of what `to_pixels` makes of some rows at a time: the whole of it in RGB would not fit into a worker."""
+    `to_pixels` makes them of some rows of samples at a time: all of them at once would not fit into a worker.
+    """
     height, width = samples.shape[:2]
     halves = halved_size(Size(width, height))
     luma = np.empty((height, width), np.uint8)
@@ -134,4 +135,45 @@ def _rgb(pixels: Pixels, conversion: int) -> Pixels:
 def _stretched(plane: Pixels, factor: float, origin: int, *, becomes: int) -> Pixels:
     """Levels spread from an origin. Of OpenCV's ways that clip at both ends a sum with nothing is the fastest."""
     stretched: Pixels = cv2.addWeighted(plane, factor, plane, 0, becomes - factor * origin)
+    return stretched
+
+
+def extended(picture: Picture, padding: Padding) -> Picture:
+    """A 4:2:0 or gray picture with a canvas around it; `padding` is even on the left and at the top."""
+    if not padding:
+        return picture
+    luma, *chroma = picture.planes
+    whole = halved_size(padding.around(picture.size))
+    planes = [_extended_plane(luma, padding, 1)]
+    for plane in chroma:
+        left, top = padding.left // 2, padding.top // 2
+        rest = Padding(left, top, whole.width - plane.shape[1] - left, whole.height - plane.shape[0] - top)
+        planes.append(_extended_plane(plane, rest, 2))
+    return replace(picture, planes=tuple(planes))
+
+
+def _extended_plane(plane: Pixels, padding: Padding, step: int) -> Pixels:
+    """First to both sides, then that up and down."""
+    wide = _sideways(plane, padding.left, padding.right, step)
+    return np.ascontiguousarray(_sideways(wide.T, padding.top, padding.bottom, step).T)
+
+
+def _sideways(plane: Pixels, left: int, right: int, step: int) -> Pixels:
+    before = _blurred_outwards(plane[:, :_EDGE_SAMPLES], left, step)[:, ::-1]
+    return np.hstack([before, plane, _blurred_outwards(plane[:, -_EDGE_SAMPLES:], right, step)])
+
+
+def _blurred_outwards(edge: Pixels, length: int, step: int) -> Pixels:
+    """An edge (height x samples) going on for `length` samples; one of them stands for `step` pixels."""
+    column = edge.mean(axis=1, dtype=np.float32, keepdims=True)
+    blurred = [column] + [
+        cv2.GaussianBlur(column, (0, 0), sigmaX=0.1, sigmaY=2.0**power / step, borderType=cv2.BORDER_REPLICATE)
+        for power in range(_BLURS)
+    ]
+    spread = _SPREAD * step * np.arange(1, length + 1)
+    level = np.clip(np.log2(np.maximum(spread, 1e-3)) + 1, 0, _BLURS)
+    lower = np.minimum(level.astype(int), _BLURS - 1)
+    stack = np.hstack(blurred)
+    mixed = stack[:, lower] + (stack[:, lower + 1] - stack[:, lower]) * (level - lower).astype(np.float32)
+    stretched: Pixels = np.rint(mixed).astype(np.uint8)
     return stretched

@@ -1,19 +1,33 @@
-"""Samples as a decoder hands them out: gray or RGB, of any depth, with or without transparency; made into planes."""
+"""Samples as a decoder hands them out: gray or RGB, of any depth, with or without transparency; made into planes.
+
+Signals that reach beyond white, or that 8 bits cannot hold, become 8-bit sRGB here, at full depth and pixel by pixel.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from adapters.imaging.color.code_points import ColorTag
-from adapters.imaging.color.tone_mapping import in_srgb
-from adapters.imaging.picture import Picture, picture_of_rows
+from adapters.imaging.color_spaces import (
+    HDR_WHITE_NITS,
+    SRGB_LEVELS,
+    XYZ_TO_SRGB,
+    ColorTag,
+    Floats,
+    nits_to_pq,
+    pq_to_nits,
+    primaries_to_xyz,
+)
+from adapters.imaging.picture import Picture, picture_of
 from adapters.imaging.resampling import Pixels
 
 Samples = npt.NDArray[Any]  # height x width, or height x width x 1 to 4: gray or RGB, alpha behind it; uint8 or uint16
-_OPAQUE = 255
+_OPAQUE: Final = 255
+_MEASURED_EDGE: Final = 512  # enough samples to find the brightest part of a picture
+_PEAK_SHARE: Final = 0.999  # of all samples: a few glints may clip
+_STEPS: Final = 4096
 
 
 def picture_of_samples(
@@ -32,7 +46,7 @@ def picture_of_samples(
         alpha = _in_8_bits(rows[..., count], depth)
         return levels if alpha.min() == _OPAQUE else _on_white(levels, alpha, is_premultiplied=is_premultiplied)
 
-    return picture_of_rows(samples, to_pixels)
+    return picture_of(samples, to_pixels)
 
 
 def _levels_of(samples: Samples, depth: int, tag: ColorTag | None) -> Callable[[Samples], Pixels]:
@@ -40,10 +54,12 @@ def _levels_of(samples: Samples, depth: int, tag: ColorTag | None) -> Callable[[
     is_gray = samples.shape[2] == 1
     if tag is None or not tag.is_steep:
         return lambda rows: _in_8_bits(rows[..., 0] if is_gray else rows, depth)
-    if not is_gray:
-        return in_srgb(samples, depth, tag)
-    convert = in_srgb(np.broadcast_to(samples, (*samples.shape[:2], 3)), depth, tag)
-    return lambda rows: convert(np.broadcast_to(rows, (*rows.shape[:2], 3)))[..., 1]
+    convert = _in_srgb(_of_three(samples), depth, tag)
+    return lambda rows: convert(_of_three(rows))[..., 1 if is_gray else slice(None)]
+
+
+def _of_three(samples: Samples) -> Samples:
+    return np.broadcast_to(samples, (*samples.shape[:2], 3))
 
 
 def _in_8_bits(samples: Samples, depth: int) -> Pixels:
@@ -63,3 +79,54 @@ def _on_white(levels: Pixels, alpha: Pixels, *, is_premultiplied: bool) -> Pixel
     else:  # what is missing to white, weighted
         flattened = cv2.bitwise_not(cv2.multiply(cv2.bitwise_not(levels), coverage, scale=1 / _OPAQUE))
     return flattened
+
+
+def _in_srgb(samples: Samples, depth: int, tag: ColorTag) -> Callable[[Samples], Pixels]:
+    """Makes 8-bit sRGB of some rows of RGB samples (height x width x 3, `depth` bits).
+
+    Light up to the picture's own peak is brought under white by the curve of ITU-R BT.2390, 5.4, on the brightest of
+    the three channels, so that hues stay; a picture without anything beyond white keeps its levels.
+    """
+    to_linear = tag.to_linear(np.arange(1 << depth) / ((1 << depth) - 1)).astype(np.float32)
+    of_source = primaries_to_xyz(tag.primaries)
+    matrix = (XYZ_TO_SRGB @ of_source).T.astype(np.float32)
+    luminance = of_source[1].astype(np.float32)
+    gamma = tag.system_gamma
+
+    def light(part: Samples) -> npt.NDArray[np.float32]:
+        linear: npt.NDArray[np.float32] = to_linear[part]
+        return linear * np.maximum(linear @ luminance, 1e-6)[..., None] ** (gamma - 1) if gamma != 1 else linear
+
+    step = max(1, max(samples.shape[:2]) // _MEASURED_EDGE)
+    measured = light(samples[::step, ::step]).max(axis=2).ravel()
+    brightest_but_glints = int(_PEAK_SHARE * (measured.size - 1))
+    # np.percentile would load a module, and a decoder of strangers' photos cannot open any file
+    peak = max(1.0, float(np.partition(measured, brightest_but_glints)[brightest_but_glints]))
+    gains = _gains(peak)
+
+    def convert(rows: Samples) -> Pixels:
+        linear = light(rows)
+        brightest = np.minimum(linear.max(axis=2) / peak, 1)
+        toned = linear * gains[(np.sqrt(brightest) * (_STEPS - 1)).astype(np.uint16)][..., None]
+        srgb: Pixels = SRGB_LEVELS[(np.clip(toned @ matrix, 0, 1) * (len(SRGB_LEVELS) - 1) + 0.5).astype(np.uint16)]
+        return srgb
+
+    return convert
+
+
+def _gains(peak: float) -> npt.NDArray[np.float32]:
+    """What light is multiplied with, by the square root of its share of the peak."""
+    light = (np.arange(_STEPS) / (_STEPS - 1)) ** 2 * peak
+    return np.divide(_under_white(light, peak), light, out=np.ones(_STEPS), where=light > 0).astype(np.float32)
+
+
+def _under_white(light: Floats, peak: float) -> Floats:
+    """Light up to `peak` brought to 1 at most: a Hermite spline in PQ above a knee. Source: BT.2390, 5.4.1."""
+    if peak <= 1:
+        return light
+    top = nits_to_pq(np.array(peak * HDR_WHITE_NITS))
+    signal, white = nits_to_pq(light * HDR_WHITE_NITS) / top, nits_to_pq(np.array(HDR_WHITE_NITS)) / top
+    knee = 1.5 * white - 0.5
+    t = np.maximum(signal - knee, 0) / (1 - knee)
+    bent = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * white
+    return pq_to_nits(np.where(signal < knee, signal, bent) * top) / HDR_WHITE_NITS

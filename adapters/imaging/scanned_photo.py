@@ -1,15 +1,24 @@
-"""Findings of the header scanners in a stranger's file, before any decoder sees it."""
+"""Findings of the header scanners in a stranger's file, before any decoder sees it; and which way is up in it."""
 
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from adapters.imaging.color.code_points import ColorTag
+import cv2
+
+from adapters.imaging.color_spaces import ColorTag
+from adapters.imaging.resampling import Pixels
 from domain.errors import InvalidImage
-from domain.geometry import Size
+from domain.geometry import Box, Size
 from domain.photo import SourceFormat
 
 MAX_ICC_BYTES: Final = 4 * 1024 * 1024  # the largest press profiles in use have about 2.7 MB; a phone's has 536 bytes
+
+_ORIENTATION_TAG: Final = 0x0112
+_EXIF_NUMBERS: Final = {3: "H", 4: "I"}  # SHORT, and LONG, as some editors write it
+_MAX_EXIF_ENTRIES: Final = 1000  # IFD0 of a real photo has under 50
 
 
 class Orientation(IntEnum):
@@ -34,23 +43,26 @@ class ScannedPhoto:
     """A file found acceptable by its headers.
 
     `stream` is what the decoder gets: a file of the same family rebuilt from nothing but what the pixels need.
-    `color_tag` counts when there is no profile, or when it is HDR, which no profile describes.
-    `profile_is_broken` says that an ICC profile was there but could not be put together, `tells_orientation` that the
-    file itself says which way is up.
+    `orientation` is None where the file itself does not say which way is up.
+    `profile_is_broken` says that an ICC profile was there but could not be put together. `color_tag` counts when there
+    is no profile, or when it is HDR, which no profile describes.
     """
 
     source_format: SourceFormat
     stored_size: Size
-    orientation: Orientation
+    orientation: Orientation | None
     stream: bytes
     icc_profile: bytes | None = None
     profile_is_broken: bool = False
     color_tag: ColorTag | None = None
-    tells_orientation: bool = False
+
+    @property
+    def to_upright(self) -> Orientation:
+        return self.orientation or Orientation.UPRIGHT
 
     @property
     def upright_size(self) -> Size:
-        return self.stored_size.transposed() if self.orientation.swaps_axes else self.stored_size
+        return self.stored_size.transposed() if self.to_upright.swaps_axes else self.stored_size
 
 
 def nonempty_size(width: int, height: int) -> Size:
@@ -58,3 +70,62 @@ def nonempty_size(width: int, height: int) -> Size:
     if width < 1 or height < 1:
         raise InvalidImage
     return Size(width, height)
+
+
+def acceptable_profile(profile: bytes | None) -> tuple[bytes | None, bool]:
+    """An ICC profile out of a file, or None; and whether it is broken, which means empty or too large."""
+    is_broken = profile is not None and not 0 < len(profile) <= MAX_ICC_BYTES
+    return None if is_broken else profile, is_broken
+
+
+def read_orientation(exif: bytes) -> Orientation | None:
+    """The orientation in a TIFF block (with or without the `Exif` preamble); None when there is none to be read.
+
+    EXIF of real phones is full of errors, so that nothing in it can fail a photo. Source: TIFF 6.0, section 2.
+    """
+    tiff = exif[6:] if exif[:6] in {b"Exif\0\0", b"Exif\0\xff"} else exif
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or len(tiff) < 8:
+        return None
+    (directory_at,) = struct.unpack_from(order + "I", tiff, 4)
+    if directory_at + 2 > len(tiff):
+        return None
+    (entries,) = struct.unpack_from(order + "H", tiff, directory_at)
+    first, last = directory_at + 2, min(directory_at + 2 + 12 * min(entries, _MAX_EXIF_ENTRIES), len(tiff) - 11)
+    for at in range(first, last, 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
+        if tag == _ORIENTATION_TAG:
+            if kind not in _EXIF_NUMBERS or count != 1:
+                return None
+            (value,) = struct.unpack_from(order + _EXIF_NUMBERS[kind], tiff, at + 8)
+            return Orientation(value) if 1 <= value <= 8 else None
+    return None
+
+
+_TURNS: Final[dict[Orientation, Callable[[Pixels], Pixels]]] = {
+    Orientation.UPRIGHT: lambda pixels: pixels,
+    Orientation.MIRRORED: lambda pixels: cv2.flip(pixels, 1),
+    Orientation.UPSIDE_DOWN: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
+    Orientation.FLIPPED: lambda pixels: cv2.flip(pixels, 0),
+    Orientation.TRANSPOSED: cv2.transpose,
+    Orientation.TURN_RIGHT: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
+    Orientation.TRANSVERSED: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
+    Orientation.TURN_LEFT: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+
+def turned_upright(pixels: Pixels, orientation: Orientation) -> Pixels:
+    """Stored pixels as the viewer should see them. Source: CIPA DC-008, 4.6.5.1.6."""
+    return _TURNS[orientation](pixels)
+
+
+def stored_box(upright: Box, orientation: Orientation, stored: Size) -> Box:
+    """Where a box of the upright picture is in the stored one."""
+    x, y, width, height = upright.x, upright.y, upright.width, upright.height
+    if orientation.swaps_axes:
+        x, y, width, height = y, x, height, width
+    if orientation in {Orientation.MIRRORED, Orientation.UPSIDE_DOWN, Orientation.TRANSVERSED, Orientation.TURN_LEFT}:
+        x = stored.width - x - width
+    if orientation in {Orientation.FLIPPED, Orientation.UPSIDE_DOWN, Orientation.TRANSVERSED, Orientation.TURN_RIGHT}:
+        y = stored.height - y - height
+    return Box(x, y, width, height)

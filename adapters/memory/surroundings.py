@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
-from adapters.imaging.jpeg.headers import scan_jpeg
+from adapters.imaging.jpeg import scan_jpeg
 from application.ports.photos import PersonDetector, PreparedPhoto, ViewablePhoto
 from application.ports.try_on import Fetch, FetchedPhoto, TryOnEngine, TryOnPicture, UrlNotFetched, Validators
 from application.prepare_photo import PreparePhoto

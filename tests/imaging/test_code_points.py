@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from adapters.imaging.heif.sequence_parameters import CodePoints, code_points_of
+from adapters.imaging.heif_stream import CodePoints, code_points_of
 from domain.photo import WarningCode
 from tests import photos
 from tests.imaging.encoding import Picture, difference, encoded, in_planes, looked_at, shown

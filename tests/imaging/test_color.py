@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
 
-from adapters.imaging.color.icc_profile import read_matrix_profile
-from adapters.imaging.color.matrix_conversion import MatrixConversion
+from adapters.imaging.color_conversion import MatrixConversion
+from adapters.imaging.color_spaces import read_matrix_profile
 from domain.photo import WarningCode
 from tests import photos
 from tests.imaging.encoding import difference, encoded, in_planes, looked_at

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from adapters.imaging.color.icc_profile import read_matrix_profile
-from adapters.imaging.color.matrix_conversion import MatrixConversion
-from adapters.imaging.jpeg.pixels import encode_jpeg
+from adapters.imaging.color_conversion import MatrixConversion
+from adapters.imaging.color_spaces import read_matrix_profile
+from adapters.imaging.jpeg import encode_jpeg
 from adapters.imaging.native import libturbojpeg
 from adapters.imaging.picture import Colors, Picture, picture_of
 from domain.geometry import Box, Size

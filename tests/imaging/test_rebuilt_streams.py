@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.imaging.heif.headers import scan_heif
-from adapters.imaging.jpeg.headers import scan_jpeg
-from adapters.imaging.png.headers import scan_png
-from adapters.imaging.webp.headers import scan_webp
+from adapters.imaging.heif import scan_heif
+from adapters.imaging.jpeg import scan_jpeg
+from adapters.imaging.png import scan_png
+from adapters.imaging.webp import scan_webp
 from domain.errors import InvalidImage
 from tests import photos
 from tests.imaging.encoding import difference, encoded, looked_at, opened

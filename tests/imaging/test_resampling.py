@@ -7,8 +7,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from adapters.imaging.jpeg.headers import scan_jpeg
-from adapters.imaging.jpeg.pixels import decode_jpeg
+from adapters.imaging.jpeg import decode_jpeg, scan_jpeg
 from adapters.imaging.resampling import Area, resampled
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from adapters.imaging.jpeg.pixels import encode_jpeg
+from adapters.imaging.jpeg import encode_jpeg
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.imaging.picture import picture_of
 from adapters.sandbox import attacks, landlock

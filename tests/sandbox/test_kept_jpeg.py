@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.imaging.jpeg.pixels import encode_jpeg
+from adapters.imaging.jpeg import encode_jpeg
 from adapters.imaging.picture import picture_of
 from adapters.sandbox.kept_jpeg import NotTheKeptForm, check_kept_form
 from domain.geometry import Size

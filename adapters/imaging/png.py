@@ -1,60 +1,45 @@
-"""PNG files: one bounded walk over the chunks that keeps only what the pixels need."""
+"""PNG: one bounded walk over the chunks that keeps only what the pixels need, and the pixels."""
 
 import struct
 import zlib
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
-from adapters.imaging.color.code_points import ColorTag, Primaries, tag_of_code_points, tag_of_gamma
-from adapters.imaging.exif_orientation import read_orientation
-from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
+from imagecodecs import png_decode
+
+from adapters.imaging.color_spaces import ColorTag, Primaries, tag_of_code_points, tag_of_gamma
+from adapters.imaging.picture import Picture
+from adapters.imaging.samples import picture_of_samples
+from adapters.imaging.scanned_photo import (
+    MAX_ICC_BYTES,
+    Orientation,
+    ScannedPhoto,
+    acceptable_profile,
+    nonempty_size,
+    read_orientation,
+)
 from domain.errors import InvalidImage
 from domain.geometry import Size
 from domain.photo import SourceFormat
 
-_SIGNATURE_BYTES: Final = 8
-_MAX_CHUNK_BYTES: Final = 2**31 - 1  # PNG specification, 5.3
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"  # PNG specification, 5.2
+_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 # Encoders cut pixel data into chunks of 8 KB or more: 1,280 in 10 MB. Anything near the limit is a header flood.
 _MAX_CHUNKS: Final = 65_536
 
 
-class ColorType(IntEnum):
-    """PNG specification, table 12."""
-
-    GRAY = 0
-    RGB = 2
-    PALETTE = 3
-    GRAY_ALPHA = 4
-    RGBA = 6
-
-
-_ALLOWED_DEPTHS: Final = {
-    ColorType.GRAY: {1, 2, 4, 8, 16},
-    ColorType.RGB: {8, 16},
-    ColorType.PALETTE: {1, 2, 4, 8},
-    ColorType.GRAY_ALPHA: {8, 16},
-    ColorType.RGBA: {8, 16},
-}
+_PALETTE: Final = 3
+_DEPTHS: Final = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, _PALETTE: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
+"""Bits of a sample in gray, RGB, a palette, and the first two with alpha. Source: PNG specification, table 12."""
 _USUAL_GAMMA: Final = 45455  # what encoders write for sRGB
 _MIN_GAMMA, _MAX_GAMMA = 20_000, 125_000  # display exponents from 5 down to 0.8; beyond that it is a mistake
 
 
-@dataclass(frozen=True, slots=True)
-class PngLayout:
-    """The IHDR chunk: how pixels are stored."""
-
-    size: Size
-    depth: int
-    color_type: ColorType
-    interlaced: bool
-
-
 @dataclass(slots=True)
 class _Walk:
-    layout: PngLayout | None = None
-    palette: bytes | None = None
-    transparency: bytes | None = None
+    size: Size | None = None
+    has_palette: bool = False
+    kept: dict[bytes, bytes] = field(default_factory=dict)  # kind -> the whole chunk
     pixel_chunks: list[bytes] = field(default_factory=list)
     pixel_data_ended: bool = False
     orientation: Orientation | None = None
@@ -73,7 +58,7 @@ def scan_png(photo: bytes) -> ScannedPhoto:
     with a wrong one is left out. Source: W3C PNG specification, third edition. Raises: InvalidImage.
     """
     walk = _Walk()
-    at = _SIGNATURE_BYTES
+    at = len(PNG_SIGNATURE)
     for _ in range(_MAX_CHUNKS):
         if at == len(photo) and walk.pixel_chunks:
             break  # no IEND: the decoder says whether pixels are missing too
@@ -81,7 +66,7 @@ def scan_png(photo: bytes) -> ScannedPhoto:
             raise InvalidImage
         length, kind = struct.unpack_from(">I4s", photo, at)
         end = at + 12 + length
-        if length > _MAX_CHUNK_BYTES or end > len(photo):
+        if end > len(photo):
             raise InvalidImage
         if kind == b"IEND":
             break
@@ -107,34 +92,33 @@ def _take_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
 
 
 def _take_pixel_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
-    if (walk.layout is None) != (kind == b"IHDR"):
+    if (walk.size is None) != (kind == b"IHDR"):
         raise InvalidImage
-    if kind == b"IDAT" and not walk.pixel_data_ended:
-        walk.pixel_chunks.append(chunk)
-        return
-    data = chunk[8:-4]
+    size_bytes = len(chunk) - 12
     match kind:
+        case b"IDAT" if not walk.pixel_data_ended:
+            walk.pixel_chunks.append(chunk)
         case b"IHDR":
-            walk.layout = _read_layout(data)
-        case b"PLTE" if walk.palette is None and not walk.pixel_chunks:
-            if not data or len(data) % 3 or len(data) > 768:
-                raise InvalidImage
-            walk.palette = data
-        case b"tRNS" if not walk.pixel_chunks:
-            walk.transparency = data if len(data) <= 256 else None
-        case b"tRNS":
+            walk.size, walk.has_palette = _read_layout(chunk[8:-4])
+            walk.kept[kind] = chunk
+        case b"PLTE" if not (kind in walk.kept or walk.pixel_chunks or size_bytes % 3) and 0 < size_bytes <= 768:
+            walk.kept[kind] = chunk
+        case b"tRNS" if walk.pixel_chunks:
             walk.pixel_data_ended = True
+        case b"tRNS":
+            walk.kept[kind] = chunk if size_bytes <= 256 else b""
         case _:
             raise InvalidImage
 
 
-def _read_layout(data: bytes) -> PngLayout:
+def _read_layout(data: bytes) -> tuple[Size, bool]:
+    """The size, and whether there is a palette."""
     if len(data) != 13:
         raise InvalidImage
     width, height, depth, color_type, compression, filtering, interlace = struct.unpack(">IIBBBBB", data)
-    if depth not in _ALLOWED_DEPTHS.get(color_type, set()) or compression or filtering or interlace > 1:
+    if depth not in _DEPTHS.get(color_type, set()) or compression or filtering or interlace > 1:
         raise InvalidImage
-    return PngLayout(nonempty_size(width, height), depth, ColorType(color_type), bool(interlace))
+    return nonempty_size(width, height), color_type == _PALETTE
 
 
 def _take_metadata(walk: _Walk, kind: bytes, data: bytes) -> None:
@@ -163,10 +147,10 @@ def _inflate_profile(data: bytes) -> bytes | None:
         return None
     inflater = zlib.decompressobj()
     try:
-        profile = inflater.decompress(data[name_end + 2 :], MAX_ICC_BYTES + 1)
+        profile, _ = acceptable_profile(inflater.decompress(data[name_end + 2 :], MAX_ICC_BYTES + 1))
     except zlib.error:
         return None
-    return profile if inflater.eof and 0 < len(profile) <= MAX_ICC_BYTES else None
+    return profile if inflater.eof else None
 
 
 def _color_tag(walk: _Walk) -> ColorTag | None:
@@ -182,28 +166,30 @@ def _color_tag(walk: _Walk) -> ColorTag | None:
 
 
 def _scanned(walk: _Walk) -> ScannedPhoto:
-    layout = walk.layout
-    if layout is None or not walk.pixel_chunks or (layout.color_type == ColorType.PALETTE and walk.palette is None):
+    if walk.size is None or not walk.pixel_chunks or (walk.has_palette and b"PLTE" not in walk.kept):
         raise InvalidImage
-    size = layout.size
-    header = struct.pack(">IIBBBBB", size.width, size.height, layout.depth, layout.color_type, 0, 0, layout.interlaced)
-    chunks = [_chunk(b"IHDR", header)]
-    if layout.color_type == ColorType.PALETTE and walk.palette is not None:
-        chunks.append(_chunk(b"PLTE", walk.palette))
-    if walk.transparency is not None:
-        chunks.append(_chunk(b"tRNS", walk.transparency))
-    chunks += [*walk.pixel_chunks, _chunk(b"IEND", b"")]
+    needed = (b"IHDR", b"PLTE", b"tRNS") if walk.has_palette else (b"IHDR", b"tRNS")
+    chunks = [*(walk.kept[kind] for kind in needed if kind in walk.kept), *walk.pixel_chunks]
     return ScannedPhoto(
         source_format=SourceFormat.PNG,
-        stored_size=layout.size,
-        orientation=walk.orientation or Orientation.UPRIGHT,
-        tells_orientation=walk.orientation is not None,
-        stream=b"\x89PNG\r\n\x1a\n" + b"".join(chunks),
+        stored_size=walk.size,
+        orientation=walk.orientation,
+        stream=b"".join([PNG_SIGNATURE, *chunks, _END]),
         icc_profile=walk.icc_profile if walk.cicp is None else None,
         profile_is_broken=walk.profile_is_broken and walk.icc_profile is None and walk.cicp is None,
         color_tag=_color_tag(walk),
     )
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join([struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))])
+def decode_png(photo: ScannedPhoto) -> Picture:
+    """By libpng, to which imagecodecs hands every kind of file: palettes, transparent colors, 16 bits.
+
+    Raises: InvalidImage when a row is missing or the compressed data is broken.
+    """
+    try:
+        samples = png_decode(photo.stream)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise InvalidImage from error
+    if samples.shape[:2] != (photo.stored_size.height, photo.stored_size.width):
+        raise InvalidImage
+    return picture_of_samples(samples, 8 * samples.itemsize, photo.color_tag)

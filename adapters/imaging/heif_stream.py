@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.imaging.heif.boxes import Fields
+from adapters.imaging.heif_boxes import Fields
 from domain.errors import InvalidImage
 
 _SEQUENCE_PARAMETERS: Final = 33  # a kind of NAL unit, H.265, table 7-1
@@ -30,7 +30,7 @@ def code_points_of(configuration: bytes) -> CodePoints | None:
     try:
         parameters = _sequence_parameters(Fields(configuration))
         return None if parameters is None else _read(_Bits(parameters))
-    except (InvalidImage, _Unreadable):  # the decoder says whether the picture can be read
+    except InvalidImage:  # the decoder says whether the picture can be read
         return None
 
 
@@ -45,12 +45,8 @@ def _sequence_parameters(fields: Fields) -> bytes | None:
     return None
 
 
-class _Unreadable(Exception):
-    """The bits end too early or make no sense."""
-
-
 class _Bits:
-    """Reads numbers off a bit string. Raises: _Unreadable at its end."""
+    """Reads numbers off a bit string. Raises: InvalidImage at its end."""
 
     def __init__(self, data: bytes) -> None:
         self._bits = f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}"
@@ -59,7 +55,7 @@ class _Bits:
     def number(self, count: int) -> int:
         end = self._at + count
         if end > len(self._bits):
-            raise _Unreadable
+            raise InvalidImage
         taken, self._at = self._bits[self._at : end], end
         return int(taken or "0", 2)
 
@@ -73,7 +69,7 @@ class _Bits:
         """An unsigned number of variable length (H.265, 9.2)."""
         one = self._bits.find("1", self._at)
         if one < 0:
-            raise _Unreadable
+            raise InvalidImage
         zeros, self._at = one - self._at, one
         return self.number(zeros + 1) - 1
 
@@ -132,7 +128,7 @@ def _skip_picture_sets(bits: _Bits) -> None:
     """Short-term reference pictures: H.265, 7.3.7."""
     count, pictures = bits.golomb(), 0
     if count > _MOST_PICTURE_SETS:
-        raise _Unreadable
+        raise InvalidImage
     for number in range(count):
         if number and bits.flag():  # by those of the set before
             bits.skip(1)

@@ -1,12 +1,21 @@
-"""JPEG files: one bounded walk over the segments that keeps only what the pixels need."""
+"""JPEG: one bounded walk over the segments that keeps only what the pixels need, planes in, the kept picture out."""
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from adapters.imaging.exif_orientation import read_orientation
-from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
+import cv2
+
+from adapters.imaging.native import libturbojpeg
+from adapters.imaging.picture import Colors, Picture, picture_of
+from adapters.imaging.scanned_photo import (
+    Orientation,
+    ScannedPhoto,
+    acceptable_profile,
+    nonempty_size,
+    read_orientation,
+)
 from domain.errors import InvalidImage
 from domain.geometry import Size
 from domain.photo import SourceFormat
@@ -32,6 +41,7 @@ _END_OF_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffi
 
 _JFIF: Final = b"\xff\xe0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 _ICC_PREAMBLE: Final = b"ICC_PROFILE\0"
+_QUALITY: Final = 92  # HTTP contract
 
 
 @dataclass(slots=True)
@@ -82,9 +92,7 @@ class _Walk:
     has_jfif: bool = False
     adobe: bytes | None = None  # the body of its segment
     orientation: Orientation | None = None
-    icc_chunks: dict[int, bytes] = field(default_factory=dict)
-    icc_count: int | None = None
-    icc_is_broken: bool = False
+    icc_chunks: list[bytes] = field(default_factory=list)
     scans: int = 0
 
 
@@ -105,16 +113,15 @@ def scan_jpeg(photo: bytes) -> ScannedPhoto:
         raise InvalidImage
     if walk.frame is None or not walk.frame.is_complete(had_end=found is not None):
         raise InvalidImage
-    profile, broken = _join_profile(walk)
+    profile, is_broken = _join_profile(walk.icc_chunks)
     head = [b"\xff\xd8", _JFIF if walk.has_jfif else b"", _adobe_segment(walk.adobe, walk.frame)]
     return ScannedPhoto(
         source_format=SourceFormat.JPEG,
         stored_size=walk.frame.size,
-        orientation=walk.orientation or Orientation.UPRIGHT,
-        tells_orientation=walk.orientation is not None,
+        orientation=walk.orientation,
         stream=b"".join([*head, *walk.kept, b"\xff\xd9"]),
         icc_profile=profile,
-        profile_is_broken=broken,
+        profile_is_broken=is_broken,
     )
 
 
@@ -173,7 +180,7 @@ def _note_application_data(walk: _Walk, marker: int, body: bytes) -> None:
     elif marker == _APP1 and body.startswith(b"Exif\0") and walk.orientation is None:
         walk.orientation = read_orientation(body)
     elif marker == _APP2 and body.startswith(_ICC_PREAMBLE):
-        _note_icc_chunk(walk, body[len(_ICC_PREAMBLE) :])
+        walk.icc_chunks.append(body[len(_ICC_PREAMBLE) :])
     elif marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12 and walk.adobe is None:
         walk.adobe = body[:12]
 
@@ -189,19 +196,38 @@ def _adobe_segment(adobe: bytes | None, frame: _Frame) -> bytes:
     return b"\xff\xee\x00\x0e" + adobe[:11] + bytes([adobe[11] and usual])
 
 
-def _note_icc_chunk(walk: _Walk, chunk: bytes) -> None:
-    """Collect a part of the profile: number, count, data (ICC.1:2022, B.4)."""
-    if len(chunk) < 2 or chunk[0] in walk.icc_chunks or walk.icc_count not in {None, chunk[1]}:
-        walk.icc_is_broken = True
-        return
-    walk.icc_count = chunk[1]
-    walk.icc_chunks[chunk[0]] = chunk[2:]
-
-
-def _join_profile(walk: _Walk) -> tuple[bytes | None, bool]:
-    if walk.icc_count is None and not walk.icc_is_broken:
+def _join_profile(chunks: list[bytes]) -> tuple[bytes | None, bool]:
+    """The profile in chunks of a number, how many there are, and data; and whether it is broken (ICC.1:2022, B.4)."""
+    if not chunks:
         return None, False
-    if walk.icc_is_broken or sorted(walk.icc_chunks) != list(range(1, (walk.icc_count or 0) + 1)):
+    numbered, count = sorted(chunks), len(chunks)
+    if count > 255 or [chunk[:2] for chunk in numbered] != [bytes([number, count]) for number in range(1, count + 1)]:
         return None, True
-    profile = b"".join(walk.icc_chunks[number] for number in sorted(walk.icc_chunks))
-    return (profile, False) if 0 < len(profile) <= MAX_ICC_BYTES else (None, True)
+    return acceptable_profile(b"".join(chunk[2:] for chunk in numbered))
+
+
+def decode_jpeg(photo: ScannedPhoto, reduction: int = 1) -> Picture:
+    """The planes, or with a reduction of 2 half as many samples each way, which libjpeg makes from the coefficients.
+
+    Raises: InvalidImage when the decoder had anything to complain about.
+    """
+    try:
+        planes, step = libturbojpeg.decode(photo.stream, photo.stored_size, reduction)
+    except libturbojpeg.JpegError as error:
+        raise InvalidImage from error
+    if planes[0].ndim == 2:
+        return Picture(planes, Colors.GRAY if len(planes) == 1 else Colors.COLOR, step, reduction)
+    if planes[0].shape[2] == 3:
+        return replace(picture_of(planes[0]), reduction=reduction)
+    inks = cv2.split(cv2.bitwise_not(planes[0]))  # inverted, as Adobe writes them and every reader expects them
+    return Picture(tuple(inks), Colors.INKS, reduction=reduction)
+
+
+def encode_jpeg(picture: Picture) -> bytes:
+    """A 4:2:0 picture in sRGB as a baseline JPEG without any application or comment segment.
+
+    The encoder writes a JFIF header, which says nothing that a reader does not assume of a three-component JPEG.
+    """
+    jpeg = libturbojpeg.encode_420(*picture.in_color().planes, quality=_QUALITY)
+    start = 2 + len(_JFIF) if jpeg[2:4] == _JFIF[:2] else 2
+    return jpeg[:2] + jpeg[start:]

@@ -1,17 +1,24 @@
-"""HEIF files: one bounded walk over the boxes that keeps the primary picture and what it is made of."""
+"""HEIC: one bounded walk over the boxes that keeps the primary picture and what it is made of, and its pixels."""
 
+import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from typing import Final
 
-from adapters.imaging.color.code_points import ColorTag, tag_of_code_points
-from adapters.imaging.heif.boxes import Box, Fields, box, full_box
-from adapters.imaging.heif.meta import Meta, read_meta
-from adapters.imaging.heif.sequence_parameters import code_points_of
-from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
+import cv2
+import numpy as np
+import pillow_heif
+
+from adapters.imaging.color_spaces import ColorTag, tag_of_code_points
+from adapters.imaging.heif_boxes import Box, Fields, Meta, box, full_box, read_meta
+from adapters.imaging.heif_stream import code_points_of
+from adapters.imaging.native import libheif
+from adapters.imaging.picture import NEUTRAL, Colors, Picture
+from adapters.imaging.resampling import Pixels
+from adapters.imaging.samples import picture_of_samples
+from adapters.imaging.scanned_photo import Orientation, ScannedPhoto, acceptable_profile, nonempty_size
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size
 from domain.photo import SourceFormat
@@ -26,6 +33,14 @@ _KEPT_PROPERTIES: Final = frozenset({b"hvcC", b"ispe", b"pixi", b"irot", b"imir"
 _NCLX_BYTES: Final = 11
 _UNSPECIFIED: Final = 2  # H.273
 _META_HEADER_BYTES: Final = 12  # a full box: size, kind, version and flags
+
+# A phone's HEIC is a grid of tiles, which libheif decodes on so many threads at the same time. Where all cores are busy
+# they share the time that one thread would have had; where one is idle, a photo does not wait for the other.
+_THREADS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+pillow_heif.options.DECODE_THREADS = _THREADS
+pillow_heif.options.THUMBNAILS = False
+pillow_heif.options.DEPTH_IMAGES = False
+pillow_heif.options.AUX_IMAGES = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +66,21 @@ def scan_heif(photo: bytes) -> ScannedHeif:
         meta.primary = next(iter(meta.inputs_of(meta.primary)), meta.primary)
     items = _needed_items(meta)
     sizes = [_declared_size(meta, item) for item in items]
-    profile, broken = _profile(meta)
+    profiles = [body[4:] for body in _color_boxes(meta) if body[:4] in {b"prof", b"rICC"}]
+    profile, is_broken = acceptable_profile(profiles[0] if profiles else None)
     _take_over_colors_of_the_stream(meta)
     tag = _color_tag(meta)
+    tells_orientation = meta.bodies(meta.primary, b"irot") or meta.bodies(meta.primary, b"imir")
     return ScannedHeif(
         source_format=SourceFormat.HEIC,
         stored_size=_upright_size(meta, sizes[0]),
-        orientation=Orientation.UPRIGHT,
-        tells_orientation=any(prop.kind in {b"irot", b"imir"} for _, _, prop in meta.properties_of(meta.primary)),
+        orientation=Orientation.UPRIGHT if tells_orientation else None,
         stream=_rebuild(meta, items, _payloads(meta, items, photo)),
         icc_profile=profile,
-        profile_is_broken=broken,
+        profile_is_broken=is_broken,
         color_tag=tag if profile is None or (tag and tag.is_hdr) else None,
         largest_pixels=max(size.pixels for size in sizes),
-        is_cut=any(prop.kind == b"clap" for item in items for _, _, prop in meta.properties_of(item)),
+        is_cut=any(meta.bodies(item, b"clap") for item in items),
     )
 
 
@@ -85,11 +101,10 @@ def _needed_items(meta: Meta) -> list[int]:
 
 
 def _declared_size(meta: Meta, item: int) -> Size:
-    for _, _, prop in meta.properties_of(item):
-        if prop.kind == b"ispe":
-            fields = Fields(prop.body)
-            fields.number(4)
-            return nonempty_size(fields.number(4), fields.number(4))
+    for body in meta.bodies(item, b"ispe"):
+        fields = Fields(body)
+        fields.number(4)
+        return nonempty_size(fields.number(4), fields.number(4))
     raise InvalidImage
 
 
@@ -152,27 +167,17 @@ def _payload(meta: Meta, item: int, photo: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _color_boxes(meta: Meta) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of the colr boxes of the primary picture, or else of its first tile."""
-    for item in (meta.primary, *meta.inputs_of(meta.primary)[:1]):
-        found = [prop.body for _, _, prop in meta.properties_of(item) if prop.kind == b"colr"]
-        if found:
-            yield from ((body[:4], body[4:]) for body in found)
-            return
-
-
-def _profile(meta: Meta) -> tuple[bytes | None, bool]:
-    for kind, content in _color_boxes(meta):
-        if kind in {b"prof", b"rICC"}:
-            return (content, False) if 0 < len(content) <= MAX_ICC_BYTES else (None, True)
-    return None, False
+def _color_boxes(meta: Meta) -> list[bytes]:
+    """The colr boxes of the primary picture, or else of its first tile: four letters, then the content."""
+    items = meta.primary, *meta.inputs_of(meta.primary)[:1]
+    return next((found for item in items if (found := meta.bodies(item, b"colr"))), [])
 
 
 def _color_tag(meta: Meta) -> ColorTag | None:
     """What nclx says; libheif applies its matrix, the third number, itself."""
-    for kind, content in _color_boxes(meta):
-        if kind == b"nclx" and len(content) >= 4:
-            return tag_of_code_points(int.from_bytes(content[:2], "big"), int.from_bytes(content[2:4], "big"))
+    for body in _color_boxes(meta):
+        if body[:4] == b"nclx" and len(body) >= 8:
+            return tag_of_code_points(*struct.unpack_from(">HH", body, 4))
     return None
 
 
@@ -197,9 +202,8 @@ def _first_configuration(meta: Meta) -> bytes:
     """The hvcC box of the first coded picture that the primary one is made of; empty without any."""
     item = meta.primary
     for _ in meta.kinds:
-        for _, _, prop in meta.properties_of(item):
-            if prop.kind == b"hvcC":
-                return prop.body
+        if found := meta.bodies(item, b"hvcC"):
+            return found[0]
         item = next(iter(meta.inputs_of(item)), item)
     return b""
 
@@ -255,3 +259,56 @@ def _kept_properties(meta: Meta, items: list[int]) -> bytes:
         associations.append(b"".join([item.to_bytes(4, "big"), bytes([len(entries)]), *entries]))
     container = box(b"ipco", *(box(meta.properties[i - 1].kind, meta.properties[i - 1].body) for i in new_index))
     return box(b"iprp", container, full_box(b"ipma", 1, 1, len(items).to_bytes(4, "big"), *associations))
+
+
+def decode_heif(photo: ScannedHeif) -> Picture:
+    """Raises: InvalidImage."""
+    picture = None if _has_to_be_rgb(photo) else _planes(photo)
+    return picture or _by_pillow_heif(photo)
+
+
+def _has_to_be_rgb(photo: ScannedHeif) -> bool:
+    """Pairs for chroma would not begin at the border; or 8 bits are too few for the colors."""
+    is_odd = photo.stored_size.width % 2 or photo.stored_size.height % 2
+    return bool(is_odd) or photo.is_cut or (photo.color_tag is not None and photo.color_tag.is_steep)
+
+
+def _planes(photo: ScannedHeif) -> Picture | None:
+    try:
+        found = libheif.decode(photo.stream, _THREADS)
+    except libheif.HeifError as error:
+        raise InvalidImage from error
+    if found is None:
+        return None
+    planes = tuple(_in_8_bits(found, number) for number in range(len(found.planes)))
+    colors = Colors.GRAY if len(planes) == 1 else Colors.COLOR
+    return _checked(photo, Picture(planes, colors, found.chroma_step, is_full_range=found.is_full_range))
+
+
+def _in_8_bits(found: libheif.HeifPlanes, number: int) -> Pixels:
+    """H.273, 8.3: levels are stretched, or in studio range multiplied, around black or around no color."""
+    samples, depth = found.planes[number], found.depth
+    if depth == 8:
+        return samples
+    factor = 255 / ((1 << depth) - 1) if found.is_full_range else 1 / (1 << depth - 8)
+    origin, becomes = (1 << depth - 1, NEUTRAL) if number else (0, 0)
+    levels: Pixels = cv2.convertScaleAbs(samples, alpha=factor, beta=becomes - factor * origin)
+    return levels
+
+
+def _by_pillow_heif(photo: ScannedHeif) -> Picture:
+    try:
+        image = pillow_heif.open_heif(photo.stream, convert_hdr_to_8bit=False, hdr_to_16bit=False)
+        samples = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError, IndexError) as error:
+        raise InvalidImage from error
+    depth = int(image.mode.partition(";")[2] or 8)
+    is_premultiplied = image.premultiplied_alpha
+    samples = samples[:, : image.size[0]]
+    return _checked(photo, picture_of_samples(samples, depth, photo.color_tag, is_premultiplied=is_premultiplied))
+
+
+def _checked(photo: ScannedHeif, picture: Picture) -> Picture:
+    if picture.size != photo.upright_size:
+        raise InvalidImage
+    return picture

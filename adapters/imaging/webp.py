@@ -1,11 +1,23 @@
-"""WebP files: one bounded walk over the RIFF chunks that keeps only the first frame."""
+"""WebP: one bounded walk over the RIFF chunks that keeps only the first frame, and its pixels."""
 
 import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from adapters.imaging.exif_orientation import read_orientation
-from adapters.imaging.scanned_photo import MAX_ICC_BYTES, Orientation, ScannedPhoto, nonempty_size
+import numpy as np
+from imagecodecs import webp_decode
+
+from adapters.imaging.native import libwebp
+from adapters.imaging.picture import Colors, Picture
+from adapters.imaging.resampling import Pixels
+from adapters.imaging.samples import picture_of_samples
+from adapters.imaging.scanned_photo import (
+    Orientation,
+    ScannedPhoto,
+    acceptable_profile,
+    nonempty_size,
+    read_orientation,
+)
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size
 from domain.photo import SourceFormat
@@ -134,15 +146,14 @@ def _scanned(walk: _Walk) -> ScannedWebp:
     place = Box(x, y, size.width, size.height)
     if declared not in {None, size} or not place.is_inside(canvas):
         raise InvalidImage
-    broken = walk.icc_profile is not None and not 0 < len(walk.icc_profile) <= MAX_ICC_BYTES
+    profile, is_broken = acceptable_profile(walk.icc_profile)
     return ScannedWebp(
         source_format=SourceFormat.WEBP,
         stored_size=canvas,
-        orientation=walk.orientation or Orientation.UPRIGHT,
-        tells_orientation=walk.orientation is not None,
+        orientation=walk.orientation,
         stream=_still(frame, size),
-        icc_profile=None if broken else walk.icc_profile,
-        profile_is_broken=broken,
+        icc_profile=profile,
+        profile_is_broken=is_broken,
         frame=place,
         has_alpha=frame.has_alpha,
         is_lossy=frame.kind == b"VP8 ",
@@ -161,3 +172,30 @@ def _still(frame: _Frame, size: Size) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) & 1)
+
+
+def decode_webp(photo: ScannedWebp) -> Picture:
+    """The first frame; that of an animation in its place on a transparent canvas. Raises: InvalidImage."""
+    frame, canvas = photo.frame, photo.stored_size
+    fills_canvas = frame == Box.covering(canvas)
+    if photo.is_lossy and fills_canvas and not photo.has_alpha:
+        planes = libwebp.decode_420(photo.stream, frame.size)
+        if planes is not None:
+            return Picture(planes, Colors.COLOR, is_full_range=False)
+    pixels = _decode(photo, has_alpha=photo.has_alpha or not fills_canvas)
+    if not fills_canvas:
+        placed = np.zeros((canvas.height, canvas.width, 4), np.uint8)
+        placed[frame.y : frame.bottom, frame.x : frame.right] = pixels
+        pixels = placed
+    return picture_of_samples(pixels)
+
+
+def _decode(photo: ScannedWebp, *, has_alpha: bool) -> Pixels:
+    """RGB, or RGBA that is not premultiplied."""
+    try:
+        pixels: Pixels = webp_decode(photo.stream, hasalpha=has_alpha)
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise InvalidImage from error
+    if pixels.shape[:2] != (photo.frame.height, photo.frame.width):
+        raise InvalidImage
+    return pixels
