@@ -93,15 +93,7 @@ def _running(container: Container, service: Service) -> Callable[[Litestar], Any
         processor = container.processor()
         await processor.start()
         service.draining.listen()
-        watch = Watch(
-            body_memory=service.body_memory,
-            photo_workers=container.photo_workers(),
-            check_readiness=service.check_readiness,
-            work=container.work(),
-            clock=container.clock(),
-            database_clock=container.database_clock(),
-            accounts=container.account_meter(),
-        )
+        watch = Watch(container)
         tasks = [
             asyncio.create_task(supervised(name, task), name=name)
             for name, task in _background(container, service, watch)

@@ -53,8 +53,8 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
             if ticket is None:
                 raise
             raise TicketUsed from None
-        note(image_id=linked.image.image_id)
-        return _body(linked)
+    note(image_id=linked.image.image_id)
+    return _body(linked)
 
 
 @post("/images/check", operation_id="checkImage", status_code=200, opt={TAKES_TICKETS: True})

@@ -172,12 +172,13 @@ class ErasureBody(Body, frozen=True, kw_only=True):
         )
 
 
-class GenerationPageBody(Body, frozen=True, kw_only=True):
-    """Some generations, newest first."""
+class PageBody(Body, frozen=True, kw_only=True):
+    """Some generations, newest first, or some products in the order of their ids; `count` is told of products alone."""
 
-    items: list[GenerationBody]
+    items: Sequence[Body]
     next_cursor: str | None = None
     has_more: bool
+    count: int | None = None
 
 
 class ProductImageBody(Body, frozen=True, kw_only=True):
@@ -217,15 +218,6 @@ class ProductBody(Body, frozen=True, kw_only=True):
         )
 
 
-class ProductPageBody(Body, frozen=True, kw_only=True):
-    """Some products in the order of their ids."""
-
-    items: list[ProductBody]
-    next_cursor: str | None = None
-    has_more: bool
-    count: int
-
-
 class UploadTicketBody(Body, frozen=True, kw_only=True):
     """A ticket, where to use it, and until when."""
 
@@ -233,12 +225,6 @@ class UploadTicketBody(Body, frozen=True, kw_only=True):
     upload_url: str
     expires_at: datetime
     warnings: Sequence[PhotoWarning] | None = None
-
-
-class CreditsBody(Body, frozen=True, kw_only=True):
-    """How many try-ons are left."""
-
-    credit_balance: int
 
 
 class ErrorBody(Body, frozen=True, kw_only=True):
@@ -249,12 +235,6 @@ class ErrorBody(Body, frozen=True, kw_only=True):
     status: int
     request_id: str
     details: tuple[FieldProblem, ...] = ()
-
-
-class LivenessBody(Body, frozen=True, kw_only=True):
-    """That the process answers."""
-
-    status: str
 
 
 class ReadinessBody(Body, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from litestar import Response, get
 from litestar.di import NamedDependency
@@ -28,7 +28,7 @@ from domain.errors import InvalidApiKey, Overloaded
 from entrypoints.http.admission import API_KEY_HEADER, WrongKeys
 from entrypoints.http.edge import Pace
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.schemas import LivenessBody, ReadinessBody
+from entrypoints.http.schemas import ReadinessBody
 from entrypoints.server.metrics_server import MEDIA_TYPE, VARIABLE, health_socket, in_short
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
@@ -78,14 +78,15 @@ class Service:
         return cls(**own, **{name: getattr(container, name)() for name in names})
 
 
-NOT_IN_THE_WAY = frozenset({"engine", "clock"})
+LIVE: Final = {"status": "live"}
+NOT_IN_THE_WAY: Final = frozenset({"engine", "clock"})
 """Parts without which every promise can be kept: try-ons wait, and nothing is purged before its time."""
 
 
 @get("/health/live", operation_id="live", sync_to_thread=False)
-def live() -> LivenessBody:
+def live() -> dict[str, str]:
     """The event loop turns."""
-    return LivenessBody(status="live")
+    return LIVE
 
 
 @get("/health/ready", operation_id="ready")
@@ -95,20 +96,21 @@ async def ready(request: AnyRequest, service: NamedDependency[Service]) -> Respo
 
     Whoever sends a valid key is told what fails.
     """
-    (body, status), is_known = await asyncio.gather(_readiness(service), _has_a_key(request, service))
-    return Response(body if is_known else structs.replace(body, failing=[]), status_code=status)
+    (body, failing, status), is_known = await asyncio.gather(_readiness(service), _has_a_key(request, service))
+    return Response(structs.replace(body, failing=failing) if is_known else body, status_code=status)
 
 
-async def _readiness(service: Service) -> tuple[ReadinessBody, int]:
+async def _readiness(service: Service) -> tuple[ReadinessBody, list[str], int]:
+    """What everybody may know, the parts that fail, and the status."""
     found = await service.check_readiness.execute()
     is_ready = bool(found.works) and not service.draining.reasons
     body = ReadinessBody(
         status="ready" if is_ready else "not ready",
         works=found.works,
-        failing=sorted(found.failing - NOT_IN_THE_WAY | service.draining.reasons),
         degraded=sorted(found.failing & NOT_IN_THE_WAY),
     )
-    return body, 200 if is_ready else 503
+    failing = sorted(found.failing - NOT_IN_THE_WAY | service.draining.reasons)
+    return body, failing, 200 if is_ready else 503
 
 
 @asynccontextmanager
@@ -132,8 +134,8 @@ async def _answer_probe(service: Service, reader: asyncio.StreamReader, writer: 
     """Only the supervisor gets to the folder, and it asks for one of two paths."""
     try:
         path = (await reader.readline()).split(b" ")[1]
-        body, status = await _readiness(service) if path == b"/health/ready" else (LivenessBody(status="live"), 200)
-        content = json.encode(body if isinstance(body, LivenessBody) else structs.replace(body, failing=[]))
+        body, _, status = await _readiness(service) if path == b"/health/ready" else (LIVE, [], 200)
+        content = json.encode(body)
         head = f"HTTP/1.0 {status} .\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
         writer.write(head.encode() + content)
         await writer.drain()

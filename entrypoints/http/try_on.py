@@ -26,14 +26,7 @@ from entrypoints.http.request_parts import (
     receiving,
     too_much_json,
 )
-from entrypoints.http.schemas import (
-    CreditsBody,
-    GenerationBody,
-    GenerationPageBody,
-    ProductBody,
-    ProductPageBody,
-    StartedTryOnBody,
-)
+from entrypoints.http.schemas import GenerationBody, PageBody, ProductBody, StartedTryOnBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import to_command, to_registration
 from entrypoints.http.upload_form import shown
@@ -72,10 +65,10 @@ async def try_on(
 
 
 @get("/account/credits", operation_id="getCredits", sync_to_thread=False)
-def read_credits(request: RequestWithKey) -> CreditsBody:
+def read_credits(request: RequestWithKey) -> dict[str, int]:
     """How many try-ons are left."""
     credits_left = request.user.credits
-    return CreditsBody(credit_balance=WITHOUT_LIMIT if credits_left is None else credits_left)
+    return {"creditBalance": WITHOUT_LIMIT if credits_left is None else credits_left}
 
 
 @get("/generations/{generationId:str}", operation_id="getGeneration", opt={RATE_BUCKET: RateBucket.POLLS})
@@ -93,7 +86,7 @@ async def read_generation(
 @get("/generations", operation_id="listGenerations")
 async def list_generations(
     request: RequestWithKey, service: NamedDependency[Service], limit: Limit = None, cursor: Cursor = None
-) -> GenerationPageBody:
+) -> PageBody:
     """Newest first."""
     before = GenerationId(cursor) if cursor else None
     try:
@@ -104,7 +97,7 @@ async def list_generations(
         raise ValidationFailed((FieldProblem("cursor", "is not the nextCursor of a page"),)) from None
     items = [GenerationBody.of(report) for report in reports]
     next_cursor = items[-1].generation_id if has_more else None
-    return GenerationPageBody(items=items, has_more=has_more, next_cursor=next_cursor)
+    return PageBody(items=items, has_more=has_more, next_cursor=next_cursor)
 
 
 async def _start(request: RequestWithKey, service: Service) -> StartedTryOn:
@@ -172,14 +165,14 @@ async def register_product(request: RequestWithKey, service: NamedDependency[Ser
 @get("/products", operation_id="listProducts")
 async def list_products(
     request: RequestWithKey, service: NamedDependency[Service], limit: Limit = None, cursor: Cursor = None
-) -> ProductPageBody:
+) -> PageBody:
     """In the order of their ids."""
     products, has_more = await service.read_products.page(
         request.user.account_id, _after(cursor), page_limit(limit, 50, MAX_PRODUCTS)
     )
     items = [ProductBody.of(product) for product in products]
     next_cursor = base64.urlsafe_b64encode(products[-1].external_id.encode()).decode() if has_more else None
-    return ProductPageBody(items=items, has_more=has_more, count=len(items), next_cursor=next_cursor)
+    return PageBody(items=items, has_more=has_more, count=len(items), next_cursor=next_cursor)
 
 
 @get("/products/{externalId:path}", operation_id="getProduct")

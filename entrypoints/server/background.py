@@ -12,18 +12,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from adapters.telemetry import metrics
-from adapters.telemetry.metrics import AccountMeter
-from application.check_readiness import CheckReadiness
-from application.delete_images import DatabaseTime, PurgeOverdue
-from application.fair_shares import BodyMemory
+from application.delete_images import PurgeOverdue
 from application.generations import RunNextGeneration
-from application.ports.rows import UnitOfWork
-from application.ports.system import Clock
 from domain.errors import Overloaded
 from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
-    from adapters.sandbox.processor import SandboxedPhotoProcessor
+    from entrypoints.wiring.container import Container
 
 log = structlog.get_logger()
 LONGEST_PAUSE: Final = 5 * 60
@@ -129,17 +124,11 @@ ROUNDS_PER_LOOK: Final = 6
 """The database and the readiness of the parts: every half minute."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Watch:
     """Of one server process."""
 
-    body_memory: BodyMemory
-    photo_workers: "SandboxedPhotoProcessor"
-    check_readiness: CheckReadiness
-    work: UnitOfWork
-    clock: Clock
-    database_clock: DatabaseTime
-    accounts: AccountMeter
+    container: "Container"
     restarts: int = 0
     misbehaved: int = 0
     failing: frozenset[str] = frozenset()
@@ -154,10 +143,10 @@ class Watch:
 
     def look_inside(self) -> None:
         """At this process."""
-        workers = self.photo_workers
-        metrics.UPLOADS_IN_HAND.set(self.body_memory.bodies)
-        metrics.UPLOAD_MEMORY_BYTES.set(self.body_memory.held_bytes)
-        metrics.UPLOAD_MEMORY_LIMIT_BYTES.set(self.body_memory.max_bytes)
+        workers, memory = self.container.photo_workers(), self.container.body_memory()
+        metrics.UPLOADS_IN_HAND.set(memory.bodies)
+        metrics.UPLOAD_MEMORY_BYTES.set(memory.held_bytes)
+        metrics.UPLOAD_MEMORY_LIMIT_BYTES.set(memory.max_bytes)
         metrics.PHOTOS_QUEUED.set(workers.queued)
         metrics.PHOTO_WORKERS_BUSY.set(workers.busy)
         metrics.PHOTO_WORKERS_ALIVE.set(workers.workers_alive)
@@ -168,18 +157,19 @@ class Watch:
 
     async def look_around(self) -> None:
         """At what all processes share."""
-        self.accounts.conclude()
-        failing = (await self.check_readiness.execute()).failing
-        for part in self.check_readiness.parts:
+        self.container.account_meter().conclude()
+        check_readiness, clock = self.container.check_readiness(), self.container.clock()
+        failing = (await check_readiness.execute()).failing
+        for part in check_readiness.parts:
             metrics.PART_READY.labels(part).set(part not in failing)
         if failing != self.failing:
             log.warning("readiness_changed", failing=sorted(failing))
             self.failing = failing
         try:
-            async with self.work.read() as repositories:
-                overdue = await repositories.images.overdue(self.clock.now())
+            async with self.container.work().read() as repositories:
+                overdue = await repositories.images.overdue(clock.now())
                 open_erasures = await repositories.erasures.count_open()
-                longest_wait = await repositories.generations.longest_wait(self.clock.now())
+                longest_wait = await repositories.generations.longest_wait(clock.now())
                 credits_in_all = await repositories.accounts.credits_in_all()
             metrics.CLOCK_SKEW_SECONDS.set(await self._clock_skew())
         except Overloaded:
@@ -193,6 +183,7 @@ class Watch:
 
     async def _clock_skew(self) -> float:
         """Seconds; a database that answers slowly makes it uncertain by half of what it took. Raises: Overloaded."""
-        before = self.clock.now()
-        theirs = await self.database_clock.now()
-        return ((before - theirs) + (self.clock.now() - theirs)).total_seconds() / 2
+        clock = self.container.clock()
+        before = clock.now()
+        theirs = await self.container.database_clock().now()
+        return ((before - theirs) + (clock.now() - theirs)).total_seconds() / 2
