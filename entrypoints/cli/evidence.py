@@ -36,9 +36,9 @@ from entrypoints.cli.console import (
 from entrypoints.cli.doctor import attacks
 from entrypoints.cli.records import write_receipt
 from entrypoints.cli.upload import Refused, embedded_service
-from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError
+from entrypoints.wiring.environment import SECRET_FILES, ConfigurationError
 from entrypoints.wiring.settings import Settings
-from entrypoints.wiring.surroundings import database_file, folders_of
+from entrypoints.wiring.surroundings import folders_of
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -74,16 +74,6 @@ class Found:
     facts: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of the archive."""
-
-    item: str
-    result: str
-    said: str
-    file: str
-
-
 Collect = Callable[["Container", str], Awaitable[Found]]
 
 
@@ -102,23 +92,23 @@ def evidence(output: Path, account: str) -> Answer:
     Example: tryon-images evidence -o evidence.zip
     """
 
-    async def collect(container: "Container") -> list[Item]:
+    async def collect(container: "Container") -> list[dict[str, str]]:
         await container.note_in_audit().execute(Action.EVIDENCE_COLLECTED)
         return await _write(file, container, account)
 
     with private_file(output) as file:
         items = run(collect)
-    failed = any(item.result == "fail" for item in items)
-    return Answer([asdict(item) for item in items], code=EXIT_FAILED if failed else 0)
+    return Answer(items, code=EXIT_FAILED if any(item["result"] == "fail" for item in items) else 0)
 
 
-async def _write(file: BinaryIO, container: "Container", account: str) -> list[Item]:
+async def _write(file: BinaryIO, container: "Container", account: str) -> list[dict[str, str]]:
     items = []
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, collect in ITEMS.items():
             click.echo(f"evidence: {name} ...", err=True)
             found = await _tried(collect, container, account)
-            items.append(Item(name, "pass" if found.ok else "fail", found.said, f"{name}.json"))
+            result = "pass" if found.ok else "fail"
+            items.append({"item": name, "result": result, "said": found.said, "file": f"{name}.json"})
             archive.writestr(f"{name}.json", msgspec.json.format(msgspec.json.encode(found.facts)))
         archive.writestr("summary.md", _summary(items, container.clock().now()))
     return items
@@ -136,9 +126,9 @@ async def _tried(collect: Collect, container: "Container", account: str) -> Foun
         return Found(ok=False, said=type(error).__name__)
 
 
-def _summary(items: list[Item], at: datetime) -> str:
-    failed = [item.item for item in items if item.result == "fail"]
-    rows = [f"| {item.item} | {item.result} | {item.said.replace('|', '/')} | {item.file} |" for item in items]
+def _summary(items: list[dict[str, str]], at: datetime) -> str:
+    failed = [item["item"] for item in items if item["result"] == "fail"]
+    rows = [f"| {' | '.join(said.replace('|', '/') for said in item.values())} |" for item in items]
     return EXPLAINED.format(
         version=f"tryon-images {version('tryon-images')}",
         at=rfc3339(at),
@@ -182,8 +172,7 @@ def _kept_by(settings: Settings) -> Iterator[Path]:
     yield from folders
     for folder in folders:
         yield from sorted(folder.iterdir())
-    names = [name for name in os.environ if name.startswith(PREFIX) and name.endswith(FROM_FILE)]
-    yield from (Path(os.environ[name]).expanduser() for name in names)
+    yield from (Path(os.environ[name]).expanduser() for name in sorted(SECRET_FILES & os.environ.keys()))
 
 
 def _permission(path: Path) -> dict[str, Any]:
@@ -238,7 +227,7 @@ async def _canary(container: "Container", account: str) -> Found:
 
 def _keeps_here(settings: Settings) -> bool:
     """Whether photos or rows are in files of this machine; a bucket and a PostgreSQL keep theirs elsewhere."""
-    return settings.keeps_files or database_file(settings) is not None
+    return settings.keeps_files or settings.database_file is not None
 
 
 def _can_sign(container: "Container") -> bool:

@@ -82,9 +82,9 @@ class Busy(Refused):
 @click.option("--to", "url", metavar="URL", help="A running service. Without it: the embedded one of this machine.")
 @click.option("--key-file", type=FILE, help="Holds the API key; else $API_KEY does.")
 @in_account("Account of the embedded service.")
-@click.option("--external-user-id", metavar="ID", help="The person whose photos these are.")
-@click.option("--keep-for-days", type=DAYS, help="Retention; else the account's.")
-@click.option("--no-crop", is_flag=True, help="Keep the framing.")
+@click.option("--external-user-id", "externalUserId", metavar="ID", help="The person whose photos these are.")
+@click.option("--keep-for-days", "keepForDays", type=DAYS, help="Retention; else the account's.")
+@click.option("--no-crop", "crop", flag_value="false", help="Keep the framing.")
 @click.option("--fit", type=click.Choice(["crop", "pad"]), help="What to do when no window holds the whole person.")
 @click.option("--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="Photos at a time.")
 @as_json
@@ -94,13 +94,10 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
     url: str | None,
     key_file: Path | None,
     account: str,
-    external_user_id: str | None,
-    keep_for_days: str | None,
-    no_crop: bool,
-    fit: str | None,
     at_once: int,
     json_output: bool,
     csv_output: bool,
+    **options: str | None,
 ) -> None:
     """Upload PHOTOS: files, folders, or - for standard input.
 
@@ -115,8 +112,6 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
     """
     if url is not None and not url.startswith(("http://", "https://")):
         raise click.BadParameter("must begin with https:// or http://", param_hint="--to")
-    crop = "false" if no_crop else None
-    options = {"externalUserId": external_user_id, "keepForDays": keep_for_days, "crop": crop, "fit": fit}
     fields = {name: value for name, value in options.items() if value is not None}
     batch = find_photos(photos)
     batch.say_what_was_passed_over()

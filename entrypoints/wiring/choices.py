@@ -64,7 +64,7 @@ def receipt_keys(settings: Settings) -> "DerivedKeys":
     """
     from adapters.ed25519 import DerivedKeys  # noqa: PLC0415 - no server needs it
 
-    if settings.signing_key is None and not settings.resolved_database_url.startswith("sqlite"):
+    if settings.signing_key is None and not settings.has_own_database:
         takes = "keys of at least 32 characters; needed for receipts with PostgreSQL: all machines sign with the same"
         raise ConfigurationError([Problem("TRYON_SIGNING_KEY", "", takes)])
     return DerivedKeys(signing_ring(settings))

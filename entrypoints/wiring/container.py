@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from dependency_injector import providers
@@ -95,8 +94,8 @@ def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: 
 def _disk_reserve(settings: Settings) -> LocalDiskReserve:
     """Of the folders that grow; PostgreSQL and buckets have disks of their own."""
     folders = [settings.storage_folder] if settings.keeps_files else []
-    if settings.has_own_database:
-        folders.append(Path(settings.resolved_database_url.partition("///")[2]).parent)
+    if settings.database_file is not None:
+        folders.append(settings.database_file.parent)
     return LocalDiskReserve(folders, settings.disk_reserve_mb * 1024 * 1024)
 
 

@@ -17,6 +17,7 @@ from entrypoints.wiring.settings import SECRETS, Settings, is_loopback
 
 PREFIX: Final = "TRYON_"
 FROM_FILE: Final = "_FILE"
+SECRET_FILES: Final = frozenset(f"{PREFIX}{secret.upper()}{FROM_FILE}" for secret in SECRETS)
 MASKED: Final = "********"
 MAX_SECRET_CHARS: Final = 64 * 1024
 MIN_KEY_CHARS: Final = 32
@@ -82,7 +83,7 @@ def given_texts(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Proble
         if name.startswith(PREFIX) and text.strip() and not is_service_link(name, text)
     }
     problems = []
-    for name in [f"{PREFIX}{secret.upper()}{FROM_FILE}" for secret in SECRETS]:
+    for name in SECRET_FILES:
         path, variable = given.pop(name, None), name.removesuffix(FROM_FILE)
         if path is None:
             continue

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from adapters.sandbox import system
 from adapters.sandbox.children import StartFailed
@@ -18,6 +18,8 @@ from entrypoints.wiring.settings import Settings, is_loopback
 
 __all__ = ["ModelInstallationFailed", "SandboxUnavailable"]
 
+MAX_QUEUED: Final = 64
+"""Photos at the workers' door: `FairTurns`, before it, lets in hardly more than there are workers."""
 REPORT_BYTES: Final = 1_000_000
 """More than the tables of a JPEG, besides three bytes a pixel at most."""
 
@@ -51,27 +53,19 @@ def sample_photos() -> dict[str, bytes]:
     return {kind: (folder / name).read_bytes() for kind, name in _SAMPLES.items()}
 
 
-class OptionalLibrary(NamedTuple):
-    """`version` is None where it is not installed; `without` says what is done then."""
-
-    name: str
-    version: str | None
-    without: str
-
-
-def optional_libraries() -> tuple[OptionalLibrary, ...]:
-    """All that the service can do without."""
+def optional_libraries() -> list[tuple[str, str | None, str]]:
+    """Name, version (None where it is not installed) and what is done without it, of all that could be missing."""
     from adapters.imaging.native import libheif, libwebp  # noqa: PLC0415 - codecs, which no server process loads
 
     try:
         traces = metadata.version("opentelemetry-sdk")
     except metadata.PackageNotFoundError:
         traces = None
-    return (
-        OptionalLibrary("libwebp", libwebp.version(), "a WebP takes a fifth more time"),
-        OptionalLibrary("libheif", libheif.version(), "a large HEIC takes up to twice the time"),
-        OptionalLibrary("opentelemetry-sdk", traces, "there are no traces"),
-    )
+    return [
+        ("libwebp", libwebp.version(), "a WebP takes a fifth more time"),
+        ("libheif", libheif.version(), "a large HEIC takes up to twice the time"),
+        ("opentelemetry-sdk", traces, "there are no traces"),
+    ]
 
 
 def build_processor(settings: Settings) -> SandboxedPhotoProcessor:
@@ -98,7 +92,7 @@ def build_processor(settings: Settings) -> SandboxedPhotoProcessor:
             f"{_MODULE}:observer", models, readable_paths=(str(models),), memory_bytes=limits.memory_bytes
         ),
         workers=settings.share(workers),
-        max_queued=settings.share(settings.max_uploads),
+        max_queued=settings.share(MAX_QUEUED),
         max_edge=settings.max_edge,
         allow_unsandboxed=allows_unsandboxed(settings),
         limits=limits,

@@ -20,6 +20,7 @@ HEAD_SECONDS_BEHIND_A_PROXY: Final = 30
 WEEK: Final = 7 * 24 * 60 * 60
 """In seconds. Nothing is kept for longer, and no bucket signs links for longer."""
 
+SQLITE: Final = "sqlite+aiosqlite:///"
 UNBOUNDED: Final = 10**9
 """More than anybody wants, and no trouble for a clock or a database."""
 
@@ -46,6 +47,7 @@ StorageUrl = Annotated[
         extra={"takes": "file:///absolute/folder or gs://bucket/prefix"},
     ),
 ]
+Keys = Annotated[str, Meta(min_length=32, extra={"takes": "keys of at least 32 characters, separated by commas"})]
 GoogleName = Annotated[str, Meta(pattern="^[a-z0-9@._-]+$", extra={"takes": "a name of Google's, in small letters"})]
 
 
@@ -93,16 +95,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 30
 
     signing_key: Annotated[
-        Annotated[str, Meta(min_length=32, extra={"takes": "keys of at least 32 characters, separated by commas"})]
-        | None,
+        Keys | None,
         says(
             "Signs links that the service serves: the first key signs, all are accepted. Not set: made on the first"
             " start, in the data folder."
         ),
     ] = None
     pseudonym_key: Annotated[
-        Annotated[str, Meta(min_length=32, extra={"takes": "keys of at least 32 characters, separated by commas"})]
-        | None,
+        Keys | None,
         says(
             "Keys the digests that stand for customers' ids and idempotency keys: the first writes, all find."
             " Needed with PostgreSQL; else made on the first start, in the data folder. See docs/erasure.md."
@@ -200,9 +200,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return is_loopback(self.host) and self.public_url is None
 
     @property
+    def database_file(self) -> Path | None:
+        """Of SQLite; PostgreSQL's files are its server's."""
+        url = self.resolved_database_url
+        return Path(url.removeprefix(SQLITE).partition("?")[0]).absolute() if url.startswith(SQLITE) else None
+
+    @property
     def has_own_database(self) -> bool:
         """SQLite, in a file of ours."""
-        return self.resolved_database_url.startswith("sqlite")
+        return self.database_file is not None
 
     @property
     def serves_alone(self) -> bool:
@@ -262,18 +268,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return -(-number // self.server_processes)
 
     @property
-    def max_uploads(self) -> int:
-        """Photos at the workers' door: `FairTurns`, before it, lets in hardly more than there are workers."""
-        return 64
-
-    @property
     def shows_playground(self) -> bool:
         """As the setting says; without it, only when nobody but this machine can reach us."""
         return self.is_local if self.playground is None else self.playground
 
     @property
     def resolved_database_url(self) -> str:
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'tryon.db'}"
+        return self.database_url or f"{SQLITE}{self.data_dir.absolute() / 'tryon.db'}"
 
     @property
     def keeps_files(self) -> bool:

@@ -16,10 +16,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from adapters.sandbox import system
 from entrypoints.server.metrics_server import PLACES
 from entrypoints.server.metrics_server import PREFIX as METRICS
-from entrypoints.wiring.environment import FROM_FILE, PREFIX, ConfigurationError, Problem
-from entrypoints.wiring.settings import SECRETS, Settings
+from entrypoints.wiring.environment import FROM_FILE, PREFIX, SECRET_FILES, ConfigurationError, Problem
+from entrypoints.wiring.settings import SQLITE, Settings
 
-SQLITE: Final = "sqlite+aiosqlite:///"
 FIRST_FREE_PORT: Final = 1024
 """Those below need a right of their own (ip(7), `ip_unprivileged_port_start`)."""
 PATHS: Final = (
@@ -72,21 +71,15 @@ def raw_places(settings: Settings) -> Iterator[Path]:
     yield settings.data_dir
     if settings.keeps_files:
         yield settings.storage_folder
-    if database := database_file(settings):
+    if database := settings.database_file:
         yield from database.parent.glob(f"{database.name}*")
     for place in PLACES:
         yield from (folder for folder in place.glob(f"{METRICS}*") if os.access(folder, os.R_OK))
 
 
-def database_file(settings: Settings) -> Path | None:
-    """Of SQLite; PostgreSQL's files are its server's."""
-    url = settings.resolved_database_url
-    return Path(url.removeprefix(SQLITE).partition("?")[0]).absolute() if url.startswith(SQLITE) else None
-
-
 def leave_folder(settings: Settings, environ: MutableMapping[str, str]) -> None:
     """Go to `/`, where nobody puts anything for us to find; relative paths go on to mean what they mean here."""
-    for name in {*PATHS, *(f"{PREFIX}{secret.upper()}{FROM_FILE}" for secret in SECRETS)} & environ.keys():
+    for name in {*PATHS, *SECRET_FILES} & environ.keys():
         if environ[name].strip():
             environ[name] = str(Path(environ[name].strip()).expanduser().absolute())
     if "PYTHONPATH" in environ:
@@ -138,7 +131,7 @@ def hold_data_folder(settings: Settings) -> None:
 
     Raises: ConfigurationError: another service has it; the text says which. Or it cannot be written to.
     """
-    database = database_file(settings)
+    database = settings.database_file
     if database is None:
         return
     try:

@@ -11,6 +11,7 @@ import yaml
 
 from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.environment import ConfigurationError, load_settings
+from entrypoints.wiring.photo_processing import MAX_QUEUED
 from entrypoints.wiring.settings import SECRETS
 from entrypoints.wiring.surroundings import folders_of
 from tests.deploy.test_packaging import IMAGE_SETTINGS
@@ -96,7 +97,7 @@ def test_the_service_takes_the_settings_of_cloud_run(manifest: dict[str, Any]) -
     assert settings.database_url
     assert not folders_of(settings)
     if manifest["kind"] == "Service":
-        assert 1 < pod["containerConcurrency"] <= settings.max_uploads
+        assert 1 < pod["containerConcurrency"] <= MAX_QUEUED
         assert settings.seconds_to_drain == 0
         assert settings.head_seconds > 600
 

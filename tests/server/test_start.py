@@ -17,7 +17,7 @@ import pytest
 from entrypoints.server.metrics_server import health_socket, in_short
 from entrypoints.server.process import TRIES, Supervisor
 from entrypoints.wiring.environment import load_settings
-from entrypoints.wiring.surroundings import database_file, leave_folder
+from entrypoints.wiring.surroundings import leave_folder
 from tests.free_port import free_port
 from tests.patience import PATIENCE_SECONDS, wait_until
 
@@ -155,7 +155,7 @@ def test_relative_paths_mean_what_they_meant_where_it_was_started(
     assert Path.cwd() == Path("/")
     assert after.data_dir == tmp_path / "data"
     assert after.resolved_database_url == f"sqlite+aiosqlite:///{tmp_path}/one.db?timeout=3"
-    assert database_file(after) == tmp_path / "one.db"
+    assert after.database_file == tmp_path / "one.db"
     assert (after.signing_key, after.model_dir) == ("k" * 40, Path.home() / "models")
     assert environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "google.json")
     assert environ["PYTHONPATH"] == f"{tmp_path}/code{os.pathsep}/absolute"
