@@ -1,9 +1,8 @@
 """Fair shares: no account takes memory for bodies, turns at the photo workers or requests from the others."""
 
 import asyncio
-import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -136,25 +135,18 @@ class BodyClaim:
             self._memory.give_back(self, self.claimed_bytes - size_bytes)
 
 
-LONG_SECONDS: Final = 1.0
-WEIGHT_OF_THE_LAST: Final = 0.3
-MAX_KNOWN_ACCOUNTS: Final = 1_000
-
-
 class FairTurns:
     """Turns at the photo workers, at most `places` at once, dealt round-robin over accounts: who sends a thousand
     photos delays only itself.
 
-    An account whose photos take long (over a second each, in the mean of the last ones) leaves one worker to the others
-    at any time: two photos of ten seconds would otherwise stop everybody.
+    Besides there is one place that only an account without a photo in work gets: it does not wait for the end of
+    others' photos, however long those take. The cores are shared for that time.
     """
 
-    def __init__(self, places: int, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, places: int) -> None:
         self.places = places
-        self._seconds = seconds
         self._running: Counter[AccountId] = Counter()
         self._waiting: dict[AccountId, deque[asyncio.Event]] = {}
-        self._mean_seconds: dict[AccountId, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -164,13 +156,10 @@ class FairTurns:
     async def turn(self, account_id: AccountId) -> AsyncIterator[None]:
         """Raises: Overloaded when it does not come in time."""
         await self._wait(account_id)
-        began = self._seconds()
         try:
             yield
         finally:
-            self._learn(account_id, self._seconds() - began)
-            self._running[account_id] -= 1
-            self._deal()
+            self._end(account_id)
 
     async def _wait(self, account_id: AccountId) -> None:
         mine = asyncio.Event()
@@ -190,35 +179,30 @@ class FairTurns:
 
     def _leave(self, account_id: AccountId, mine: asyncio.Event) -> None:
         if mine.is_set():  # the turn came in the very moment of giving up
-            self._running[account_id] -= 1
+            self._end(account_id)
         else:
             self._waiting[account_id].remove(mine)
             if not self._waiting[account_id]:
                 del self._waiting[account_id]
+
+    def _end(self, account_id: AccountId) -> None:
+        self._running[account_id] -= 1
+        if not self._running[account_id]:
+            del self._running[account_id]
         self._deal()
 
     def _deal(self) -> None:
         """To the account with the fewest turns; among equals to the one whose last turn is longest ago."""
-        while self._running.total() < self.places:
-            ready = [account for account in self._waiting if self._running[account] < self._most(account)]
-            if not ready:
+        while self._waiting:
+            account = min(self._waiting, key=self._running.__getitem__)
+            taken = self._running.total()
+            if taken > self.places or (taken == self.places and self._running[account]):
                 return
-            account = min(ready, key=self._running.__getitem__)
             queue = self._waiting.pop(account)
             queue.popleft().set()
             self._running[account] += 1
             if queue:
                 self._waiting[account] = queue  # behind all others
-
-    def _most(self, account_id: AccountId) -> int:
-        takes_long = self._mean_seconds.get(account_id, 0.0) > LONG_SECONDS
-        return max(1, self.places - 1) if takes_long else self.places
-
-    def _learn(self, account_id: AccountId, seconds: float) -> None:
-        known = self._mean_seconds.pop(account_id, 0.0)
-        self._mean_seconds[account_id] = known + WEIGHT_OF_THE_LAST * (seconds - known)
-        if len(self._mean_seconds) > MAX_KNOWN_ACCOUNTS:
-            del self._mean_seconds[next(iter(self._mean_seconds))]
 
 
 @dataclass(frozen=True, slots=True)

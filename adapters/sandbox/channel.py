@@ -57,6 +57,14 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     upright_size: Size
 
 
+class Decode(msgspec.Struct, frozen=True, tag=True):
+    """To a decoder: decode the pixels now. It answers `Decoded`."""
+
+
+class Decoded(msgspec.Struct, frozen=True, tag=True):
+    """All views are quick from here on."""
+
+
 class Turn(msgspec.Struct, frozen=True, tag=True):
     """To a decoder: from now on the photo is upright after so many quarter turns counterclockwise."""
 
@@ -169,8 +177,8 @@ class Ping(msgspec.Struct, frozen=True, tag=True):
 
 
 Refusal = Unsupported | Invalid | TooLarge | OutOfMemory | Broken
-ToDecoder = Photo | Turn | View | Encode
-FromDecoder = Opened | Turned | Viewed | Encoded | Refusal
+ToDecoder = Photo | Decode | Turn | View | Encode
+FromDecoder = Opened | Decoded | Turned | Viewed | Encoded | Refusal
 ToDetector = Begin | Detect | Measure | Viewed | Gone | Ping
 FromDetector = Ready | Failed | View | Gone | Seen | Measured | OutOfMemory | Broken | Ping
 FromParent = Ready | Failed | Ended

@@ -15,6 +15,8 @@ from adapters.sandbox import system
 from adapters.sandbox.channel import (
     Broken,
     Channel,
+    Decode,
+    Decoded,
     Encode,
     Encoded,
     Invalid,
@@ -89,6 +91,10 @@ def _serve_photo(channel: Channel, decoder: PhotoDecoder) -> None:
 def _answer(channel: Channel, opened: OpenPhoto) -> bool:
     """False after the last answer."""
     match channel.receive(to_decoder):
+        case Decode():
+            opened.decode()
+            channel.send(Decoded())
+            return True
         case Turn(turns):
             channel.send(Turned(opened.turn(turns)))
             return True

@@ -56,8 +56,10 @@ class PhotoLimits:
 
 @dataclass(eq=False)
 class SandboxedPhotoProcessor(PhotoProcessor):
-    """At most `workers` photos are in work at once, and at most `max_queued` wait for their turn.
+    """At most `workers` photos and one are in work at once, and at most `max_queued` wait for their turn.
 
+    The one is for whom nothing is in work, see `FairTurns`: its decoder runs beside the others, and its detector is the
+    first one that is free.
     Without the sandbox nothing starts unless `allow_unsandboxed`. `cores`, one for each worker, are where the detectors
     stay.
     """
@@ -78,8 +80,9 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         self._open = False
         self._was_closed = False
         self._starting = asyncio.Lock()
-        self._turns = asyncio.Semaphore(self.workers)
-        self._threads = ThreadPoolExecutor(self.workers, "photo")
+        self._at_once = self.workers + 1
+        self._turns = asyncio.Semaphore(self._at_once)
+        self._threads = ThreadPoolExecutor(self._at_once, "photo")
         self._keeper: asyncio.Task[None] | None = None
         self._working: set[asyncio.Future[PreparedPhoto]] = set()
         seconds, sandboxed = self.limits.start_seconds, not self.allow_unsandboxed or system.sandbox_problem() is None
@@ -154,7 +157,7 @@ class SandboxedPhotoProcessor(PhotoProcessor):
             except StartFailed as failure:
                 self._log_failure(failure)
                 raise Overloaded(cause="no_process") from None
-        if not self._open or self.queued + self.busy >= self.workers + self.max_queued:
+        if not self._open or self.queued + self.busy >= self._at_once + self.max_queued:
             raise Overloaded(cause="queue")
         until = time.monotonic() + self.limits.answer_seconds
         try:

@@ -8,6 +8,8 @@ import structlog
 from adapters.sandbox.channel import (
     Broken,
     Data,
+    Decode,
+    Decoded,
     Encode,
     Encoded,
     Ended,
@@ -85,6 +87,10 @@ class RemotePhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._upright_size
 
+    def decode(self) -> None:
+        with Stage("decode"):
+            self._ask(Decode(), Decoded)
+
     def turn(self, turns: int) -> bool:
         with Stage("decode"):
             is_turned = self._ask(Turn(turns), Turned).is_turned
@@ -117,7 +123,7 @@ class RemotePhoto(OpenPhoto):
                 raise self._verdict(error) from None
         return EncodedPhoto(jpeg, expected, encoded.warnings)
 
-    def _ask(self, question: Photo | Turn | View | Encode, kind: type[Answer], payload: Data = b"") -> Answer:
+    def _ask(self, question: Photo | Decode | Turn | View | Encode, kind: type[Answer], payload: Data = b"") -> Answer:
         channel = self._child.channel
         channel.patience(self.deadline)
         try:

@@ -58,6 +58,10 @@ class ViewablePhoto(Protocol):
 class OpenPhoto(ViewablePhoto, Protocol):
     """One photo whose headers were read and found acceptable; its pixels are decoded when first asked for."""
 
+    def decode(self) -> None:
+        """Decode the pixels now, so that whoever looks next does not wait for them. Raises: InvalidImage."""
+        ...
+
     def turn(self, turns: int) -> bool:
         """Take the photo for one that is upright after so many quarter turns counterclockwise (1-3), from now on.
 

@@ -12,7 +12,6 @@ from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sandbox import system
-from adapters.sandbox.processor import SandboxedPhotoProcessor
 from adapters.sql import MIGRATION_SECONDS, DatabaseClock, Migrator, SqlRateLimiter, SqlUnitOfWork, create_engine
 from adapters.system import (
     InMemoryRateLimiter,
@@ -107,11 +106,6 @@ def _body_memory(settings: Settings) -> BodyMemory:
     return BodyMemory(settings.share(total_bytes), 3 * settings.max_file_bytes + FRAMING_BYTES)
 
 
-def _photo_turns(photo_workers: SandboxedPhotoProcessor) -> FairTurns:
-    """One more than there are workers: none of them waits for the next photo."""
-    return FairTurns(photo_workers.workers + 1)
-
-
 def _use_case(providers_by_name: Mapping[str, Any], kind: type[T], **given: Any) -> providers.Factory[T]:
     """A use case: each of its fields comes out of the provider of that name, unless it is `given` or has a default."""
     names = (field.name for field in fields(cast("Any", kind)))
@@ -182,7 +176,7 @@ class Container(DeclarativeContainer):
     replay_erasure = use_case(ReplayErasure)
     reconcile = use_case(Reconcile)
     keep_picture = use_case(KeepPicture)
-    check_photo = use_case(CheckPhoto, turns=providers.Singleton(_photo_turns, photo_workers))
+    check_photo = use_case(CheckPhoto, turns=providers.Singleton(FairTurns, photo_workers.provided.workers))
     body_memory = providers.Singleton(_body_memory, settings)
     upload_photo = use_case(UploadPhoto)
     fetcher = providers.Singleton(

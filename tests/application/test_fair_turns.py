@@ -6,19 +6,12 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application.fair_shares import LONG_SECONDS, FairTurns
+from application.fair_shares import FairTurns
 from domain.account import AccountId
 from tests.builders import ACME, OTHER
 from tests.patience import PATIENCE_SECONDS
 
-A, B = ACME, OTHER
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+A, B, C = ACME, OTHER, AccountId("third")
 
 
 @dataclass(frozen=True)
@@ -39,12 +32,13 @@ def test_nobody_is_passed_over_more_often_than_there_are_other_accounts(
     begun: list[AccountId] = []
 
     async def scenario() -> None:
-        turns = FairTurns(places, Clock())
+        turns = FairTurns(places)
 
         async def one(photo: Photo) -> None:
             async with turns.turn(photo.account_id):
                 begun.append(photo.account_id)
-                assert turns._running.total() <= places
+                assert turns._running.total() <= places + 1
+                assert turns._running.total() <= places or 1 in turns._running.values()
                 for _ in range(photo.rounds):
                     await asyncio.sleep(0)
 
@@ -70,7 +64,7 @@ def test_one_photo_behind_anothers_hundreds_begins_as_soon_as_a_place_is_free(
     before: list[int] = []
 
     async def scenario() -> None:
-        turns = FairTurns(places, Clock())
+        turns = FairTurns(places)
 
         async def one(account_id: AccountId) -> None:
             async with turns.turn(account_id):
@@ -87,22 +81,35 @@ def test_one_photo_behind_anothers_hundreds_begins_as_soon_as_a_place_is_free(
     assert begun.index(B) - before[0] <= 2 * places  # some were dealt a turn in the moment of its asking
 
 
-async def test_an_account_of_slow_photos_leaves_one_place_to_the_others() -> None:
-    clock = Clock()
-    turns = FairTurns(2, clock)
-    for _ in range(10):
-        async with turns.turn(A):
-            clock.now += 4 * LONG_SECONDS
-    async with turns.turn(A):
+async def test_an_account_without_a_photo_in_work_does_not_wait_for_the_end_of_anothers() -> None:
+    turns = FairTurns(1)
+    async with asyncio.timeout(PATIENCE_SECONDS), turns.turn(A), turns.turn(B):
+        assert turns.waiting == 0
+
+
+async def test_the_place_beyond_the_workers_is_one() -> None:
+    turns = FairTurns(1)
+    async with turns.turn(A), turns.turn(B):
+        waiting = asyncio.create_task(turns.turn(C).__aenter__())
+        await asyncio.sleep(0)
+        assert turns.waiting == 1
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await waiting
+
+
+async def test_an_account_alone_has_all_places_of_the_workers_and_no_other() -> None:
+    turns = FairTurns(2)
+    async with turns.turn(A), turns.turn(A):
         waiting = asyncio.create_task(turns.turn(A).__aenter__())
         await asyncio.sleep(0)
-        assert not waiting.done()
-        async with asyncio.timeout(PATIENCE_SECONDS), turns.turn(B):
-            assert not waiting.done()
-    await waiting
+        assert turns.waiting == 1
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await waiting
 
 
-async def test_an_account_of_quick_photos_that_is_alone_has_every_place() -> None:
-    turns = FairTurns(3, Clock())
-    async with asyncio.timeout(PATIENCE_SECONDS), turns.turn(A), turns.turn(A), turns.turn(A):
-        assert turns.waiting == 0
+async def test_nothing_is_kept_of_an_account_whose_photos_are_done() -> None:
+    turns = FairTurns(2)
+    async with turns.turn(A):
+        pass
+    assert not turns._running
+    assert not turns._waiting

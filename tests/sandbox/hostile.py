@@ -20,7 +20,7 @@ from adapters.imaging.jpeg import encode_jpeg
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.imaging.picture import picture_of
 from adapters.sandbox import attacks, landlock
-from adapters.sandbox.channel import Encoded, Measured, Opened, Viewed
+from adapters.sandbox.channel import Decoded, Encoded, Measured, Opened, Viewed
 from adapters.sandbox.detector import Observer
 from application.ports.photos import (
     EncodedPhoto,
@@ -48,6 +48,9 @@ class HonestPhoto(OpenPhoto):
     source_format = SourceFormat.PNG
     upright_size = SIZE
 
+    def decode(self) -> None:
+        """It is a few pixels."""
+
     def turn(self, turns: int) -> bool:
         return False
 
@@ -60,12 +63,17 @@ class HonestPhoto(OpenPhoto):
         return EncodedPhoto(encode_jpeg(picture_of(np.full((size.height, size.width, 3), 200, np.uint8))), size)
 
 
+class SlowPhoto(HonestPhoto):
+    def decode(self) -> None:
+        time.sleep(60)
+
+
 class ObedientDecoder(PhotoDecoder):
     def open(self, photo: bytes | memoryview) -> OpenPhoto:
         command, _, argument = bytes(photo[:200]).decode("ascii", "replace").partition(" ")
         if command in COMMANDS and (said := COMMANDS[command](argument)) is not None:
             raise InvalidImage(said)
-        return HonestPhoto()
+        return SlowPhoto() if command == "slow" else HonestPhoto()
 
 
 def decoder(_: object) -> PhotoDecoder:
@@ -233,7 +241,8 @@ def _say(*messages: msgspec.Struct | bytes) -> None:
 def _forge(argument: str) -> None:
     opened, view, picture = Opened(SourceFormat.PNG, SIZE), Viewed(SIZE), Encoded(SIZE, len(JPEG), ())
     pixels = bytes(SIZE.pixels * 3)
-    looked_at = (opened, view, pixels, view, pixels)  # once by the detector, once by the meter
+    look = (Decoded(), view, pixels)
+    looked_at = (opened, *look, *look)  # once by the detector, once by the meter
     answers: dict[str, tuple[msgspec.Struct | bytes, ...]] = {
         "nonsense": (b"\0\0\0\4\xff\xff\xff\xff",),
         "length": (b"\xff\xff\xff\xff" + bytes(100),),
@@ -241,7 +250,7 @@ def _forge(argument: str) -> None:
         "other-type": (
             b"\0\0\0\x47" + msgspec.msgpack.encode({"type": "Opened", "source_format": "PNG"}).ljust(71, b"\0"),
         ),
-        "huge-view": (opened, Viewed(Size(60_000, 60_000))),
+        "huge-view": (opened, Decoded(), Viewed(Size(60_000, 60_000))),
         "early-end": (opened,),
         "other-size": (*looked_at, Encoded(Size(20, 20), len(OTHER_JPEG), ()), OTHER_JPEG),
         "other-photo": (*looked_at, Encoded(SIZE, len(OTHER_JPEG), ()), OTHER_JPEG),

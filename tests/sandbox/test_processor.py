@@ -272,19 +272,34 @@ class TestADetector:
 class TestTooMuchWork:
     async def test_is_refused_beyond_the_queue(self) -> None:
         async with a_pool(max_queued=2) as pool:
-            accepted = [asyncio.create_task(answer(pool, A_WHILE)) for _ in range(3)]
+            accepted = [asyncio.create_task(answer(pool, A_WHILE)) for _ in range(4)]
             await until(lambda: pool.queued == 2)
             with pytest.raises(Overloaded):
                 await answer(pool, "one too many")
-            assert await asyncio.gather(*accepted) == ["fine"] * 3
+            assert await asyncio.gather(*accepted) == ["fine"] * 4
+
+    async def test_has_room_for_one_photo_more_than_there_are_workers(self) -> None:
+        """For an account that has none in work."""
+        async with a_pool() as pool:
+            running = [asyncio.create_task(answer(pool, A_WHILE)) for _ in range(2)]
+            await until(lambda: pool.busy == 2)
+            assert await asyncio.gather(*running) == ["fine"] * 2
+
+    async def test_that_only_decodes_keeps_no_detector_from_others(self) -> None:
+        async with a_pool() as pool:
+            slow = asyncio.create_task(answer(pool, "slow"))
+            await until(lambda: pool.busy == 1)
+            assert await answer(pool, "quick") == "fine"
+            assert not slow.done()
+            slow.cancel()
 
     async def test_loses_the_photos_whose_callers_have_given_up(self) -> None:
         class Upload(bytearray):
             """One that can be watched."""
 
         async with a_pool() as pool:
-            running = asyncio.create_task(answer(pool, A_WHILE))
-            await until(lambda: pool.busy == 1)
+            running = [asyncio.create_task(answer(pool, A_WHILE)) for _ in range(2)]
+            await until(lambda: pool.busy == 2)
             upload = Upload(b"pid")
             watched = weakref.ref(upload)
             waiting = asyncio.create_task(pool.prepare(upload, crop=True))
@@ -296,7 +311,7 @@ class TestTooMuchWork:
             gc.collect()
             assert watched() is None
             assert pool.queued == 0
-            assert await running == "fine"
+            assert await asyncio.gather(*running) == ["fine"] * 2
 
 
 class TestStarting:
@@ -368,13 +383,13 @@ class TestClosing:
     async def test_finishes_what_runs_refuses_what_waits_and_leaves_no_process(self) -> None:
         pool = a_processor(max_queued=5)
         await pool.start()
-        running = asyncio.create_task(answer(pool, A_WHILE))
-        await until(lambda: len(everybody(pool)) == 4)
+        running = [asyncio.create_task(answer(pool, A_WHILE)) for _ in range(2)]
+        await until(lambda: len(everybody(pool)) == 5)
         processes = everybody(pool)
         waiting = asyncio.create_task(answer(pool, "who waits"))
         await until(lambda: pool.queued == 1)
         await pool.close()
-        assert await running == "fine"
+        assert await asyncio.gather(*running) == ["fine"] * 2
         with pytest.raises(Overloaded):
             await waiting
         await until(lambda: none_runs(processes))
