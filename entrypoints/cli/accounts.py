@@ -49,19 +49,12 @@ def number_or(word: str, max_digits: int | None = None) -> Callable[[str], int |
     return parse
 
 
-class Lifetime(click.ParamType[timedelta]):
+def lifetime(text: str) -> timedelta:
     """`12h` or `90d`."""
-
-    name = "12h|90d"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Raises: click.BadParameter."""
-        if isinstance(value, timedelta):
-            return value
-        if (found := LIFETIME.fullmatch(str(value))) is None:
-            self.fail(f"{value!r} is no time like 12h or 90d", param, ctx)
-        number = int(found[1])
-        return timedelta(hours=number) if found[2] == "h" else timedelta(days=number)
+    if (found := LIFETIME.fullmatch(text)) is None:
+        raise click.BadParameter(f"{text!r} is no time like 12h or 90d")
+    number = int(found[1])
+    return timedelta(hours=number) if found[2] == "h" else timedelta(days=number)
 
 
 async def account_id(container: "Container", name: str) -> AccountId:
@@ -246,7 +239,7 @@ def keys() -> None:
     type=click.Choice([str(scope) for scope in KeyScope]),
     help="What it may do; may be given several times. All, if it is not given.",
 )
-@click.option("--expires", type=Lifetime(), help="When it ends. Never, if it is not given.")
+@click.option("--expires", type=lifetime, metavar="12h|90d", help="When it ends. Never, if it is not given.")
 @click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="A limit within the account's.")
 @answers
 def create_key(
@@ -263,7 +256,14 @@ def create_key(
 
 @keys.command("rotate")
 @click.argument("key_id")
-@click.option("--overlap", type=Lifetime(), default="7d", show_default=True, help="How long the old key still works.")
+@click.option(
+    "--overlap",
+    type=lifetime,
+    metavar="12h|90d",
+    default="7d",
+    show_default=True,
+    help="How long the old key still works.",
+)
 @answers
 def rotate_key(key_id: str, overlap: timedelta) -> Row:
     """Create a key that may do what KEY_ID may, and let KEY_ID end after a while.

@@ -4,10 +4,11 @@ import base64
 import csv
 import io
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import click
 import msgspec
@@ -39,6 +40,7 @@ from entrypoints.wiring.choices import is_signed, is_signing_ring_there, receipt
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
 
+PUBLIC_KEY_BYTES: Final = 32
 COLUMNS: Final = ("at", "actor", "action", "account", "subject", "facts")
 
 
@@ -102,34 +104,20 @@ def _harmless(value: str | None) -> str:
 class ExportedErasure(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """An erasure as `customers erasures --json` writes and `customers replay-erasures --from` reads it."""
 
-    erasure_id: str
-    account_id: str
+    erasure_id: ErasureId
+    account_id: AccountId
     requested_at: Annotated[datetime, msgspec.Meta(tz=True)]
     completed_at: Annotated[datetime, msgspec.Meta(tz=True)] | None
-    images: int
-    image_ids: list[str]
+    image_count: int = msgspec.field(name="images")
+    image_ids: tuple[ImageId, ...]
 
     @classmethod
     def of(cls, entry: RecordedErasure) -> "ExportedErasure":
-        record = entry.record
-        return cls(
-            erasure_id=record.erasure_id,
-            account_id=record.account_id,
-            requested_at=record.requested_at,
-            completed_at=record.completed_at,
-            images=record.image_count,
-            image_ids=list(entry.image_ids),
-        )
+        return cls(image_ids=entry.image_ids, **asdict(entry.record))
 
     def to_entry(self) -> RecordedErasure:
-        record = ErasureRecord(
-            erasure_id=ErasureId(self.erasure_id),
-            account_id=AccountId(self.account_id),
-            requested_at=self.requested_at,
-            image_count=self.images,
-            completed_at=self.completed_at,
-        )
-        return RecordedErasure(record, tuple(ImageId(image_id) for image_id in self.image_ids))
+        record = msgspec.structs.asdict(self)
+        return RecordedErasure(image_ids=record.pop("image_ids"), record=ErasureRecord(**record))
 
 
 def read_export(text: bytes) -> list[RecordedErasure]:
@@ -210,24 +198,22 @@ def write_receipt(container: "Container", account_id: AccountId, outcome: Erasur
     return signed_receipt(facts, container.receipt_keys())
 
 
-class PublicKey(click.ParamType[bytes]):
+def public_key_of(text: str) -> bytes:
     """32 bytes as `verify-receipt --print-key` prints them."""
-
-    name = "key"
-    BYTES: ClassVar = 32
-
-    def convert(self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        """Raises: click.BadParameter."""
-        try:
-            key = value if isinstance(value, bytes) else base64.b64decode(value, altchars=b"-_", validate=True)
-        except ValueError:
-            key = b""
-        return key if len(key) == self.BYTES else self.fail("that is no key that --print-key prints", param, ctx)
+    try:
+        key = base64.b64decode(text, altchars=b"-_", validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise click.BadParameter("that is no key that --print-key prints")
+    return key
 
 
 @click.command("verify-receipt")
 @click.argument("file", required=False, type=FILE)
-@click.option("--public-key", type=PublicKey(), help="Trust this key. Without it: the keys of this installation.")
+@click.option(
+    "--public-key", type=public_key_of, metavar="KEY", help="Trust this key. Without it: the keys of this installation."
+)
 @click.option("--print-key", is_flag=True, help="Print this installation's public keys, for auditors; the first signs.")
 @answers
 def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool) -> Row | Answer | None:
