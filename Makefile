@@ -110,7 +110,7 @@ audit: setup $(VENV)/.dev ## Known vulnerabilities of all that is locked: make a
 
 .PHONY: mutants
 
-mutants: setup $(VENV)/.dev ## Break domain and use cases in small ways, each has to fail a test: make mutants [ONLY="erase purge"]
+mutants: setup $(VENV)/.dev ## Break domain and use cases in small ways, each has to fail a test: make mutants [ONLY="erase delete"]
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.mutants $(ONLY)
 
 .PHONY: zoo

@@ -1,7 +1,8 @@
 """Answer a request that comes again with the same idempotency key as it was answered first."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -23,32 +24,39 @@ class AnswerOnce:
     work: UnitOfWork
     clock: Clock
 
-    async def begin(
+    @asynccontextmanager
+    async def keep(
         self, account: Account, record: IdempotencyRecord | None, customer: Customer | None
-    ) -> KeptRequest | None:
-        """Returns: None without a key; else the request: with its `result` if it was answered before.
+    ) -> AsyncIterator[KeptRequest | None]:
+        """Around the work on a request. It may come again if the block fails; in an outage, when its lease is over.
 
-        Raises: IdempotencyKeyReused, IdempotencyKeyInUse, Overloaded.
+        Yields: None without a key; else the request: with its `result` if it was answered before. Raises:
+        IdempotencyKeyReused, IdempotencyKeyInUse, Overloaded.
         """
         if record is None:
-            return None
+            yield None
+            return
+        due_at = self.clock.now() + self.LEASE
+        new = KeptRequest(account_id=account.account_id, record=record, customer=customer, due_at=due_at)
+        request = await self._begin(new)
+        try:
+            yield request
+        except BaseException:
+            await self._give_up(request)
+            raise
+
+    async def _begin(self, request: KeptRequest) -> KeptRequest:
         now = self.clock.now()
-        request = KeptRequest(
-            account_id=account.account_id,
-            record=record,
-            customer=customer,
-            due_at=now + self.LEASE,
-        )
         try:
             async with self.work.begin() as repositories:
                 await self._expect_no_upload(repositories, request, now)
                 earlier = await repositories.requests.add(request, now)
         except (Overloaded, asyncio.CancelledError):  # the commit may have gone through
-            await self.give_up(request)
+            await self._give_up(request)
             raise
         if earlier is None:
             return request
-        if not record.is_same_request(earlier.record):
+        if not request.record.is_same_request(earlier.record):
             raise IdempotencyKeyReused
         if earlier.result is None:
             raise IdempotencyKeyInUse
@@ -65,11 +73,9 @@ class AnswerOnce:
         if request is not None:
             await repositories.requests.finish(request, result, self.clock.now() + IdempotencyRecord.LIFETIME)
 
-    async def give_up(self, request: KeptRequest | None) -> None:
-        """The request was refused: it may come again. If the database is down, its lease ends it."""
-        if request is not None:
-            with suppress(Overloaded):
-                await asyncio.shield(self._remove(request))
+    async def _give_up(self, request: KeptRequest) -> None:
+        with suppress(Overloaded):
+            await asyncio.shield(self._remove(request))
 
     async def _remove(self, request: KeptRequest) -> None:
         async with self.work.begin() as repositories:

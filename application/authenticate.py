@@ -205,20 +205,21 @@ class UploadTickets:
         lifetime: timedelta,
         idempotency: IdempotencyRecord | None,
     ) -> tuple[str, datetime]:
-        """The ticket and when it is over. Raises: IdempotencyKeyReused, IdempotencyKeyInUse, Overloaded."""
-        account_id, customer_id = account.account_id, terms.customer_id
+        """The ticket and when it is over.
+
+        Raises: InvalidApiKey: a pass of the page; IdempotencyKeyReused, IdempotencyKeyInUse; Overloaded.
+        """
+        account_id, customer_id, key_id = account.account_id, terms.customer_id, self._key_id(api_key)
         customer = self.pseudonyms.customer(account_id, customer_id) if customer_id is not None else None
-        request = await self.once.begin(account, idempotency, customer)
-        made = json.loads(request.result) if request and request.result else None
-        if made is None:
-            expires = int((self.clock.now() + lifetime).timestamp())
-            made = [self.random.salt().hex(), account.erasure_epoch, expires]
-            if request is not None:
+        ticket_id, epoch = self.random.salt().hex(), account.erasure_epoch
+        expires = int((self.clock.now() + lifetime).timestamp())
+        async with self.once.keep(account, idempotency, customer) as request:
+            if request is not None and request.result is not None:
+                ticket_id, epoch, expires = json.loads(request.result)
+            elif request is not None:
                 async with self.work.begin() as repositories:
-                    await self.once.finish(repositories, request, json.dumps(made))
-        ticket_id, epoch, expires = made
+                    await self.once.finish(repositories, request, json.dumps([ticket_id, epoch, expires]))
         expires_at = datetime.fromtimestamp(expires, UTC)
-        key_id = self._key_id(api_key)
         ticket = Ticket(ticket_id=ticket_id, key_id=key_id, terms=terms, epoch=epoch, expires_at=expires_at)
         return ticket.signed(digest_of_key(api_key)), expires_at
 
@@ -251,7 +252,7 @@ class UploadTickets:
         if _is_dev_key(api_key, self.dev_key_digest):
             return DEV_KEY
         presented = PresentedKey.parse(api_key)
-        if presented is None:  # a pass of the page: no key that could end its tickets
+        if presented is None:  # no key that could end its tickets
             raise InvalidApiKey
         return presented.key_id
 

@@ -43,27 +43,23 @@ class RegisterProduct:
         """Raises: ProductImagesRequired: a new one without images; ImageNotFound, ProductImageFetchFailed; what is
         wrong with a photo; IdempotencyKeyReused, IdempotencyKeyInUse; Overloaded.
         """
-        request = await self.once.begin(wanted.account, idempotency, None)
-        if request is not None and request.result is not None:
-            async with self.work.read() as repositories:
-                product = await repositories.products.find(wanted.account.account_id, request.result)
-            if product is None:  # deleted since: the same answer would be a lie
-                raise ProductNotFound
-            return RegisteredProduct(product, is_new=False)
-        with self.keep_product.sources.for_one_request(wanted.account.account_id) as fetch:
-            return await self._keep(wanted, valid_for, Made(fetch), request)
+        account = wanted.account
+        async with self.once.keep(account, idempotency, None) as request:
+            if request is not None and request.result is not None:
+                return await self._registered(account.account_id, request.result)
+            with self.keep_product.sources.for_one_request(account.account_id) as fetch:
+                made = Made(fetch)
+                try:
+                    return await self._register(wanted, valid_for, made, request)
+                finally:
+                    await asyncio.shield(self.keep_product.discard(wanted, made))
 
-    async def _keep(
-        self, wanted: WantedProduct, valid_for: timedelta | None, made: Made, request: KeptRequest | None
-    ) -> RegisteredProduct:
-        try:
-            registered = await self._register(wanted, valid_for, made, request)
-        except BaseException:
-            await self.once.give_up(request)
-            await asyncio.shield(self.keep_product.discard(wanted, made))
-            raise
-        await self.keep_product.discard(wanted, made)
-        return registered
+    async def _registered(self, account_id: AccountId, external_id: str) -> RegisteredProduct:
+        async with self.work.read() as repositories:
+            product = await repositories.products.find(account_id, external_id)
+        if product is None:  # deleted since: the same answer would be a lie
+            raise ProductNotFound
+        return RegisteredProduct(product, is_new=False)
 
     async def _register(
         self, wanted: WantedProduct, valid_for: timedelta | None, made: Made, request: KeptRequest | None

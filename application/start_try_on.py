@@ -74,19 +74,15 @@ class StartTryOn:
         a photo, as an upload; ValidationFailed: the person's image is of another customer; CustomerErased;
         InsufficientCredits; TooManyWaiting; IdempotencyKeyReused, IdempotencyKeyInUse; Overloaded.
         """
-        request = await self.once.begin(command.account, command.idempotency, command.customer)
-        if request is not None and request.result is not None:
-            generation_id, product_id = json.loads(request.result)
-            return StartedTryOn(generation_id, product_id)
-        try:
-            if command.account.credits == 0:  # told at once; the transaction says so with certainty
+        account = command.account
+        async with self.once.keep(account, command.idempotency, command.customer) as request:
+            if request is not None and request.result is not None:
+                return StartedTryOn(*json.loads(request.result))
+            if account.credits == 0:  # told at once; the transaction says so with certainty
                 raise InsufficientCredits
-            await self._expect_room(command.account)
-            with self.sources.for_one_request(command.account.account_id) as fetch:
+            await self._expect_room(account)
+            with self.sources.for_one_request(account.account_id) as fetch:
                 return await self._start(command, request, Made(fetch))
-        except BaseException:
-            await self.once.give_up(request)
-            raise
 
     async def _expect_room(self, account: Account) -> None:
         await self.upload_photo.keep_picture.disk_reserve.expect()

@@ -129,7 +129,7 @@ class Pseudonyms:
     def customer(self, account_id: AccountId, external_id: str) -> Customer:
         """Raises: ValueError: no such id can have been sent."""
         if not is_external_id(external_id):
-            raise ValueError(f"an external user id has 1 to {MAX_EXTERNAL_ID_CHARS} characters")
+            raise ValueError(f"an external user id has {EXTERNAL_ID_HAS}")
         first, *others = (_pseudonym(key, account_id, external_id) for key in self.ring)
         return Customer(account_id, first, (*others, external_id))
 

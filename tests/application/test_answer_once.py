@@ -7,7 +7,7 @@ import pytest
 from application.answer_once import AnswerOnce
 from application.ports.rows import KeptRequest
 from domain.customer import IdempotencyRecord
-from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, Overloaded
+from domain.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ImageNotFound, Overloaded
 from tests.builders import MovableClock, a_customer, a_database_with_accounts, an_account, an_image
 from tests.durability.faults import Fault, FaultyUnitOfWork, Plan
 
@@ -26,7 +26,13 @@ class Desk:
         return AnswerOnce(work, self.clock)  # type: ignore[arg-type]
 
     async def begin(self, record: IdempotencyRecord | None = RECORD, plan: Plan | None = None) -> KeptRequest | None:
-        return await self.once(plan).begin(an_account(), record, a_customer())
+        async with self.once(plan).keep(an_account(), record, a_customer()) as request:
+            return request
+
+    async def refuse(self, plan: Plan | None = None) -> None:
+        with pytest.raises(ImageNotFound):
+            async with self.once(plan).keep(an_account(), RECORD, a_customer()):
+                raise ImageNotFound
 
     async def finish(self, request: KeptRequest | None) -> None:
         async with self.work.begin() as repositories:  # type: ignore[attr-defined]
@@ -41,7 +47,6 @@ async def desk() -> Desk:
 async def test_without_a_key_nothing_is_kept(desk: Desk) -> None:
     assert await desk.begin(None) is None
     await desk.finish(None)
-    await desk.once().give_up(None)
 
 
 async def test_a_request_with_a_new_key_begins_and_names_its_customer(desk: Desk) -> None:
@@ -92,13 +97,12 @@ async def test_a_request_that_died_holds_its_key_for_five_minutes(desk: Desk) ->
 
 
 async def test_a_request_that_was_refused_may_come_again_at_once(desk: Desk) -> None:
-    await desk.once().give_up(await desk.begin())
+    await desk.refuse()
     assert await desk.begin() is not None
 
 
 async def test_giving_up_while_the_database_is_down_raises_nothing(desk: Desk) -> None:
-    request = await desk.begin()
-    await desk.once(Plan(Fault.DOWN_FROM_HERE, at=1)).give_up(request)
+    await desk.refuse(Plan(Fault.DOWN_FROM_HERE, call="RequestRepository.remove"))
     with pytest.raises(IdempotencyKeyInUse):
         await desk.begin()
 
