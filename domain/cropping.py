@@ -5,13 +5,14 @@ multiple of five. It lies inside the photo, and nothing is ever scaled up. Where
 picture may be padded instead.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from domain.geometry import NO_PADDING, Box, Padding, Size
-from domain.person import BodyPart, SeenPerson, SeenPhoto
+from domain.person import ANKLES, ELBOWS, HIPS, KNEES, SHOULDERS, WRISTS, Landmark, SeenPerson, SeenPhoto
 
 MARGIN: Final = 0.08
 """Space kept around a person, as a share of the window: room for a hem or a hand that the detector missed."""
@@ -37,20 +38,9 @@ _RIVAL_COST: Final = 0.25
 """What may be given up of the main person, of a body share and a joint share of 1 each, to keep another head whole of
 which half would show."""
 
-_PART_WEIGHT: Final = {
-    BodyPart.LEFT_SHOULDER: 3,
-    BodyPart.RIGHT_SHOULDER: 3,
-    BodyPart.LEFT_HIP: 3,
-    BodyPart.RIGHT_HIP: 3,
-    BodyPart.LEFT_KNEE: 2,
-    BodyPart.RIGHT_KNEE: 2,
-    BodyPart.LEFT_ELBOW: 2,
-    BodyPart.RIGHT_ELBOW: 2,
-    BodyPart.LEFT_ANKLE: 1,
-    BodyPart.RIGHT_ANKLE: 1,
-    BodyPart.LEFT_WRIST: 1,
-    BodyPart.RIGHT_WRIST: 1,
-}
+_PART_WEIGHT: Final = (
+    dict.fromkeys((*SHOULDERS, *HIPS), 3) | dict.fromkeys((*KNEES, *ELBOWS), 2) | dict.fromkeys((*ANKLES, *WRISTS), 1)
+)
 """What is kept when not all fits: a try-on dresses the torso first, then thighs and upper arms, then the rest."""
 
 _TOUCHES: Final = 0.01
@@ -147,21 +137,9 @@ def _body(person: SeenPerson) -> Box:
 def _smallest_holding(body: Box, source: Size, largest: Size, floor: int = LEAST_HEIGHT) -> Size | None:
     """The smallest window, not lower than `floor`, that holds a body with margins wherever the photo has so much."""
     most = largest.height // 5
-    least = min(floor // 5, most)
-    if not most or not _holds(Size(4 * most, 5 * most), body, source):
-        return None
-    while least < most:
-        middle = (least + most) // 2
-        if _holds(Size(4 * middle, 5 * middle), body, source):
-            most = middle
-        else:
-            least = middle + 1
-    return Size(4 * most, 5 * most)
-
-
-def _holds(window: Size, body: Box, source: Size) -> bool:
-    across, down = _spans(body, source)
-    return across.fits(window.width) and down.fits(window.height)
+    units, (across, down) = range(min(floor // 5, most), most + 1), _spans(body, source)
+    at = bisect_left(units, True, key=lambda unit: across.fits(4 * unit) and down.fits(5 * unit))
+    return Size(4 * units[at], 5 * units[at]) if most and at < len(units) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +208,7 @@ def _with_head(head: Box, window: Box, person: SeenPerson, body: Box, size: tupl
 
 def _worth(window: Box, person: SeenPerson) -> float:
     """The share of the body's box and of its joints' weight that a window keeps, 0-2."""
-    joints = [(mark, _PART_WEIGHT[part]) for part, mark in person.visible_landmarks().items() if part in _PART_WEIGHT]
+    joints = _joints(person)
     kept = sum(weight for mark, weight in joints if window.holds(mark.x, mark.y))
     total = sum(weight for _, weight in joints)
     return window.shared_area(person.box) / person.box.area + (kept / total if total else 0)
@@ -238,25 +216,23 @@ def _worth(window: Box, person: SeenPerson) -> float:
 
 def _place(person: SeenPerson, body: Box, source: Size, window: Size) -> Box:
     """Put a window over a body: in its middle where it fits, where most of it is kept where it does not."""
-    across, down = _spans(body, source)
-    x = across.centered(window.width) if across.fits(window.width) else _best_cut_across(person, across, window)
+    (across, down), head, joints = _spans(body, source), _head_to_keep(person, window), _joints(person)
+    if across.fits(window.width):
+        x = across.centered(window.width)
+    else:
+        marks = [(mark.x, weight) for mark, weight in joints]
+        x = _best_start(across, (head.x, head.right) if head else None, marks, window.width)
     if down.fits(window.height):
         y = max(down.centered(window.height), body.y - LARGEST_HEADROOM * window.height)
     else:
-        y = _best_cut_down(person, down, window)
+        marks = [(mark.y, weight) for mark, weight in joints]
+        y = _best_start(down, (head.y, head.bottom) if head else None, marks, window.height)
     return _at(window, x, y, source)
 
 
-def _best_cut_across(person: SeenPerson, body: _Span, window: Size) -> float:
-    head = _head_to_keep(person, window)
-    joints = [(mark.x, _PART_WEIGHT[part]) for part, mark in person.visible_landmarks().items() if part in _PART_WEIGHT]
-    return _best_start(body, (head.x, head.right) if head else None, joints, window.width)
-
-
-def _best_cut_down(person: SeenPerson, body: _Span, window: Size) -> float:
-    head = _head_to_keep(person, window)
-    joints = [(mark.y, _PART_WEIGHT[part]) for part, mark in person.visible_landmarks().items() if part in _PART_WEIGHT]
-    return _best_start(body, (head.y, head.bottom) if head else None, joints, window.height)
+def _joints(person: SeenPerson) -> list[tuple[Landmark, int]]:
+    """Where the joints are that are seen, with their weights."""
+    return [(mark, _PART_WEIGHT[part]) for part, mark in person.visible_landmarks().items() if part in _PART_WEIGHT]
 
 
 def _head_to_keep(person: SeenPerson, window: Size) -> Box | None:

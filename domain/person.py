@@ -69,9 +69,12 @@ class BodyPart(StrEnum):
 
 SHOULDERS: Final = (BodyPart.LEFT_SHOULDER, BodyPart.RIGHT_SHOULDER)
 HIPS: Final = (BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP)
+ELBOWS: Final = (BodyPart.LEFT_ELBOW, BodyPart.RIGHT_ELBOW)
+WRISTS: Final = (BodyPart.LEFT_WRIST, BodyPart.RIGHT_WRIST)
 KNEES: Final = (BodyPart.LEFT_KNEE, BodyPart.RIGHT_KNEE)
 ANKLES: Final = (BodyPart.LEFT_ANKLE, BodyPart.RIGHT_ANKLE)
 FEET: Final = (BodyPart.LEFT_FOOT, BodyPart.RIGHT_FOOT)
+LIMBS: Final = {"feet": (*FEET, *ANKLES), "knees": KNEES, "hands": WRISTS}
 
 HEADS_BELOW_THE_CROWN: Final = dict.fromkeys(KNEES, 2.0) | dict.fromkeys((*ANKLES, *FEET), 2.3)
 """How many heads a leg's joint is away from the crown at least, even when somebody squats."""
@@ -122,6 +125,12 @@ class SeenPerson:
         """Whether somebody could take this person for the one who is meant."""
         least = COMPARABLE_SHARE if self.face else COMPARABLE_WITHOUT_A_FACE
         return self.silhouette >= least * main.silhouette
+
+    @property
+    def torso(self) -> tuple[float, float]:
+        """The way from the middle of the shoulders to that of the hips, across and down, in pixels."""
+        (x, y), (hip_x, hip_y) = middle_of(self.landmarks, SHOULDERS), middle_of(self.landmarks, HIPS)
+        return hip_x - x, hip_y - y
 
     def visible_landmarks(self) -> dict[BodyPart, Landmark]:
         return {part: mark for part, mark in self.landmarks.items() if self._is_visible(part)}

@@ -6,7 +6,7 @@ from math import hypot
 from typing import Final
 
 from domain.geometry import Box, Size
-from domain.person import ANKLES, FEET, HIPS, KNEES, SHOULDERS, BodyPart, Framing, SeenPerson, SeenPhoto, middle_of
+from domain.person import HIPS, LIMBS, SHOULDERS, BodyPart, Framing, SeenPerson, SeenPhoto, middle_of
 
 
 class SourceFormat(StrEnum):
@@ -119,11 +119,6 @@ _LIMB_SLACK: Final = 0.015
 _EYES: Final = (BodyPart.LEFT_EYE, BodyPart.RIGHT_EYE)
 _MOUTH: Final = (BodyPart.LEFT_MOUTH, BodyPart.RIGHT_MOUTH)
 _TORSO: Final = (*SHOULDERS, *HIPS)
-_LIMBS: Final = {
-    "feet": (*FEET, *ANKLES),
-    "knees": KNEES,
-    "hands": (BodyPart.LEFT_WRIST, BodyPart.RIGHT_WRIST),
-}
 
 
 def warnings_about(
@@ -186,7 +181,7 @@ def _torso_is_cut(content: Box, person: SeenPerson) -> bool:
     face, is_known = person.face, all(part in person.landmarks for part in _TORSO)
     if not is_known and not face:
         return person.framing(content) is Framing.CLOSE_UP
-    marks, length = ([person.landmarks[part] for part in _TORSO], hypot(*_torso(person))) if is_known else ([], 0.0)
+    marks, length = ([person.landmarks[part] for part in _TORSO], hypot(*person.torso)) if is_known else ([], 0.0)
     if any(max(content.x - mark.x, mark.x - content.right) > _TORSO_BESIDE * length for mark in marks):
         return True
     if face and not (marks and _lies(person)):
@@ -197,14 +192,8 @@ def _torso_is_cut(content: Box, person: SeenPerson) -> bool:
 
 def _lies(person: SeenPerson) -> bool:
     """Whether the hips are more beside the shoulders than below them, and the body is wider than high."""
-    across, down = _torso(person)
+    across, down = person.torso
     return down < abs(across) and person.box.width > person.box.height
-
-
-def _torso(person: SeenPerson) -> tuple[float, float]:
-    """The way from the middle of the shoulders to that of the hips, across and down, in pixels."""
-    (x, y), (hip_x, hip_y) = middle_of(person.landmarks, SHOULDERS), middle_of(person.landmarks, HIPS)
-    return hip_x - x, hip_y - y
 
 
 def _turns_away(content: Box, person: SeenPerson) -> bool:
@@ -214,14 +203,14 @@ def _turns_away(content: Box, person: SeenPerson) -> bool:
     if person.head and person.head.height < _LEAST_HEAD * content.size.longest_edge:
         return False
     left, right = (person.landmarks[part] for part in SHOULDERS)
-    return right.x - left.x > _SURELY_TURNED * hypot(*_torso(person))
+    return right.x - left.x > _SURELY_TURNED * hypot(*person.torso)
 
 
 def _cut_by_crop(content: Box, kept: Box, person: SeenPerson) -> tuple[PhotoWarning, ...]:
     """What of the person was in the photo and is not in the stored picture, and how much of their height that is."""
     lost = max(0, kept.y - person.box.y) + max(0, person.box.bottom - kept.bottom)
     share = lost / person.box.height
-    parts = [name for name, marks in _LIMBS.items() if any(_is_lost(person, part, kept) for part in marks)]
+    parts = [name for name, marks in LIMBS.items() if any(_is_lost(person, part, kept) for part in marks)]
     head = person.head
     if head and not _head_is_cut(content, person) and head.shared_area(kept) < (1 - _LOST_HEAD) * head.area:
         parts.insert(0, "head")

@@ -159,20 +159,22 @@ class Look:
         return replace(self, pixels=cv2.LUT(self.pixels, curve.astype(np.uint8)))
 
 
-def square_around(place: Box, within: Box) -> Box:
+def square_around(place: Box, within: Box) -> Box | None:
     """With a quarter more on every side: the pose model wants to see some ground around a body."""
     half = 0.75 * max(place.width, place.height)
     x, y = place.center
-    square = Box.spanning(x - half, y - half, x + half, y + half, Size(within.right, within.bottom))
-    return (square and square.cut_to(within)) or within
+    return _square(x - half, y - half, 2 * half, within)
 
 
 def around_body_of(face: Box, within: Box) -> Box | None:
     """A square that holds a standing person of whom only the face is known: some eight faces high."""
     x, y = face.center
     side = 9 * face.height
-    top = y - 2 * face.height
-    square = Box.spanning(x - side / 2, top, x + side / 2, top + side, Size(within.right, within.bottom))
+    return _square(x - side / 2, y - 2 * face.height, side, within)
+
+
+def _square(left: float, top: float, side: float, within: Box) -> Box | None:
+    square = Box.spanning(left, top, left + side, top + side, Size(within.right, within.bottom))
     return square and square.cut_to(within)
 
 
@@ -180,8 +182,7 @@ def pieces(whole: Box) -> list[Box]:
     """At most four overlapping pieces in a row along the longer edge."""
     long, short = max(whole.width, whole.height), min(whole.width, whole.height)
     count = min(_MOST_PIECES, max(2, -(-long // short)))
-    side = max(round(0.8 * short), round(1.3 * long / count)) if long > short else round(0.8 * short)
-    side = min(side, long)
+    side = min(max(round(0.8 * short), round(1.3 * long / count)), long)
     starts = [round((long - side) * step / (count - 1)) for step in range(count)]
     if whole.width >= whole.height:
         return [Box(whole.x + start, whole.y, side, whole.height) for start in starts]

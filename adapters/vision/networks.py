@@ -2,10 +2,7 @@
 
 import ctypes
 import functools
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -105,65 +102,56 @@ class Pose:
 class Networks:
     """The models, loaded once; use them from one thread at a time."""
 
-    def __init__(self, poses: Any, faces: Any, segmenter: Any, people: Any, picture: Any) -> None:
-        for model in (poses, faces, segmenter, people):
-            # They live as long as the process: closing them while the interpreter shuts down fails loudly, since
-            # MediaPipe's executor is gone by then, and its finalizers would try.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
-        self._poses = poses
-        self._faces = faces
-        self._segmenter = segmenter
-        self._people = people
-        self._picture = picture
-        self._anchors = np.concatenate([_anchors(level) for level in range(len(_MAP_EDGES))])
-        self._answers: list[tuple[Callable[[Any], Any], Pixels, Any]] = []
-
-    @classmethod
-    def load(cls, directory: Path) -> Self:
+    def __init__(self, directory: Path) -> None:
         """Load the models that `models.install` put there and use each once, which is what makes the first use slow.
 
         Takes about two seconds and 200 MB.
         """
-        with _quiet_standard_error():
-            loaded = cls._loaded(directory)
-            blank = np.zeros((256, 256, 3), np.uint8)
-            loaded.poses(blank)
-            loaded.faces(blank)
-            loaded.people_mask(blank)
-            loaded.people(blank, 1.0)
-            loaded.forget()
-        return loaded
-
-    @classmethod
-    def _loaded(cls, directory: Path) -> Self:
         import mediapipe as mp  # noqa: PLC0415 - two seconds that only a process which detects should pay
         from mediapipe.tasks.python import BaseOptions, vision  # noqa: PLC0415
 
-        def options(name: str) -> Any:
-            return BaseOptions(model_asset_path=str(directory / name))
-
-        poses = vision.PoseLandmarker.create_from_options(
+        pose, face, segmentation, people = (
+            BaseOptions(model_asset_path=str(directory / name))
+            for name in (models.POSE, models.FACE, models.SEGMENTATION, models.PEOPLE)
+        )
+        self._poses = vision.PoseLandmarker.create_from_options(
             vision.PoseLandmarkerOptions(
-                base_options=options(models.POSE),
+                base_options=pose,
                 num_poses=_MOST_POSES,
                 min_pose_detection_confidence=_LEAST_POSE,
                 min_pose_presence_confidence=_LEAST_POSE,
                 output_segmentation_masks=True,
             )
         )
-        faces = vision.FaceDetector.create_from_options(
-            vision.FaceDetectorOptions(base_options=options(models.FACE), min_detection_confidence=_LEAST_FACE)
+        self._faces = vision.FaceDetector.create_from_options(
+            vision.FaceDetectorOptions(base_options=face, min_detection_confidence=_LEAST_FACE)
         )
-        segmenter = vision.ImageSegmenter.create_from_options(
+        self._segmenter = vision.ImageSegmenter.create_from_options(
             vision.ImageSegmenterOptions(
-                base_options=options(models.SEGMENTATION), output_confidence_masks=True, output_category_mask=False
+                base_options=segmentation, output_confidence_masks=True, output_category_mask=False
             )
         )
-        people = vision.ImageEmbedder.create_from_options(
-            vision.ImageEmbedderOptions(base_options=options(models.PEOPLE), l2_normalize=False, quantize=False)
+        self._people = vision.ImageEmbedder.create_from_options(
+            vision.ImageEmbedderOptions(base_options=people, l2_normalize=False, quantize=False)
         )
-        picture = functools.partial(mp.Image, mp.ImageFormat.SRGB)
-        return cls(poses, faces, segmenter, people, picture)
+        self._picture = functools.partial(mp.Image, mp.ImageFormat.SRGB)
+        self._anchors = np.concatenate([_anchors(level) for level in range(len(_MAP_EDGES))])
+        self._answers: list[tuple[Callable[[Any], Any], Pixels, Any]] = []
+        self._keep_for_ever()
+        self._use_each_once()
+
+    def _keep_for_ever(self) -> None:
+        """Closing them while the interpreter shuts down fails loudly: MediaPipe's executor is gone by then."""
+        for model in (self._poses, self._faces, self._segmenter, self._people):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
+
+    def _use_each_once(self) -> None:
+        blank = np.zeros((256, 256, 3), np.uint8)
+        self.poses(blank)
+        self.faces(blank)
+        self.people_mask(blank)
+        self.people(blank, 1.0)
+        self.forget()
 
     def forget(self) -> None:
         """The photo is done. Until then no network sees the same pixels twice: many a closer look shows them again."""
@@ -224,21 +212,6 @@ class Networks:
 def _copied(mask: Any) -> Mask:
     """A mask's values, height x width; MediaPipe's own view of them is into memory that goes with its image."""
     return np.array(mask.numpy_view()[..., 0], dtype=np.float32, copy=True)
-
-
-@contextmanager
-def _quiet_standard_error() -> Iterator[None]:
-    """MediaPipe, TFLite and XNNPACK write some fifty lines while they load, past every switch: they get no file to."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _anchors(level: int) -> NDArray[np.float32]:

@@ -59,12 +59,9 @@ class PeopleDetector(PersonDetector):
     """One look at the whole photo; more looks only where they can change who is framed or how many there are."""
 
     def __init__(self, directory: Path) -> None:
-        """Load the models; takes about two seconds, so that the first customer does not wait for that.
-
-        Args: directory: where `models.install` put them.
-        """
+        """Args: directory: where `models.install` put the models; to load them takes about two seconds."""
         cv2.setNumThreads(1)
-        self._networks = Networks.load(directory)
+        self._networks = Networks(directory)
 
     def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         try:

@@ -222,9 +222,9 @@ def is_upright(marks: Mapping[BodyPart, Landmark]) -> bool:
 
 def may_lie(person: SeenPerson, photo: Box) -> bool:
     """Whether a body that is seen on its side in a photo may lie in it: aslant, or low in a wide photo."""
-    (x, y), (hip_x, hip_y) = middle_of(person.landmarks, SHOULDERS), middle_of(person.landmarks, HIPS)
+    across, down = person.torso
     is_low = person.box.center[1] > photo.y + _LOW * photo.height
-    return abs(hip_y - y) > _LEANS * abs(hip_x - x) or (photo.width > photo.height and is_low)
+    return abs(down) > _LEANS * abs(across) or (photo.width > photo.height and is_low)
 
 
 def _head(pose: Pose, face: Detection | None, silhouette: Silhouette) -> Edges | None:
