@@ -50,10 +50,10 @@ class Box:
         return cls(0, 0, size.width, size.height)
 
     @classmethod
-    def spanning(cls, left: float, top: float, right: float, bottom: float, within: Size) -> Self | None:
-        """The whole pixels that an area touches inside a picture; None when it lies outside."""
-        x, y = max(0, floor(left)), max(0, floor(top))
-        width, height = min(within.width, ceil(right)) - x, min(within.height, ceil(bottom)) - y
+    def spanning(cls, left: float, top: float, right: float, bottom: float, within: Self) -> Self | None:
+        """The whole pixels that an area touches inside a box; None when it lies outside."""
+        x, y = max(within.x, floor(left)), max(within.y, floor(top))
+        width, height = min(within.right, ceil(right)) - x, min(within.bottom, ceil(bottom)) - y
         return cls(x, y, width, height) if width > 0 and height > 0 else None
 
     @property
@@ -84,9 +84,8 @@ class Box:
 
     def shared_area(self, other: Self) -> int:
         """How many pixels both boxes hold."""
-        width = min(self.right, other.right) - max(self.x, other.x)
-        height = min(self.bottom, other.bottom) - max(self.y, other.y)
-        return max(0, width) * max(0, height)
+        shared = self.cut_to(other)
+        return shared.area if shared else 0
 
     def overlap(self, other: Self) -> float:
         """The shared area of two boxes over that of both, 0-1."""
@@ -95,9 +94,7 @@ class Box:
 
     def cut_to(self, other: Self) -> Self | None:
         """The part that lies in another box; None when there is none."""
-        x, y = max(self.x, other.x), max(self.y, other.y)
-        width, height = min(self.right, other.right) - x, min(self.bottom, other.bottom) - y
-        return type(self)(x, y, width, height) if width > 0 and height > 0 else None
+        return type(self).spanning(self.x, self.y, self.right, self.bottom, other)
 
     def widened(self, share: float) -> Self:
         """With this share of its width and height more on every side."""

@@ -95,11 +95,8 @@ def differences(
     if len(seen.people) != len(seen_again.people):
         found.append(f"{len(seen.people)} people, then {len(seen_again.people)}")
     person, other = seen.main_person, seen_again.main_person
-    if person and other:
-        box = back(other.box)
-        shared = person.box.shared_area(box)
-        if shared < 0.5 * (person.box.area + box.area - shared):
-            found.append("somebody else is meant")
+    if person and other and person.box.overlap(back(other.box)) < 0.5:
+        found.append("somebody else is meant")
     for when, changed in (("at first", codes - codes_again), ("then", codes_again - codes)):
         found += [f"{code} only {when}" for code in sorted(changed - may_change)]
     return found

@@ -126,8 +126,7 @@ class Look:
     def box(self, edges: Edges) -> Box | None:
         """The part of an area of the look that lies inside the photo; None when there is none."""
         (x0, y0), (x1, y1) = self._in_source(*edges[:2]), self._in_source(*edges[2:])
-        box = Box.spanning(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1), self.source)
-        return box and box.cut_to(self.window)
+        return Box.spanning(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1), self.window)
 
     def landmarks(self, marks: Mapping[BodyPart, Landmark]) -> dict[BodyPart, Landmark]:
         """Landmarks in pixels of the source; in a mirrored look the model takes left for right."""
@@ -163,19 +162,15 @@ def square_around(place: Box, within: Box) -> Box | None:
     """With a quarter more on every side: the pose model wants to see some ground around a body."""
     half = 0.75 * max(place.width, place.height)
     x, y = place.center
-    return _square(x - half, y - half, 2 * half, within)
+    return Box.spanning(x - half, y - half, x + half, y + half, within)
 
 
 def around_body_of(face: Box, within: Box) -> Box | None:
     """A square that holds a standing person of whom only the face is known: some eight faces high."""
     x, y = face.center
     side = 9 * face.height
-    return _square(x - side / 2, y - 2 * face.height, side, within)
-
-
-def _square(left: float, top: float, side: float, within: Box) -> Box | None:
-    square = Box.spanning(left, top, left + side, top + side, Size(within.right, within.bottom))
-    return square and square.cut_to(within)
+    top = y - 2 * face.height
+    return Box.spanning(x - side / 2, top, x + side / 2, top + side, within)
 
 
 def pieces(whole: Box) -> list[Box]:
@@ -190,7 +185,7 @@ def pieces(whole: Box) -> list[Box]:
 
 
 def pixels_of(view: RgbPixels) -> Pixels:
-    """The same bytes, not copied."""
+    """Height x width x 3, not copied."""
     return np.frombuffer(view.data, np.uint8).reshape(view.size.height, view.size.width, 3)
 
 
