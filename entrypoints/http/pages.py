@@ -19,10 +19,11 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath
 
 from domain.errors import InvalidApiKey
 from entrypoints.http.errors import AnyRequest
+from entrypoints.http.request_parts import decoded_object, read_json
 from entrypoints.http.service import Service
 from entrypoints.wiring.choices import redeem
 from entrypoints.wiring.settings import Settings
@@ -153,24 +154,18 @@ PLAYGROUND_PAGE: Final = "index.html"
 CLOUD_STORAGE: Final = "https://storage.googleapis.com"
 
 
-class SignIn(msgspec.Struct):
-    """The token of a link that `serve` printed."""
-
-    token: str
-
-
-class PassBody(msgspec.Struct, rename="camel"):
-    """Goes where an API key goes, for some hours."""
-
-    page_pass: str
-
-
 @post("/playground/sign-in", status_code=200)
-async def sign_in(service: NamedDependency[Service], data: JSONBody[SignIn]) -> PassBody:
-    """Raises: InvalidApiKey: the link was used already, is over, or is not the latest."""
-    if service.page_pass is None or not redeem(service.settings, data.token):
+async def sign_in(request: AnyRequest, service: NamedDependency[Service]) -> dict[str, str]:
+    """A pass for the token of a link that `serve` printed: it goes where an API key goes, for some hours.
+
+    Raises: InvalidApiKey: the link was used already, is over, or is not the latest; ValidationFailed: it is no JSON.
+    """
+    if service.page_pass is None:  # before a byte is read: where there are no links, anybody may ask
         raise InvalidApiKey
-    return PassBody(service.page_pass.issue())
+    token = decoded_object(await read_json(request.stream())).get("token")
+    if not isinstance(token, str) or not redeem(service.settings, token):
+        raise InvalidApiKey
+    return {"pagePass": service.page_pass.issue()}
 
 
 def playground_router(settings: Settings) -> Router:

@@ -129,6 +129,31 @@ def test_a_wrong_token_uses_the_link_up(at_home: TestClient[Any], tmp_path: Path
     assert sign_in(at_home, token).status_code == 401
 
 
+NOT_SIGN_INS = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"token": "' + b"x" * 300_000 + b'"}',
+    b'{"token": "\\ud800"}',
+]
+
+
+@pytest.mark.parametrize("body", NOT_SIGN_INS, ids=lambda body: body[:12])
+def test_what_is_no_sign_in_is_the_clients_fault_and_uses_no_link_up(
+    at_home: TestClient[Any], tmp_path: Path, body: bytes
+) -> None:
+    token = new_sign_in(Settings(data_dir=tmp_path))
+    answer = at_home.post("/playground/sign-in", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "VALIDATION_FAILED")
+    assert sign_in(at_home, token).status_code == 200
+
+
+def test_where_there_are_no_links_a_stranger_is_refused_before_the_body_is_read(service: Service) -> None:
+    for body in NOT_SIGN_INS:
+        assert service.client.post("/playground/sign-in", content=body).status_code == 401
+
+
 def test_nobody_but_the_owner_reads_the_file_of_a_link(tmp_path: Path) -> None:
     token = new_sign_in(Settings(data_dir=tmp_path))
     file = tmp_path / SIGN_IN_FILE
