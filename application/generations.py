@@ -64,6 +64,8 @@ class ReadGeneration:
 
         Raises: GenerationNotFound: there is no `before`; Overloaded.
         """
+        if before and not is_id(before):
+            raise GenerationNotFound
         async with self.work.read() as repositories:
             start = await repositories.generations.find(before, account_id) if before else None
             if before and start is None:
