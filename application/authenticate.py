@@ -16,6 +16,7 @@ from application.request_trace import note
 from domain.account import Account, ApiKey, Beginning, KeyId, KeyScope, PresentedKey, digest_of_key
 from domain.customer import IdempotencyRecord, Pseudonyms
 from domain.errors import Forbidden, InvalidApiKey, InvalidTicket, MissingApiKey, Overloaded, TicketUsed
+from domain.image import is_id
 
 DEFAULT_ACCOUNT: Final = "default"
 PASS_PREFIX: Final = "pass_"  # noqa: S105 - how a pass begins
@@ -178,7 +179,7 @@ class Ticket:
                 epoch=epoch,
                 expires_at=datetime.fromtimestamp(expires, UTC),
             )
-            return (ticket, payload, _decoded(signature)) if isinstance(key_id, str) else None
+            return (ticket, payload, _decoded(signature)) if is_id(key_id) else None
         except (ValueError, TypeError, OverflowError, OSError, RecursionError):
             return None
 

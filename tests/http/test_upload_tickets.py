@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from application.authenticate import DEFAULT_ACCOUNT
+from application.authenticate import DEFAULT_ACCOUNT, Ticket
 from domain.account import KeyId, PresentedKey
 from tests.http.conftest import API, Service, a_jpeg
 from tests.http.test_refusals import refused
@@ -111,6 +111,13 @@ def forged(ticket: str) -> list[str]:
 def test_a_forged_ticket_is_refused(service: Service) -> None:
     for ticket in forged(a_ticket(service, keepForDays=1)["ticket"]):
         refused(upload(service, ticket), "INVALID_TICKET")
+
+
+@pytest.mark.parametrize("key_id", ["\ud800", "a\0b", "", "x" * 1000, 7, None, ["a"]])
+def test_a_ticket_of_a_key_that_nobody_can_have_is_none(key_id: Any) -> None:
+    """It is looked up before its signature is checked, and some of it no database takes."""
+    payload = base64.urlsafe_b64encode(json.dumps(["t", key_id, 0, 4e9, *[None] * 4]).encode()).rstrip(b"=").decode()
+    assert Ticket.parse(f"tkt_{payload}.AAAA") is None
 
 
 def test_a_ticket_opens_nothing_else(service: Service) -> None:
