@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidRequestError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.errors import Overloaded
@@ -41,6 +41,8 @@ UNKNOWN_HOST: Final = Diagnosis(
 NO_TLS: Final = Diagnosis(
     "tls", "The database does not speak TLS. Switch it on there (ssl = on), or leave sslmode out of TRYON_DATABASE_URL."
 )
+STALE_STATEMENT: Final = "InvalidCachedStatementError"
+SCHEMA_CHANGED: Final = Diagnosis("schema_changed", "Somebody has just changed the database's tables. Try again.")
 SCHEMA: Final = Diagnosis("schema", "The database has no tables, or old ones. Run: tryon-images db upgrade")
 
 BY_SQLSTATE: Final = {
@@ -125,6 +127,8 @@ def _nested(error: BaseException | None) -> Iterator[BaseException]:
 
 def _diagnose_one(error: BaseException) -> Diagnosis | None:
     sqlstate = str(getattr(error, "sqlstate", None) or "")
+    if type(error).__name__ == STALE_STATEMENT:
+        return SCHEMA_CHANGED
     if sqlstate == "08P01" and (found := _by_words(BY_PGBOUNCER, error)):
         return found
     if fitting := [start for start in BY_SQLSTATE if sqlstate.startswith(start)]:
@@ -152,6 +156,8 @@ def _diagnose_network(error: BaseException) -> Diagnosis | None:
             found = UNKNOWN_HOST
         case TimeoutError() | PoolTimeout():
             found = TIMEOUT
+        case InvalidRequestError():
+            found = BY_SQLSTATE["08"]
         case ConnectionError() if "rejected SSL upgrade" in str(error):
             found = NO_TLS
         case OSError():
@@ -161,6 +167,10 @@ def _diagnose_network(error: BaseException) -> Diagnosis | None:
 
 OUT_OF_REACH = "The database is not reachable. Try again shortly."
 """All that a client hears; the operator gets the diagnosis."""
+
+
+LOST_AT_ONCE: Final = "This connection is closed"
+"""What SQLAlchemy's pool says when two connections in turn were lost as soon as they were opened."""
 
 
 class OutagesAsOverloaded:
@@ -182,18 +192,30 @@ class OutagesAsOverloaded:
 
 def _is_outage(error: BaseException) -> bool:
     """Whether trying again later may help. SQLite says `OperationalError` when it is locked, full or read-only."""
+    said = _said_by_driver(error)
+    if _is_of_asyncpg(said) and getattr(said, "sqlstate", None) is None:
+        return not isinstance(said, ValueError)  # which is about an argument; all else is about the connection
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout, OSError, sqlite3.OperationalError)):
         return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _says_not_now(error.orig)
-    return _says_not_now(error)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(said, sqlite3.DatabaseError):
+        return type(said) is sqlite3.DatabaseError  # "file is not a database"; our own faults are subclasses
+    if type(said) is InvalidRequestError:
+        return str(said) == LOST_AT_ONCE
+    return type(said).__name__ == STALE_STATEMENT or _says_not_now(said)
 
 
-def _says_not_now(error: BaseException | None) -> bool:
-    """An error of asyncpg without an SQLSTATE is about the connection, never about a statement."""
-    if isinstance(error, sqlite3.DatabaseError):
-        return type(error) is sqlite3.DatabaseError  # "file is not a database"; our own faults are subclasses
-    sqlstate = getattr(error, "sqlstate", None)
-    if sqlstate is None:  # asyncpg takes long to import, and is not where SQLite is used: judged by its name
-        return type(error).__module__.startswith("asyncpg.")
-    return str(sqlstate).startswith(tuple(BY_SQLSTATE))
+def _said_by_driver(error: BaseException) -> BaseException:
+    """Of asyncpg's errors SQLAlchemy makes some of its own, which tell less."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return said.__cause__ if said.__cause__ and _is_of_asyncpg(said.__cause__) else said
+
+
+def _is_of_asyncpg(error: BaseException) -> bool:
+    """By its name: asyncpg takes long to import, and is not where SQLite is used."""
+    return type(error).__module__.startswith("asyncpg.")
+
+
+def _says_not_now(error: BaseException) -> bool:
+    return str(getattr(error, "sqlstate", None)).startswith(tuple(BY_SQLSTATE))

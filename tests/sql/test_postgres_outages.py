@@ -8,6 +8,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.surroundings import InMemoryObjectStore
@@ -86,6 +88,65 @@ async def test_the_server_hangs_up_at_once(use: Callable[..., Any]) -> None:
         async with work_on(f"postgresql+asyncpg://postgres@127.0.0.1:{port}/none?ssl=disable") as work:
             with pytest.raises(Overloaded):
                 await use(work)
+
+
+NONSENSE = {
+    "the web": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "MySQL": b"J\0\0\0\n8.0.36\0",
+    "half a demand for a password": b"R\0\0\0\x04",
+    "a way to log in that nobody knows": b"R\0\0\0\x0e\0\0\0\nOAUTH\0\0",
+    "Kerberos": b"R\0\0\0\x08\0\0\0\x02",
+}
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+async def test_somebody_else_listens(answer: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with work_on(f"postgresql+asyncpg://postgres@127.0.0.1:{port}/none?sslmode=disable") as work:
+            with pytest.raises(Overloaded):
+                await find_a_key(work)
+
+
+async def test_connections_that_are_lost_as_soon_as_they_are_opened(
+    engine: AsyncEngine, use: Callable[..., Any]
+) -> None:
+    await engine.dispose()
+    event.listen(engine.sync_engine, "connect", lambda connection, _: connection.driver_connection.terminate())
+    with pytest.raises(Overloaded) as lost:
+        await use(SqlUnitOfWork(engine))
+    assert lost.value.cause == "connection_lost"
+
+
+async def test_a_statement_whose_tables_were_changed_passes(
+    postgres_server: PostgresServer, postgres_url: str, engine: AsyncEngine
+) -> None:
+    """As by the migration of a later version: statements of the server's connections were made for the old ones."""
+    work = SqlUnitOfWork(engine)
+
+    async def look() -> None:
+        async with work.begin() as repositories:
+            await repositories.accounts.find_by_name(ACME)
+
+    await look()
+    widen = "ALTER TABLE accounts ALTER COLUMN name TYPE varchar(200)"
+    await postgres_server.execute(widen, database=database_in(postgres_url))
+    with pytest.raises(Overloaded) as stale:
+        await look()
+    assert stale.value.cause == "schema_changed"
+    await look()
+
+
+async def test_an_argument_that_no_column_takes_is_a_bug_and_no_outage(engine: AsyncEngine) -> None:
+    unfit: Any = "many"
+    with pytest.raises(DBAPIError, match="invalid input for query argument"):
+        async with SqlUnitOfWork(engine).begin() as repositories:
+            await repositories.accounts.set_credits(ACME, unfit)
 
 
 async def test_the_driver_loses_the_thread(engine: AsyncEngine) -> None:
