@@ -14,7 +14,6 @@ from entrypoints.http.edge import Edge, HeadAsGet, ObservedRequests, Pace, Paced
 from entrypoints.http.errors import to_error_response
 from entrypoints.http.pages import playground_router, reference_router
 from entrypoints.http.service import Service, health_beside, live, metrics, ready
-from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.server.background import Watch, end_process, generating, in_time, purging, supervised
 from entrypoints.wiring.container import Container
 
@@ -49,7 +48,7 @@ def create_app(container: Container) -> Litestar:
             Router(
                 "/",
                 route_handlers=[try_on.start_try_on, try_on.try_on, try_on.register_product],
-                request_max_body_size=try_on.MAX_FILES_AT_ONCE * settings.max_file_bytes + FRAMING_BYTES,
+                request_max_body_size=settings.largest_try_on_bytes,
             ),
         ],
         middleware=[
@@ -75,7 +74,7 @@ def create_app(container: Container) -> Litestar:
         exception_handlers={Exception: to_error_response},
         lifespan=[_running(container, service)],
         openapi_config=None,
-        request_max_body_size=settings.max_file_bytes + FRAMING_BYTES,
+        request_max_body_size=settings.largest_upload_bytes,
         logging_config=None,
     )
     observers = [*container.telemetry().observers, line_writer()]

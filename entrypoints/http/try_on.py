@@ -36,9 +36,6 @@ POLL_SECONDS: Final = 2
 """How often clients ask for a generation (HTTP contract)."""
 WAIT_SECONDS: Final = 90
 """How long a client may wait for a generation with its request open (HTTP contract)."""
-MAX_FILES_AT_ONCE: Final = 3
-"""A form holds as many bytes as three of the largest files, however many parts they come in: a person and two views of
-a garment in full size, or nine files as shops have them."""
 MAX_GENERATIONS: Final = 100
 WITHOUT_LIMIT: Final = 1_000_000
 """What an account without a limit is told: clients compare numbers (HTTP contract)."""

@@ -22,8 +22,6 @@ from entrypoints.http.form_parts import Content, PartLimit, read_parts
 FILE: Final = "file"
 MAX_FIELD_BYTES: Final = 8 * 1024
 """256 characters of four bytes each, eight times over."""
-FRAMING_BYTES: Final = 256 * 1024
-"""What a whole request may be larger than its file: boundaries, part headers and the other fields."""
 ALIASES: Final = {"customerId": "externalUserId", "retentionDays": "keepForDays"}
 MAX_UNKNOWN: Final = 8
 MAX_SHOWN_CHARS: Final = 64

@@ -58,7 +58,6 @@ from application.reconcile import Reconcile
 from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
 from domain.account import digest_of_key
-from entrypoints.http.upload_form import FRAMING_BYTES
 from entrypoints.wiring.choices import Storage, build_engine, pseudonyms, receipt_keys, signing_ring
 from entrypoints.wiring.environment import are_traces_wanted
 from entrypoints.wiring.photo_processing import build_processor
@@ -103,7 +102,7 @@ def _body_memory(settings: Settings) -> BodyMemory:
     given = settings.upload_memory_mb
     usual_bytes = min(system.usable_memory_bytes() // 4, MOST_UPLOAD_MEMORY_BYTES)
     total_bytes = usual_bytes if given is None else given * 1024 * 1024
-    return BodyMemory(settings.share(total_bytes), 3 * settings.max_file_bytes + FRAMING_BYTES)
+    return BodyMemory(settings.share(total_bytes), settings.largest_try_on_bytes)
 
 
 def _use_case(providers_by_name: Mapping[str, Any], kind: type[T], **given: Any) -> providers.Factory[T]:

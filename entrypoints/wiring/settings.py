@@ -21,6 +21,11 @@ WEEK: Final = 7 * 24 * 60 * 60
 """In seconds. Nothing is kept for longer, and no bucket signs links for longer."""
 
 SQLITE: Final = "sqlite+aiosqlite:///"
+FRAMING_BYTES: Final = 256 * 1024
+"""What a whole request may be larger than its files: boundaries, part headers and the other fields."""
+MAX_FILES_AT_ONCE: Final = 3
+"""A form of a try-on holds as many bytes as three of the largest files, however many parts they come in: a person and
+two views of a garment in full size, or nine files as shops have them."""
 UNBOUNDED: Final = 10**9
 """More than anybody wants, and no trouble for a clock or a database."""
 
@@ -232,9 +237,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Three files at the lowest rate; a person and eight garments that each wait for a turn and are tried twice; ten
         minutes for memory, storage and the database.
         """
-        receiving = 3 * self.max_file_bytes / self.upload_min_bytes_per_second
+        receiving = MAX_FILES_AT_ONCE * self.max_file_bytes / self.upload_min_bytes_per_second
         photos = 9 * (LONGEST_WAIT_SECONDS + 3 * self.photo_timeout_seconds)
         return Ticket.LONGEST + timedelta(minutes=10, seconds=receiving + self.fetch_timeout_seconds + photos)
+
+    @property
+    def largest_upload_bytes(self) -> int:
+        """Of the whole request."""
+        return self.max_file_bytes + FRAMING_BYTES
+
+    @property
+    def largest_try_on_bytes(self) -> int:
+        """Of the whole request, which may register a product as well."""
+        return MAX_FILES_AT_ONCE * self.max_file_bytes + FRAMING_BYTES
 
     @property
     def seconds_to_drain(self) -> int:

@@ -13,10 +13,9 @@ from application.authenticate import Ticket
 from application.fair_shares import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
 from application.fair_shares import LONGEST_WAIT_SECONDS as FAIR_TURN_SECONDS
 from entrypoints.cli.main import main
-from entrypoints.http.try_on import MAX_FILES_AT_ONCE
 from entrypoints.http.try_on_request import MAX_GARMENTS
 from entrypoints.wiring.environment import FIELDS, ConfigurationError, Problem, load_settings, meaning, takes
-from entrypoints.wiring.settings import SECRETS, SECTIONS, Settings
+from entrypoints.wiring.settings import MAX_FILES_AT_ONCE, SECRETS, SECTIONS, Settings
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cret-" * 6
