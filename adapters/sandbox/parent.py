@@ -24,6 +24,7 @@ from adapters.sandbox.seccomp import SandboxUnavailable
 
 FORK, PING = b"F", b"P"
 _CHILDS_SOCKET: Final = 3  # the first number after the three standard streams
+_NICE: Final = 10  # on busy cores the server, which answers everybody, comes first
 _OPEN_FILES: Final = 64  # of a child; a detector holds about ten: its socket, /dev/null, what its threads wake up with
 
 
@@ -150,6 +151,7 @@ def main() -> None:
 
 def _load(*, sandboxed: bool) -> Trade:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
+    os.nice(_NICE)
     system.go_first_when_memory_runs_out()  # while its file is still ours
     system.give_up_rights()
     if sandboxed:

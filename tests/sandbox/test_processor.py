@@ -325,6 +325,12 @@ class TestStarting:
         await pool.close()
         assert none_runs(launched)
 
+    async def test_gives_the_server_the_first_turn_on_a_busy_core(self) -> None:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        async with a_pool() as pool:
+            for process_id in (*parents(pool), *detectors(pool)):
+                assert os.getpriority(os.PRIO_PROCESS, process_id) == min(own + 10, 19)
+
     async def test_is_left_to_the_first_photo_by_who_does_not_serve(self) -> None:
         pool = a_processor()
         assert await asyncio.gather(*[answer(pool, "healthy") for _ in range(3)]) == ["fine"] * 3
