@@ -11,6 +11,7 @@ import os
 import pkgutil
 import signal
 import socket
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,9 +30,8 @@ from adapters.sandbox.channel import (
     from_detector,
 )
 from adapters.sandbox.children import Child, Children, StartFailed
-from adapters.sandbox.decoder import DecodingTrade
-from adapters.sandbox.detector import DetectingTrade, Observer
 from adapters.sandbox.parent import Trade
+from adapters.sandbox.trades import DecodingTrade, DetectingTrade, Observer
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, ViewablePhoto
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size
@@ -61,6 +61,11 @@ def _c(name: str, *arguments: Any) -> Attack:
     return call
 
 
+def _number(number: int, *arguments: int) -> Attack:
+    """A system call that the C library may not know; from 424 on all processors have the same numbers."""
+    return _c("syscall", number, *map(ctypes.c_long, arguments))
+
+
 def _signal_somebody_through_a_file() -> None:
     """The kernel sends the signal, not kill: F_SETOWN names who gets it when the file can be read."""
     fcntl.fcntl(_PIPE_OF_NOBODY, fcntl.F_SETOWN, os.getppid())
@@ -86,7 +91,7 @@ HARMLESS: Final[Mapping[str, Attack]] = {
     "read the parent's memory": lambda: os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY),
     "copy out of the parent's memory": _c("process_vm_readv", os.getppid(), None, 0, None, 0, 0),
     "slow the parent down": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 0),
-    "schedule the parent": lambda: os.sched_setscheduler(os.getppid(), os.SCHED_OTHER, os.sched_param(0)),
+    "schedule the parent": lambda: os.sched_setscheduler(os.getppid(), os.sched_getscheduler(0), os.sched_param(0)),
     "move the parent to a core": lambda: os.sched_setaffinity(os.getppid(), {0}),
     "leave shared memory behind": _c("shmget", 0, 4096, 0o1600),
     "leave a message queue behind": _c("msgget", 0, 0o1600),
@@ -100,6 +105,27 @@ HARMLESS: Final[Mapping[str, Attack]] = {
     "raise a limit": _c("setrlimit", 4, None),
     "kill everybody": lambda: os.kill(-1, 0),
     "stop itself": lambda: os.kill(os.getpid(), signal.SIGCONT),
+    "handle a signal": lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN),
+    "set a timer": lambda: signal.setitimer(signal.ITIMER_REAL, 0),
+    "type into a terminal": lambda: fcntl.ioctl(_PIPE_OF_NOBODY, termios.TIOCSTI, b"x"),
+    "copy a descriptor": lambda: os.dup(_PIPE_OF_NOBODY),
+    "pass on a descriptor": _c("sendmsg", _PIPE_OF_NOBODY, None, 0),
+    "send an urgent byte": _c("send", _PIPE_OF_NOBODY, b"x", 1, socket.MSG_OOB),
+    "compare pages with others'": _c("madvise", None, 0, 12),  # MADV_MERGEABLE
+    "keep memory from others": _c("mlock", None, 0),
+    "change its personality": _c("personality", 0xFFFF_FFFF),
+    "signal through a descriptor": _number(424, -1, 0, 0, 0),  # pidfd_send_signal
+    "set up a ring of calls": _number(425, 1, 0),  # io_uring_setup
+    "copy a tree of mounts": _number(428, -1, 0, 0),  # open_tree
+    "open a file system": _number(430, 0, 0),  # fsopen
+    "take a descriptor of the parent's": _number(438, -1, 0, 0),  # pidfd_getfd
+    "advise on the parent's memory": _number(440, -1, 0, 0, 0, 0),  # process_madvise
+    "make a ruleset of its own": _number(444, 0, 0, 1),  # landlock_create_ruleset
+    "make memory that no debugger sees": _number(447, 0),  # memfd_secret
+    "free the parent's memory": _number(448, -1, 0),  # process_mrelease
+    "look into the page cache": _number(451, -1, 0, 0, 0),  # cachestat
+    "seal memory": _number(462, 0, 0, 0),  # mseal
+    "change attributes from a folder": _number(463, -1, 0, 0, 0, 0, 0),  # setxattrat
 }
 
 

@@ -23,7 +23,9 @@ _LENGTH: Final = struct.Struct("!I")
 _BUFFER_BYTES: Final = 1 << 20  # fewer turns for each photo; the kernel may grant less
 
 Edge = Annotated[int, Meta(ge=1, le=16_384)]
-Text = Annotated[str, Meta(max_length=1_000)]
+Text = Annotated[str, Meta(max_length=1_000, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+CodeText = Annotated[str, Meta(max_length=300, pattern=r"\A[\w.:<> -]*\Z")]
+"""Names of files and functions. It goes into a log, where a process that was taken over shall not tell what it saw."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -109,6 +111,10 @@ class Encoded(msgspec.Struct, frozen=True, tag=True):
     jpeg_bytes: Annotated[int, Meta(ge=1)]
     warnings: Annotated[tuple[PhotoWarning, ...], Meta(max_length=8)]
 
+    def __post_init__(self) -> None:
+        if not all(warning.message.isprintable() and len(warning.message) <= 1_000 for warning in self.warnings):
+            raise ValueError("a warning that nobody can read")
+
 
 class Unsupported(msgspec.Struct, frozen=True, tag=True):
     """Not one of the four formats."""
@@ -124,7 +130,6 @@ class TooLarge(msgspec.Struct, frozen=True, tag=True):
     """More pixels than allowed."""
 
     pixels: int
-    limit: int
 
 
 class OutOfMemory(msgspec.Struct, frozen=True, tag=True):
@@ -134,8 +139,8 @@ class OutOfMemory(msgspec.Struct, frozen=True, tag=True):
 class Broken(msgspec.Struct, frozen=True, tag=True):
     """Our code, or a library's, raised what it should not; the kind of error and where, never its text."""
 
-    error: Text
-    where: Text
+    error: CodeText
+    where: CodeText
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -203,6 +208,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._until: float | None = None
 
     @classmethod
     def pair(cls) -> tuple["Channel", socket.socket]:
@@ -214,16 +220,25 @@ class Channel:
 
     def patience(self, until: float) -> None:
         """From now on whoever waits for the other side gives up at this reading of `time.monotonic`."""
-        self._connection.settimeout(max(0.001, until - time.monotonic()))
+        self._until = until
+
+    def _hurry(self) -> None:
+        """Before each wait: whoever answers byte by byte has no more time than others. Raises: TimeoutError."""
+        if self._until is None:
+            return
+        if (left := self._until - time.monotonic()) <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
 
     def send(self, message: msgspec.Struct, payload: Data = b"") -> None:
         """Raises: OSError, for instance BrokenPipeError or TimeoutError."""
         frame = bytearray(_LENGTH.size)
         _encoder.encode_into(message, frame, _LENGTH.size)
         _LENGTH.pack_into(frame, 0, len(frame) - _LENGTH.size)
-        self._connection.sendall(frame)
-        if payload:
-            self._connection.sendall(payload)
+        for part in (frame, payload):
+            if part:
+                self._hurry()
+                self._connection.sendall(part)
 
     def receive(self, decoder: msgspec.msgpack.Decoder[Message]) -> Message:
         """Raises: EOFError when the other side is gone; Forged; OSError, for instance TimeoutError."""
@@ -240,6 +255,7 @@ class Channel:
         received = bytearray(size_bytes)
         rest = memoryview(received)
         while rest:
+            self._hurry()
             count = self._connection.recv_into(rest)
             if count == 0:
                 raise EOFError

@@ -258,7 +258,7 @@ def _check(answer: Seen | Measured, source: Size) -> None:
     if (
         not 0 <= seen.turns <= 3
         or seen.size != source
-        or not _is_within(seen.content, source)
+        or not all(_is_within(box, source) for box in (seen.content, seen.with_blur) if box)
         or len(seen.people) > _MAX_PEOPLE
     ):
         raise Forged("another photo")

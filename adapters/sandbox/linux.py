@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from adapters.sandbox import landlock, seccomp
-from adapters.sandbox.seccomp import SandboxUnavailable
+from adapters.sandbox import confinement
+from adapters.sandbox.confinement import SandboxUnavailable
 
 HAS_SANDBOX: Final = True
 LEAST_LANDLOCK: Final = 1
@@ -58,47 +58,68 @@ _OUT_OF_MEMORY_SCORE: Final = "500"  # as if each took half of the memory more; 
 
 def sandbox_problem() -> str | None:
     """What is missing for the sandbox, in one sentence; tried in a process of its own, since a filter is for life."""
-    if landlock.version() < LEAST_LANDLOCK:
+    if confinement.landlock_version() < LEAST_LANDLOCK:
         return "This kernel offers no Landlock (Linux 5.13 or newer, and `landlock` among the security modules)."
-    attempt = "from adapters.sandbox import seccomp; seccomp.install(seccomp.LOADING, seccomp.ALLOW)"
+    attempt = "from adapters.sandbox import confinement as it; it.install(it.LOADING, it.ALLOW)"
     tried = subprocess.run([sys.executable, "-P", "-c", attempt], check=False, capture_output=True)  # noqa: S603 - fixed
     return "This kernel, or the container's profile, refuses seccomp filters." if tried.returncode else None
 
 
 def sandbox_facts() -> str:
     """What `doctor` says of a machine that has what it takes."""
-    return f"seccomp filters and Landlock version {landlock.version()}"
+    return f"seccomp filters and Landlock version {confinement.landlock_version()}"
 
 
 def refuse_network() -> None:
     """From now on this process has no network and starts no program. Raises: SandboxUnavailable."""
-    seccomp.install(seccomp.LOADING, seccomp.ALLOW)
+    confinement.install(confinement.LOADING, confinement.ALLOW)
 
 
 def lock_files(readable: Iterable[str]) -> None:
     """Read beneath these paths, the libraries and our code only; write nothing. Raises: SandboxUnavailable."""
-    _restrict((*landlock.SYSTEM_PATHS, *landlock.code_paths(), *readable))
+    _restrict((*confinement.SYSTEM_PATHS, *confinement.code_paths(), *readable))
 
 
 def confine_decoder() -> None:
     """From here on: no path, and any call but those of pixel work ends the process. Raises: SandboxUnavailable."""
     _restrict(())
-    seccomp.install(seccomp.pixel_work(os.getpid()), seccomp.KILL)
+    confinement.install(confinement.pixel_work(os.getpid()), confinement.KILL)
 
 
 def confine_detector() -> None:
     """The same for a process whose libraries try this and that: other calls fail. Raises: SandboxUnavailable."""
-    seccomp.install(seccomp.pixel_work(os.getpid()), seccomp.REFUSE | 1)  # EPERM
+    confinement.install(confinement.pixel_work(os.getpid()), confinement.REFUSE | 1)  # EPERM
 
 
 def _restrict(readable: Iterable[str]) -> None:
-    version = landlock.version()
+    version = confinement.landlock_version()
     if version < LEAST_LANDLOCK:
         raise SandboxUnavailable("the kernel offers no Landlock")
     try:
-        landlock.restrict(readable, version)
+        confinement.restrict(readable, version)
     except OSError as error:
         raise SandboxUnavailable(f"the kernel refuses Landlock: {error.strerror}") from error
+
+
+def seal_code() -> None:
+    """No memory of this process, or of a child, is both written and carried out: what was is only carried out now.
+
+    Libraries keep callbacks in such pages, and have made all of theirs by now. Raises: OSError.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    for area, rights, *_ in map(str.split, Path("/proc/self/maps").read_text("utf-8", "replace").splitlines()):
+        if rights.startswith("rwx"):
+            first, last = (int(address, 16) for address in area.split("-"))
+            if libc.mprotect(ctypes.c_void_p(first), ctypes.c_size_t(last - first), mmap.PROT_READ | mmap.PROT_EXEC):
+                raise OSError(ctypes.get_errno(), "code can still be written")
+
+
+def threads_of(process_id: int) -> int:
+    """How many there are now; nobody counts where `/proc` shows no other processes."""
+    try:
+        return Path(f"/proc/{process_id}/task").stat().st_nlink - 2  # a folder for each, see proc(5)
+    except OSError:
+        return 0
 
 
 def give_up_rights(keep: Iterable[int] = ()) -> None:

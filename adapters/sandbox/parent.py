@@ -20,12 +20,16 @@ from typing import Final, Protocol
 
 from adapters.sandbox import system
 from adapters.sandbox.channel import Channel, Ended, Failed, Ready
-from adapters.sandbox.seccomp import SandboxUnavailable
+from adapters.sandbox.confinement import SandboxUnavailable
 
 FORK, PING = b"F", b"P"
 _CHILDS_SOCKET: Final = 3  # the first number after the three standard streams
 _NICE: Final = 10  # on busy cores the server, which answers everybody, comes first
+_PARENTS_FILES: Final = 1024  # hundreds of children; and what a child closes one by one where no call closes all
 _OPEN_FILES: Final = 64  # of a child; a detector holds about ten: its socket, /dev/null, what its threads wake up with
+_LOOK_MILLISECONDS: Final = 100  # between two counts of the children's threads; a bomb makes some thousand meanwhile
+_MOST_THREADS: Final = 64 + 4 * (os.cpu_count() or 1)
+"""Of a child: no limit of the kernel counts them. MediaPipe has 19 on two cores, libheif one for each core."""
 
 
 class Trade(Protocol):
@@ -47,7 +51,7 @@ class Parent:
         self._control = control
         self._work = work
         self._lifelines: dict[int, socket.socket] = {}  # by process id
-        self._killed: set[int] = set()
+        self._killed: dict[int, int | None] = {}  # the exit code to report, where it is not the true one
         self._woken, self._waker = os.pipe()
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
@@ -67,14 +71,20 @@ class Parent:
         of = {self._lifelines[process_id].fileno(): process_id for process_id in living}
         for descriptor in (self._control.fileno(), self._woken, *of):
             events.register(descriptor, select.POLLIN)
-        ready = [descriptor for descriptor, _ in events.poll()]
-        for descriptor in of.keys() & ready:
-            os.kill(of[descriptor], signal.SIGKILL)
-            self._killed.add(of[descriptor])
+        ready = [descriptor for descriptor, _ in events.poll(_LOOK_MILLISECONDS if living else None)]
+        for descriptor, process_id in of.items():
+            if descriptor in ready:
+                self._kill(process_id, None)
+            elif system.threads_of(process_id) > _MOST_THREADS:
+                self._kill(process_id, -signal.SIGSYS)  # as if a filter counted them
         if self._woken in ready:
             os.read(self._woken, 4096)
         self._reap()
         return self._control.fileno() not in ready or self._obey()
+
+    def _kill(self, process_id: int, exit_code: int | None) -> None:
+        os.kill(process_id, signal.SIGKILL)
+        self._killed[process_id] = exit_code
 
     def _obey(self) -> bool:
         """Carry out one command. False when there will be no more."""
@@ -104,7 +114,7 @@ class Parent:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(connection, _CHILDS_SOCKET)
-            os.closerange(_CHILDS_SOCKET + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])  # others' sockets, too
+            os.closerange(_CHILDS_SOCKET + 1, _PARENTS_FILES)  # others' sockets, too
             system.end_with_parent(parent)
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no child writes a file
             resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
@@ -119,9 +129,8 @@ class Parent:
             process_id, status, usage = os.wait4(-1, os.WNOHANG)
             if process_id == 0:
                 return
-            self._killed.discard(process_id)
-            cpu_seconds = usage.ru_utime + usage.ru_stime
-            _report(self._lifelines.pop(process_id), Ended(os.waitstatus_to_exitcode(status), cpu_seconds))
+            exit_code = self._killed.pop(process_id, None) or os.waitstatus_to_exitcode(status)
+            _report(self._lifelines.pop(process_id), Ended(exit_code, usage.ru_utime + usage.ru_stime))
 
 
 def _report(lifeline: socket.socket, end: Ended) -> None:
@@ -154,6 +163,7 @@ def _load(*, sandboxed: bool) -> Trade:
     os.nice(_NICE)
     system.go_first_when_memory_runs_out()  # while its file is still ours
     system.give_up_rights()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_PARENTS_FILES, _PARENTS_FILES))
     if sandboxed:
         system.refuse_network()
     trade: Trade = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the server that started us
@@ -163,6 +173,8 @@ def _load(*, sandboxed: bool) -> Trade:
     os.close(nothing)
     warnings.simplefilter("ignore")  # showing one would read our source
     trade.prepare()
+    if sandboxed:
+        system.seal_code()
     gc.collect()
     gc.freeze()  # a collection in a child then leaves the pages that it shares with the others alone
     return trade

@@ -17,10 +17,9 @@ import structlog
 from adapters.sandbox import system
 from adapters.sandbox.channel import Data
 from adapters.sandbox.children import Children, StartFailed
-from adapters.sandbox.decoder import DecodingTrade
-from adapters.sandbox.detector import DetectingTrade
 from adapters.sandbox.detectors import Detectors
-from adapters.sandbox.remote_photo import Misbehaved, RemotePhoto, Unlucky
+from adapters.sandbox.remote_photo import TRIES, Misbehaved, PhotoLimits, RemotePhoto, Unlucky
+from adapters.sandbox.trades import DecodingTrade, DetectingTrade
 from application.ports.photos import PhotoDecoder, PhotoProcessor, PreparedPhoto
 from application.prepare_photo import PreparePhoto
 from application.request_trace import Stage
@@ -30,28 +29,6 @@ from domain.errors import DomainError, Overloaded
 log = structlog.get_logger()
 
 _HEARTBEATS_SECONDS: Final = 2.0  # between two rounds of heartbeats
-_TRIES: Final = 2  # of a photo whose process failed through no fault of the photo's
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoLimits:
-    """What one photo may use."""
-
-    cpu_seconds: float = 10.0  # of its decoder
-    memory_bytes: int = 1_250_000_000  # address space on top of what the codecs take; a 64 MP WebP takes 1 GB
-    max_jpeg_bytes: int = 13_000_000  # 2000 x 2000 pixels of 3 bytes: more than a JPEG of them needs
-    start_seconds: float = 30.0  # of a parent or a detector: imports and models on a busy machine
-
-    patience: float = 1.5  # wall time for one try, in CPU budgets: who has not used one by then was starved of it
-
-    @property
-    def try_seconds(self) -> float:
-        return self.patience * self.cpu_seconds
-
-    @property
-    def answer_seconds(self) -> float:
-        """Of wall time in all, the wait for its turn included."""
-        return _TRIES * self.try_seconds
 
 
 @dataclass(eq=False)
@@ -136,6 +113,7 @@ class SandboxedPhotoProcessor(PhotoProcessor):
             await asyncio.wait(self._working, timeout=grace_seconds)
         if self._keeper:
             self._keeper.cancel()
+            self._detectors.lost.set()  # its thread waits for that
             await asyncio.wait((self._keeper,))
         await asyncio.to_thread(self._end_processes)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -197,7 +175,7 @@ class SandboxedPhotoProcessor(PhotoProcessor):
 
     def _prepare(self, photo: Data, until: float, *, crop: bool, fit: Fit) -> PreparedPhoto:
         verdict: DomainError = Overloaded()
-        for tries_left in reversed(range(_TRIES)):
+        for tries_left in reversed(range(TRIES)):
             try:
                 with _Decoding(self._decoders, self.limits, until) as decoder:
                     return PreparePhoto(decoder, self._detectors, self._detectors, self.max_edge).execute(
@@ -227,9 +205,9 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         log.error("photo_process_start_failed", reason=f"{type(failure).__name__}: {failure}")
 
     def _keep_once(self) -> None:
-        self._detectors.fill()
         for family in self._families:
-            family.check()
+            family.check()  # first: no detector comes from a parent that hangs
+        self._detectors.fill()
         self._detectors.check()
         self._detectors.fill()
 
@@ -259,10 +237,4 @@ class _Decoding(PhotoDecoder):
         self._child.dismiss()
 
     def open(self, photo: bytes | memoryview) -> RemotePhoto:
-        return RemotePhoto(
-            self._child,
-            photo,
-            deadline=self._deadline,
-            cpu_seconds=self._limits.cpu_seconds,
-            max_jpeg_bytes=self._limits.max_jpeg_bytes,
-        )
+        return RemotePhoto(self._child, photo, self._limits, self._deadline)

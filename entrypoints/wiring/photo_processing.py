@@ -7,10 +7,10 @@ from typing import Final
 
 from adapters.sandbox import system
 from adapters.sandbox.children import StartFailed
-from adapters.sandbox.decoder import DecodingTrade
-from adapters.sandbox.detector import DetectingTrade
-from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
-from adapters.sandbox.seccomp import SandboxUnavailable
+from adapters.sandbox.confinement import SandboxUnavailable
+from adapters.sandbox.processor import SandboxedPhotoProcessor
+from adapters.sandbox.remote_photo import PhotoLimits
+from adapters.sandbox.trades import DecodingTrade, DetectingTrade
 from adapters.vision.models import ModelInstallationFailed, install, missing
 from application.prepare_photo import ExplainedPhoto, PreparePhoto
 from entrypoints.wiring.environment import ConfigurationError, Problem
@@ -77,7 +77,9 @@ def build_processor(settings: Settings) -> SandboxedPhotoProcessor:
     workers = settings.workers or default_workers()
     cores = system.own_cores()
     limits = PhotoLimits(
-        cpu_seconds=settings.photo_timeout_seconds, max_jpeg_bytes=3 * settings.max_edge**2 + REPORT_BYTES
+        cpu_seconds=settings.photo_timeout_seconds,
+        max_jpeg_bytes=3 * settings.max_edge**2 + REPORT_BYTES,
+        max_pixels=settings.max_pixels,
     )
     models = model_dir(settings)
     return SandboxedPhotoProcessor(

@@ -14,7 +14,7 @@ from domain.person import Outline, SeenPhoto
 from domain.photo import Appearance
 
 if TYPE_CHECKING:
-    from adapters.sandbox.detector import Observer
+    from adapters.sandbox.trades import Observer
 
 _NEVER_USED: Final = ("matplotlib", "matplotlib.pyplot", "sounddevice")
 """MediaPipe imports them to draw and to listen. They take a second, and matplotlib wants a folder to write to."""

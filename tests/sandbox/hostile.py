@@ -4,14 +4,18 @@ A "photo" is a command and its argument, `b"sleep 5"`, carried out when it is op
 text of an InvalidImage. A photo that is no command is 8 x 10 pixels large and honest.
 """
 
+import _thread
 import ctypes
 import gc
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,9 +23,9 @@ import numpy as np
 from adapters.imaging.jpeg import encode_jpeg
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.imaging.picture import picture_of
-from adapters.sandbox import attacks, landlock
-from adapters.sandbox.channel import Decoded, Encoded, Measured, Opened, Viewed
-from adapters.sandbox.detector import Observer
+from adapters.sandbox import attacks, confinement
+from adapters.sandbox.channel import Broken, Decoded, Encoded, Invalid, Measured, Opened, Viewed
+from adapters.sandbox.trades import Observer
 from application.ports.photos import (
     EncodedPhoto,
     OpenPhoto,
@@ -77,6 +81,10 @@ class ObedientDecoder(PhotoDecoder):
 
 
 def decoder(_: object) -> PhotoDecoder:
+    """With one thread that comes and goes, as codecs have them: what the C library does for the first one is done."""
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
     return ObedientDecoder()
 
 
@@ -175,6 +183,11 @@ class LyingObserver(HonestObserver):
                 _say(Measured(Appearance(0, 0, 0, 0)))
             case "nonsense":
                 os.write(_THE_SOCKET, b"\0\0\0\4\xff\xff\xff\xff")
+            case "threads":
+                photo.view(None, 640)
+                _crowd()
+            case "blur":
+                return replace(_seen(), with_blur=Box(-5, 0, 8, 10))
             case "crash":
                 photo.view(None, 640)
                 ctypes.string_at(0)
@@ -201,9 +214,12 @@ def observer_that_dies_at_birth(_: object) -> Callable[[], Observer]:
     return lambda: os._exit(7)
 
 
-def observer_that_dawdles(_: object) -> Callable[[], Observer]:
+def observer_that_dawdles(while_there: str) -> Callable[[], Observer]:
+    """For ever, if the file is there when it begins."""
+
     def dawdle() -> Observer:
-        time.sleep(60)
+        if Path(while_there).exists():
+            time.sleep(600)
         return HonestObserver()
 
     return dawdle
@@ -213,7 +229,7 @@ def observer_that_dawdles(_: object) -> Callable[[], Observer]:
 
 
 def _forget_landlock() -> None:
-    landlock.restrict = lambda *_: None
+    confinement.restrict = lambda *_: None
 
 
 def decoder_without_landlock(table: str) -> PhotoDecoder:
@@ -229,7 +245,14 @@ def observer_without_landlock(table: str) -> Callable[[], Observer]:
 # ---- commands ----
 
 
-def _say(*messages: msgspec.Struct | bytes) -> None:
+_Said = msgspec.Struct | dict[str, Any] | bytes
+
+
+def _opened(width: float, height: float) -> _Said:
+    return {"type": "Opened", "source_format": "PNG", "upright_size": {"width": width, "height": height}}
+
+
+def _say(*messages: _Said) -> None:
     """Answer behind the back of the honest code, as whoever has taken over a process could."""
     for message in messages:
         body = message if isinstance(message, bytes) else msgspec.msgpack.encode(message)
@@ -243,12 +266,29 @@ def _forge(argument: str) -> None:
     pixels = bytes(SIZE.pixels * 3)
     look = (Decoded(), view, pixels)
     looked_at = (opened, *look, *look)  # once by the detector, once by the meter
-    answers: dict[str, tuple[msgspec.Struct | bytes, ...]] = {
+    answers: dict[str, tuple[_Said, ...]] = {
         "nonsense": (b"\0\0\0\4\xff\xff\xff\xff",),
         "length": (b"\xff\xff\xff\xff" + bytes(100),),
         "order": (view, pixels),
-        "other-type": (
-            b"\0\0\0\x47" + msgspec.msgpack.encode({"type": "Opened", "source_format": "PNG"}).ljust(71, b"\0"),
+        "other-type": ({"type": "Opened", "source_format": "PNG"},),
+        "another-kind": ({"type": "Ready"},),
+        "negative-photo": (_opened(-8, 10),),
+        "half-a-pixel": (_opened(8.5, 10),),
+        "no-number": (_opened(float("nan"), 10),),
+        "more-than-64-bits": (_opened(2**64 - 1, 2**64 - 1),),
+        "huge-photo": (_opened(8_000_001, 8),),
+        "unspeakable": ({"type": "Invalid", "message": "a\0message\nof two lines"},),
+        "novel": (Invalid("x" * 2000),),
+        "talkative": (Broken("KeyError", 'all that it saw: "#/%&"'),),
+        "warning": (
+            *looked_at,
+            {
+                "type": "Encoded",
+                "size": {"width": 8, "height": 10},
+                "jpeg_bytes": len(JPEG),
+                "warnings": [{"code": "HDR_TONE_MAPPED", "message": "\0"}],
+            },
+            JPEG,
         ),
         "huge-view": (opened, Decoded(), Viewed(Size(60_000, 60_000))),
         "early-end": (opened,),
@@ -258,11 +298,29 @@ def _forge(argument: str) -> None:
         "trailing": (*looked_at, Encoded(SIZE, len(JPEG) + 4, ()), JPEG + b"more"),
         "no-picture": (*looked_at, Encoded(SIZE, 7, ()), b"<html/>"),
         "honest": (*looked_at, picture, JPEG),
+        "twice": (*looked_at, picture, JPEG, picture, JPEG),
     }
     _say(*answers[argument])
     if argument != "early-end":
         time.sleep(60)
     os._exit(0)
+
+
+def _drip(_: str) -> None:
+    """A view, byte by byte, for days."""
+    _say(Opened(SourceFormat.PNG, SIZE), Decoded(), Viewed(Size(640, 640)))
+    while True:
+        os.write(_THE_SOCKET, b"x")
+        time.sleep(0.3)
+
+
+def _crowd(_: str = "") -> None:
+    """As many threads as can be had; they do nothing."""
+    threading.stack_size(64 * 1024)
+    with suppress(RuntimeError):
+        while True:
+            _thread.start_new_thread(time.sleep, (600,))
+    time.sleep(600)
 
 
 def _refuse(argument: str) -> None:
@@ -314,11 +372,13 @@ COMMANDS: dict[str, Callable[[str], str | None]] = {
     "hoard": _hoard,
     "refuse": _refuse,
     "forge": _forge,
+    "drip": _drip,
+    "crowd": _crowd,
     "crash": lambda _: str(ctypes.string_at(0)),
     "abort": lambda _: os.abort(),
     "exit": lambda argument: os._exit(int(argument)),
     "forbidden": lambda _: str(os.getppid()),
     "pid": lambda _: str(os.getpid()),
-    "environment": lambda _: "\n".join(f"{name}={value}" for name, value in os.environ.items())[:900],
+    "environment": lambda _: " ".join(f"{name}={value}" for name, value in os.environ.items())[:900],
     "descriptors": _descriptors,
 }

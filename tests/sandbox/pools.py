@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.sandbox.children import Children
-from adapters.sandbox.decoder import DecodingTrade
-from adapters.sandbox.detector import DetectingTrade
-from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
+from adapters.sandbox.processor import SandboxedPhotoProcessor
+from adapters.sandbox.remote_photo import PhotoLimits
+from adapters.sandbox.trades import DecodingTrade, DetectingTrade
 from domain.errors import InvalidImage
 from tests.patience import PATIENCE_SECONDS
 

@@ -2,7 +2,9 @@
 
 import ctypes
 import errno
+import mmap
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -11,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from adapters.sandbox import attacks, landlock
-from adapters.sandbox.seccomp import ARCHITECTURES, NUMBERS, pixel_work
+from adapters.sandbox import attacks, confinement
+from adapters.sandbox.confinement import ARCHITECTURES, NUMBERS, pixel_work
+from application.ports.photos import PhotoDecoder
 
 HARMLESS = attacks.TABLE
 EVERY_SYSTEM_CALL = f"{__name__}:EVERY_FORBIDDEN_CALL"
@@ -41,10 +44,18 @@ EVERY_FORBIDDEN_CALL: dict[str, attacks.Attack] = {
 NUMBER = {name: numbers[ARCHITECTURE.column] for name, numbers in NUMBERS.items()}
 PARTLY_ALLOWED: dict[str, attacks.Attack] = {
     "a process by clone": partial(raw, NUMBER["clone"], 17, 0, 0, 0, 0),
-    "a thread in a name space by clone": partial(raw, NUMBER["clone"], 0x1001_0900, 0, 0, 0, 0),
+    "a thread in a name space by clone": partial(raw, NUMBER["clone"], 0x103D_0F00, 0, 0, 0, 0),
+    "a sibling by clone": partial(raw, NUMBER["clone"], 0x8000 | 17, 0, 0, 0, 0),
+    "a process with our memory by clone": partial(raw, NUMBER["clone"], 0x100 | 17, 0, 0, 0, 0),
     "code by mmap": partial(raw, NUMBER["mmap"], 0, 4096, 7, 0x22),
     "code by mprotect": partial(raw, NUMBER["mprotect"], 0, 0, 5),
-    "a signal to another process": partial(raw, NUMBER["tgkill"], 1, 1, 0),
+    "a signal to another process": partial(raw, NUMBER["tgkill"], 1, 1, 6),
+    "no signal to itself": lambda: raw(NUMBER["tgkill"], os.getpid(), os.getpid(), 0),
+    "a lock that lends priority": partial(raw, NUMBER["futex"], 0, 6, 0, 0, 0, 0),
+    "memory of the pool of huge pages": partial(raw, NUMBER["mmap"], 0, 4096, 3, 0x4_0022),
+    "memory that stays": partial(raw, NUMBER["mmap"], 0, 4096, 3, 0x2022),
+    "a message to an address": partial(raw, NUMBER["sendto"], 3, 0, 0, 0, 0, 110),
+    "a look at what comes next": partial(raw, NUMBER["recvfrom"], 3, 0, 0, 2, 0, 0),
 }
 
 
@@ -55,7 +66,7 @@ def holes(outcomes: dict[str, str]) -> dict[str, str]:
 
 def test_every_attack_ends_a_decoder() -> None:
     outcomes = attacks.on_decoder(HARMLESS)
-    assert len(outcomes) > 30
+    assert len(outcomes) > 50
     assert set(outcomes.values()) == {"killed"}
 
 
@@ -71,6 +82,9 @@ def test_the_attacks_are_real_without_a_sandbox_most_succeed_or_reach_the_kernel
         "mount a file system", "enter a name space", "change the root folder", "trace the parent", "raise a limit",
         "watch a file system", "read the parent's memory", "copy out of the parent's memory",
         "make a socket of the kernel's", "open the parent by number", "slow the parent down",
+        "set up a ring of calls", "copy a tree of mounts", "open a file system",
+        "make memory that no debugger sees", "look into the page cache", "seal memory",
+        "change attributes from a folder",
     }  # fmt: skip
 
 
@@ -107,6 +121,40 @@ def test_calls_that_are_allowed_in_part_are_refused_in_their_other_part() -> Non
     assert holes(attacks.on_detector(table)) == {}
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="its machine code")
+class TestCode:
+    """A page that a library wrote before, as for its callbacks."""
+
+    def test_that_calls_the_kernel_in_32_bits_ends_the_process(self) -> None:
+        assert attacks.on_decoder(f"{__name__}:IN_32_BITS", factory=WITH_CODE) == {"getpid": "killed"}
+
+    def test_can_no_longer_be_written(self) -> None:
+        outcomes = attacks.on_decoder(f"{__name__}:OVERWRITING", factory=WITH_CODE)
+        assert outcomes == {"overwrite code": f"ended with {-signal.SIGSEGV}"}
+
+
+WITH_CODE = f"{__name__}:decoder_with_code"
+_CODE: list[mmap.mmap] = []
+
+
+def decoder_with_code(table: str) -> PhotoDecoder:
+    _CODE.append(mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC))
+    _CODE[0].write(bytes.fromhex("b814000000cd80c3"))  # mov eax, 20; int 0x80; ret
+    return attacks.decoder(table)
+
+
+def _run_code() -> None:
+    ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(_CODE[0])))()
+
+
+def _overwrite_code() -> None:
+    _CODE[0][0] = 0xC3
+
+
+IN_32_BITS: dict[str, attacks.Attack] = {"getpid": _run_code}
+OVERWRITING: dict[str, attacks.Attack] = {"overwrite code": _overwrite_code}
+
+
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="x32 is a way into x86_64 kernels only")
 def test_a_system_call_in_the_x32_numbering_ends_the_process() -> None:
     table = f"{__name__}:IN_X32"
@@ -121,7 +169,7 @@ AS_ORDINARY_USER = f"""
 import ctypes, os
 import encodings.ascii, sysconfig
 sysconfig.get_paths(); sysconfig.get_path("stdlib")
-import adapters.sandbox.attacks, adapters.sandbox.decoder, adapters.sandbox.detector, adapters.sandbox.parent
+import adapters.sandbox.attacks, adapters.sandbox.trades, adapters.sandbox.parent
 os.setgroups([]); os.setresgid(*3 * [{ORDINARY_USER}]); os.setresuid(*3 * [{ORDINARY_USER}])
 ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as after an exec: becoming somebody else made this process undumpable
 adapters.sandbox.parent.main()
@@ -146,14 +194,14 @@ def test_the_filter_alone_holds_where_landlock_does_nothing() -> None:
     assert holes(attacks.on_detector(HARMLESS, factory=without.format("observer"))) == {}
 
 
-@pytest.mark.parametrize("version", range(1, landlock.version() + 1))
+@pytest.mark.parametrize("version", range(1, confinement.landlock_version() + 1))
 def test_every_version_of_landlock_hides_all_files(version: int, tmp_path: Path) -> None:
     """Landlock alone, of each version that a kernel may have, in a process without a filter."""
     attempt = (
         "import ctypes, os\n"
-        "from adapters.sandbox import landlock\n"
+        "from adapters.sandbox import confinement\n"
         "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"
-        f"landlock.restrict((), {version})\n"
+        f"confinement.restrict((), {version})\n"
         f"new = {str(tmp_path / 'new')!r}\n"
         "for attack in (lambda: open('/etc/hostname'), lambda: os.listdir('/'), lambda: open(new, 'w')):\n"
         "    try:\n"

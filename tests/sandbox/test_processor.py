@@ -17,7 +17,8 @@ import pytest
 
 from adapters.sandbox.channel import Channel
 from adapters.sandbox.children import Child, StartFailed
-from adapters.sandbox.processor import PhotoLimits, SandboxedPhotoProcessor
+from adapters.sandbox.processor import SandboxedPhotoProcessor
+from adapters.sandbox.remote_photo import PhotoLimits
 from domain.errors import ImageTooLarge, InvalidImage, Overloaded, UnsupportedImageFormat
 from tests.patience import PATIENCE_SECONDS, until
 from tests.sandbox.pools import (
@@ -76,8 +77,9 @@ class TestAPhoto:
     @pytest.mark.parametrize(
         "forgery",
         [
-            "nonsense", "length", "order", "other-type", "huge-view", "early-end", "other-size", "other-photo",
-            "huge-picture", "trailing", "no-picture",
+            "nonsense", "length", "order", "other-type", "another-kind", "negative-photo", "half-a-pixel", "no-number",
+            "more-than-64-bits", "huge-photo", "unspeakable", "novel", "talkative", "warning", "huge-view", "early-end",
+            "other-size", "other-photo", "huge-picture", "trailing", "no-picture",
         ],
     )  # fmt: skip
     async def test_whose_decoder_answers_what_no_honest_one_does_is_refused_and_counted(self, forgery: str) -> None:
@@ -88,9 +90,10 @@ class TestAPhoto:
             assert await answer(pool, "healthy") == "fine"
 
     async def test_whose_decoder_answers_by_itself_what_an_honest_one_would_is_kept(self) -> None:
-        """The forgeries above are refused for what they say, not for how they come."""
+        """The forgeries above are refused for what they say, not for how they come; nobody listens after the answer."""
         async with a_pool() as pool:
             assert await answer(pool, "forge honest") == "fine"
+            assert await answer(pool, "forge twice") == "fine"
 
     @pytest.mark.parametrize("end", ["crash", "abort", "exit 3"])
     async def test_that_crashes_its_decoder_is_damaged_and_costs_nobody_else_anything(self, end: str) -> None:
@@ -103,6 +106,13 @@ class TestAPhoto:
         async with a_pool() as pool:
             assert await answer(pool, "forbidden") == DAMAGED
             assert pool.misbehaved == 1
+
+    async def test_that_makes_a_crowd_of_threads_is_refused_and_counted(self) -> None:
+        """It would take the numbers of all processes of the machine."""
+        async with a_pool() as pool:
+            assert await answer(pool, "crowd") == DAMAGED
+            assert pool.misbehaved == 1
+            assert await answer(pool, "healthy") == "fine"
 
     async def test_that_eats_memory_needs_too_much_of_it(self) -> None:
         async with a_pool() as pool:
@@ -145,6 +155,13 @@ class TestTime:
             await until(lambda: len(decoders(pool)) == 1)
             await kill_while_at_work(decoders(pool), signal.SIGSTOP)
             assert await photo == "fine"
+
+    async def test_ends_for_a_decoder_that_answers_byte_by_byte(self) -> None:
+        """Or as many photos as there are workers would stop the service for good."""
+        async with a_pool(limits=QUICK) as pool:
+            with pytest.raises(Overloaded):
+                await answer(pool, "drip")
+            await until(lambda: pool.busy == 0)
 
     async def test_an_answer_comes_within_its_own_limit_whatever_hangs(self) -> None:
         """Also the wait for a turn counts."""
@@ -207,6 +224,20 @@ class TestAHeartbeat:
             await until(lambda: none_runs(before) and len(everybody(pool)) == 3 and pool.workers_alive == 1)
             assert await answer(pool, "healthy") == "fine"
 
+    async def test_finds_a_parent_that_stopped_while_it_made_a_detector(self, tmp_path: Path) -> None:
+        flag = tmp_path / "dawdle"
+        limits = PhotoLimits(memory_bytes=200_000_000, start_seconds=15)
+        dawdling = ("observer_that_dawdles", str(flag))
+        async with a_pool(observer=dawdling, readable_paths=(str(tmp_path),), limits=limits) as pool:
+            before = parents(pool)
+            flag.touch()
+            await kill_while_at_work(first := detectors(pool))
+            await until(lambda: detectors(pool) not in ([], first))
+            await kill_while_at_work(before[1:], signal.SIGSTOP)
+            await until(lambda: pool._detectors._failing)
+            flag.unlink()
+            await until(lambda: none_runs(before[1:]) and pool.workers_alive == 1)
+
     async def test_survives_whatever_happens_in_its_own_round(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async with a_pool() as pool:
             with monkeypatch.context() as patch:
@@ -228,6 +259,7 @@ class TestADetector:
             "no number",
             "outline",
             "crowd",
+            "blur",
             "other photo",
             "endless",
             "window",
@@ -244,8 +276,9 @@ class TestADetector:
             await until(lambda: pool.restarts == 2 and pool.workers_alive == 1)
             assert (await pool.prepare(b"another", crop=False)).facts.crop is None
 
-    async def test_that_two_times_dies_of_a_photo_is_the_photos_fault(self) -> None:
-        async with a_pool(observer=("lying_observer", "crash")) as pool:
+    @pytest.mark.parametrize("end", ["crash", "threads"])
+    async def test_that_two_times_dies_of_a_photo_is_the_photos_fault(self, end: str) -> None:
+        async with a_pool(observer=("lying_observer", end)) as pool:
             assert await answer(pool, "a photo") == DAMAGED
             await until(lambda: pool.restarts == 2 and pool.workers_alive == 1)
 
@@ -353,7 +386,7 @@ class TestStarting:
             ({"observer": ("observer_without_model", "/nowhere/model")}, "/nowhere/model"),
             ({"observer": ("observer_that_dies_at_birth", None)}, "exit code 7"),
             (
-                {"observer": ("observer_that_dawdles", None), "limits": PhotoLimits(start_seconds=10)},
+                {"observer": ("observer_that_dawdles", "/"), "limits": PhotoLimits(start_seconds=10)},
                 "not ready within 10 seconds|parent process did not become ready",  # on a very busy machine
             ),
         ],
@@ -490,12 +523,12 @@ class TestWhatAProcessHas:
 
 WITHOUT_SECCOMP = """
 import asyncio, errno, sys
-from adapters.sandbox import seccomp
+from adapters.sandbox import confinement
 from tests.sandbox.pools import a_processor, answer
 
-seccomp.NUMBERS["seccomp"] = (317, 277)
-refuse = seccomp.Rule("seccomp", answer=seccomp.REFUSE | errno.EINVAL)
-seccomp.install((refuse,), seccomp.ALLOW)  # as on a kernel without seccomp
+confinement.NUMBERS["seccomp"] = (317, 277)
+refuse = confinement.Rule("seccomp", answer=confinement.REFUSE | errno.EINVAL)
+confinement.install((refuse,), confinement.ALLOW)  # as on a kernel without seccomp
 
 async def main():
     pool = a_processor(allow_unsandboxed="allowed" in sys.argv)

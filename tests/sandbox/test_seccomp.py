@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from adapters.sandbox.seccomp import (
+from adapters.sandbox.confinement import (
     ALLOW,
     ARCHITECTURES,
     KILL,
@@ -19,7 +19,7 @@ from adapters.sandbox.seccomp import (
 )
 
 OWN_PROCESS, OTHER_PROCESS = 4711, 1
-CLONE_THREAD, CLONE_NEWUSER = 0x10900, 0x1000_0000
+CLONE_THREAD, CLONE_NEWUSER, CLONE_PARENT = 0x3D_0F00, 0x1000_0000, 0x8000
 OTHER_CALLS = {
     "x86_64": {"openat": 257, "chmod": 90, "kill": 62, "fcntl": 72, "ptrace": 101, "shmget": 29},
     "aarch64": {"openat": 56, "fchmodat": 53, "kill": 129, "fcntl": 25, "ptrace": 117, "shmget": 194},
@@ -86,13 +86,34 @@ class TestOnEveryProcessor:
         clone = self.number(machine, "clone")
         assert verdict(machine, clone, CLONE_THREAD) == ALLOW
         assert verdict(machine, clone, 17) == KILL
-        assert verdict(machine, clone, CLONE_THREAD | CLONE_NEWUSER) == KILL
+        for more in (CLONE_NEWUSER, CLONE_PARENT):
+            assert verdict(machine, clone, CLONE_THREAD | more) == KILL
         assert verdict(machine, self.number(machine, "clone3")) == refused(errno.ENOSYS)
 
-    def test_only_the_process_itself_is_signalled(self, machine: str) -> None:
+    def test_only_the_process_itself_is_signalled_and_only_to_abort(self, machine: str) -> None:
         tgkill = self.number(machine, "tgkill")
-        assert verdict(machine, tgkill, OWN_PROCESS) == ALLOW
-        assert verdict(machine, tgkill, OTHER_PROCESS) == KILL
+        assert verdict(machine, tgkill, OWN_PROCESS, 1, 6) == ALLOW
+        assert verdict(machine, tgkill, OTHER_PROCESS, 1, 6) == KILL
+        assert verdict(machine, tgkill, OWN_PROCESS, 1, 34) == KILL
+
+    @pytest.mark.parametrize(
+        ("syscall", "index", "allowed", "other"),
+        [
+            ("sendto", 3, (0,), (1, 0x4000)),  # MSG_OOB, MSG_NOSIGNAL
+            ("sendto", 5, (0,), (110,)),  # the length of an address
+            ("recvfrom", 3, (0,), (1, 2)),  # MSG_OOB, MSG_PEEK
+            ("mmap", 3, (0x22, 0x2_0022), (0x4_0022, 0x2022)),  # MAP_HUGETLB, MAP_LOCKED
+            ("madvise", 2, (4, 8, 14, 15, 102, 103), (12, 21, 100)),  # MERGEABLE, PAGEOUT, HWPOISON
+            ("futex", 1, (0, 128, 129, 137, 256 + 128 + 9), (6, 134, 7, 8, 11, 12, 13, 2, 512)),  # with PI
+        ],
+    )
+    def test_calls_are_allowed_as_pixel_work_makes_them(
+        self, machine: str, syscall: str, index: int, allowed: tuple[int, ...], other: tuple[int, ...]
+    ) -> None:
+        number = self.number(machine, syscall)
+        for values, answer in ((allowed, ALLOW), (other, KILL)):
+            for value in values:
+                assert verdict(machine, number, *[0] * index, value) == answer, value
 
     def test_what_pixel_work_needs_is_allowed(self, machine: str) -> None:
         for syscall in ("futex", "munmap", "recvfrom", "sendto", "exit_group"):

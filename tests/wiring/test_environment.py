@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from adapters.sandbox.processor import PhotoLimits
+from adapters.sandbox.remote_photo import PhotoLimits
 from application.authenticate import Ticket
 from application.fair_shares import LONGEST_WAIT_SECONDS as BODY_MEMORY_SECONDS
 from application.fair_shares import LONGEST_WAIT_SECONDS as FAIR_TURN_SECONDS
