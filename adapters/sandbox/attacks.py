@@ -30,8 +30,7 @@ from adapters.sandbox.channel import (
     from_detector,
 )
 from adapters.sandbox.children import Child, Children, StartFailed
-from adapters.sandbox.parent import Trade
-from adapters.sandbox.trades import DecodingTrade, DetectingTrade, Observer
+from adapters.sandbox.trades import DecodingTrade, DetectingTrade, Observer, Trade
 from application.ports.photos import OpenPhoto, PersonDetector, PhotoDecoder, PhotoMeter, ViewablePhoto
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size

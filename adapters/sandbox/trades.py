@@ -207,6 +207,10 @@ class DetectingTrade:
         return observer
 
 
+Trade = DecodingTrade | DetectingTrade
+"""What the children of one parent do. `prepare` is called in the parent, once; `run` is all that a child does."""
+
+
 def _answer_question(channel: Channel, observer: Observer) -> FromDetector:
     try:
         match channel.receive(to_detector):

@@ -41,7 +41,7 @@ class Replica:
         """What the parents have forked: between two photos only detectors."""
         tree = psutil.Process(self.process.pid).children(recursive=True)
         with suppress(psutil.Error):  # one has just ended
-            servers = {process.pid for process in tree if "adapters.sandbox.parent" in process.cmdline()}
+            servers = {process.pid for process in tree if "adapters.sandbox.children" in process.cmdline()}
             return [process for process in tree if process.ppid() in servers]
         return []
 

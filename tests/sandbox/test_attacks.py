@@ -169,10 +169,10 @@ AS_ORDINARY_USER = f"""
 import ctypes, os
 import encodings.ascii, sysconfig
 sysconfig.get_paths(); sysconfig.get_path("stdlib")
-import adapters.sandbox.attacks, adapters.sandbox.trades, adapters.sandbox.parent
+import adapters.sandbox.attacks, adapters.sandbox.children
 os.setgroups([]); os.setresgid(*3 * [{ORDINARY_USER}]); os.setresuid(*3 * [{ORDINARY_USER}])
 ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as after an exec: becoming somebody else made this process undumpable
-adapters.sandbox.parent.main()
+adapters.sandbox.children.main()
 """
 """The libraries of these tests may lie where only root can read: they are loaded before."""
 
