@@ -44,24 +44,20 @@ class Process(NamedTuple):
 
 def exposition() -> bytes:
     """All metrics; also those of which nothing has been counted yet have their lines of HELP and TYPE."""
-    folder = os.environ.get(SHARED_FOLDER)
+    folder, registry = os.environ.get(SHARED_FOLDER), CollectorRegistry()
+    registry.register(_Service(None if folder is None else _owner(Path(folder))))
     if folder is None:
-        return generate_latest(REGISTRY) + generate_latest(_registry(_Service(None)))
+        return generate_latest(REGISTRY) + generate_latest(registry)
     _forget_the_dead(Path(folder))
-    registry = _registry(_Service(_owner(Path(folder))), _Uncounted())
     multiprocess.MultiProcessCollector(registry, folder)
     return generate_latest(registry)
 
 
-def _registry(*collectors: "_Service | _Uncounted") -> CollectorRegistry:
-    registry = CollectorRegistry()
-    for collector in collectors:
-        registry.register(collector)
-    return registry
-
-
 class _Service:
-    """The version, and the processes under `owner`; of a lone process the library itself tells."""
+    """What no server process counts: the version, the processes under `owner`, and metrics that nothing was counted of.
+
+    Of a lone process the library itself tells the last two.
+    """
 
     def __init__(self, owner: int | None) -> None:
         self._owner = owner
@@ -72,15 +68,7 @@ class _Service:
         yield build
         if self._owner is not None:
             yield from _process_metrics(self._owner)
-
-
-class _Uncounted:
-    """Metrics without a sample, so that whoever looks for a name finds it; the others come from the shared folder."""
-
-    def collect(self) -> Iterable[Metric]:
-        for metric in (described for each in ALL for described in each.describe()):
-            if metric.type != "gauge":
-                yield metric
+            yield from (metric for each in ALL for metric in each.describe() if metric.type != "gauge")
 
 
 @cache

@@ -4,11 +4,10 @@ from importlib.resources import files
 from typing import Final
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import shell_complete
 
 from entrypoints.cli.accounts import accounts, keys
 from entrypoints.cli.config import config
-from entrypoints.cli.console import fail
 from entrypoints.cli.crop import crop
 from entrypoints.cli.customers import customers
 from entrypoints.cli.doctor import doctor
@@ -80,10 +79,7 @@ def completion(context: click.Context, shell: str) -> None:
       tryon-images completion zsh >> ~/.zshrc
       tryon-images completion fish > ~/.config/fish/completions/tryon-images.fish
     """
-    kind = get_completion_class(shell)
-    if kind is None:
-        fail(f"Completion for {shell} is not known.")
-    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
+    shell_complete(context.find_root().command, {}, PROGRAM, VARIABLE, f"{shell}_source")
 
 
 COMMANDS = (

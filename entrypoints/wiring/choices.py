@@ -24,8 +24,8 @@ from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.ed25519 import DerivedKeys
-    from adapters.object_storage.gcs import GcsLinks
-    from adapters.object_storage.gcs_bucket import GcsBucket
+    from adapters.object_storage.gcs import GcsLinks, GcsObjectStore
+    from adapters.object_storage.gcs_rules import GcsStorageRules
     from adapters.try_on.predict_engine import Authorize
 
 SIGNING_FILE: Final = "signing.key"
@@ -173,14 +173,12 @@ class Storage:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._bucket = None if settings.keeps_files else _bucket(settings)
+        self._bucket = None if settings.keeps_files else _of_bucket(settings)
 
     def objects(self, work: UnitOfWork) -> ObjectStore:
         if self._bucket is None:
             return FolderObjectStore(self._settings.storage_folder, partial(_has_kept_nothing, work))
-        from adapters.object_storage.gcs import GcsObjectStore  # noqa: PLC0415 - as said
-
-        return GcsObjectStore(self._bucket)
+        return self._bucket[0]
 
     def own_links(self) -> HmacLinks:
         """Links to our own preview route. Where a bucket serves them there is none, and no key that could be kept."""
@@ -189,32 +187,26 @@ class Storage:
 
     def links(self) -> "HmacLinks | GcsLinks":
         """Whatever signs them, it also knows them again."""
-        if self._bucket is None or self._settings.serves_previews:
-            return self.own_links()
-        from adapters.object_storage.gcs import GcsLinks  # noqa: PLC0415 - as said
-
-        return GcsLinks(self._bucket)
+        return self.own_links() if self._bucket is None or self._settings.serves_previews else self._bucket[1]
 
     def rules(self) -> StorageRules | None:
         """None for a folder, which has none: what is deleted there is gone."""
-        if self._bucket is None:
-            return None
-        from adapters.object_storage.gcs import GcsLinks, GcsObjectStore  # noqa: PLC0415 - as said
-        from adapters.object_storage.gcs_rules import GcsStorageRules  # noqa: PLC0415 - as said
+        return None if self._bucket is None else self._bucket[2]
 
-        links = None if self._settings.serves_previews else GcsLinks(self._bucket)
-        return GcsStorageRules(self._bucket, GcsObjectStore(self._bucket), links)
+
+def _of_bucket(settings: Settings) -> "tuple[GcsObjectStore, GcsLinks, GcsStorageRules]":
+    from adapters.object_storage.gcs import GcsLinks, GcsObjectStore  # noqa: PLC0415 - as said
+    from adapters.object_storage.gcs_bucket import GcsBucket  # noqa: PLC0415
+    from adapters.object_storage.gcs_rules import GcsStorageRules  # noqa: PLC0415
+
+    bucket = GcsBucket(str(settings.storage_url))
+    objects, links = GcsObjectStore(bucket), GcsLinks(bucket)
+    return objects, links, GcsStorageRules(bucket, objects, None if settings.serves_previews else links)
 
 
 async def _has_kept_nothing(work: UnitOfWork) -> bool:
     async with work.read() as repositories:
         return not await repositories.images.has_kept()
-
-
-def _bucket(settings: Settings) -> "GcsBucket":
-    from adapters.object_storage.gcs_bucket import GcsBucket  # noqa: PLC0415 - as said
-
-    return GcsBucket(str(settings.storage_url))
 
 
 def build_engine(settings: Settings, processor: PhotoProcessor) -> TryOnEngine:
