@@ -130,8 +130,11 @@ class LocalFiles:
             if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone meanwhile, and all that it held
                 unread.append(str(error.filename))
 
-        for path in sorted({file for place in self.places() for file in _files(place.absolute(), note)}):
+        places = {place.absolute() for place in self.places()}
+        for path in sorted(places.union(*(_names_under(place, note) for place in places))):
             try:
+                if not path.is_file() or (path.is_symlink() and path not in places):  # a pipe would be waited for
+                    continue
                 with path.open("rb") as file:
                     found, size = _look_into(file, needles)
             except OSError as error:
@@ -143,12 +146,10 @@ class LocalFiles:
         return RawSearch(files, size_bytes, tuple(hits), tuple(unread))
 
 
-def _files(place: Path, note: Callable[[OSError], None]) -> Iterator[Path]:
-    """Regular ones, none behind a link; `note` hears of folders that cannot be read."""
+def _names_under(place: Path, note: Callable[[OSError], None]) -> Iterator[Path]:
+    """Of whatever is not a folder; `note` hears of folders that cannot be read."""
     for folder, _, names in os.walk(place, onerror=note):
-        yield from (path for name in names if (path := Path(folder) / name).is_file() and not path.is_symlink())
-    if place.is_file():
-        yield place
+        yield from (Path(folder) / name for name in names)
 
 
 def _look_into(file: BinaryIO, needles: Sequence[bytes]) -> tuple[bool, int]:

@@ -62,6 +62,23 @@ async def test_what_cannot_be_read_is_named_since_it_may_hold_anything(
     assert (search.hits, search.unread) == ((str(tmp_path / "whole"),), (str(tmp_path / "torn"),))
 
 
+async def test_a_file_in_a_folder_that_may_be_listed_but_not_entered_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").write_bytes(b"a canary")
+    (tmp_path / "theirs").write_bytes(b"a canary")
+    stat = Path.stat
+
+    def stat_as_somebody_else(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name == "theirs":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat_as_somebody_else)
+    search = await LocalFiles(lambda: (tmp_path,)).search([b"canary"])
+    assert (search.hits, search.unread) == ((str(tmp_path / "mine"),), (str(tmp_path / "theirs"),))
+
+
 async def test_a_folder_of_another_user_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = tmp_path / "closed"
     closed.mkdir()

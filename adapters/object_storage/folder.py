@@ -64,24 +64,25 @@ class FolderObjectStore:
 
     async def delete(self, names: Iterable[str]) -> frozenset[str]:
         wanted = list(names)
+        by_folder = defaultdict(list)
         for name in wanted:
-            self._path(name)
+            by_folder[self._path(name).parent].append(name)
         try:
-            return await self._marked(self._delete, wanted)
+            return await self._marked(self._delete, by_folder)
         except Overloaded:
             return frozenset(wanted)
 
     async def names(self, after: str = "") -> AsyncIterator[str]:
         await self._marked(self._expect_marker)
         listing = self._names(after)
-        while page := await asyncio.to_thread(list, islice(listing, NAMES_AT_ONCE)):
+        while page := await _in_thread(lambda: list(islice(listing, NAMES_AT_ONCE))):
             for name in page:
                 yield name
 
     async def sweep(self, now: datetime) -> None:
-        await asyncio.to_thread(self._sweep_incoming)
+        await _in_thread(self._sweep_incoming)
         if now >= self._next_look:  # a look at a million files takes seconds
-            await asyncio.to_thread(self._sweep_outlived, now)
+            await _in_thread(self._sweep_outlived, now)
             self._next_look = now + LOOKS_EVERY
 
     async def check(self) -> None:
@@ -96,43 +97,37 @@ class FolderObjectStore:
         return self._root / name
 
     async def _marked(self, work: Callable[..., T], *arguments: Any) -> T:
-        """In a thread. Raises: Overloaded, also when the folder has no marker and cannot be new."""
+        """Raises: Overloaded, also when the folder has no marker and cannot be new."""
         try:
-            return await asyncio.to_thread(work, *arguments)
+            return await _in_thread(work, *arguments)
         except NotMarked:
-            is_earlier_version = await asyncio.to_thread(lambda: any(self._root.glob("ttl-*d/*.jpg")))
+            is_earlier_version = await _in_thread(lambda: any(self._root.glob("ttl-*d/*.jpg")))
             if not (is_earlier_version or await self._may_be_new()):
                 raise Overloaded(OUT_OF_REACH, cause="not_mounted", advice=NOT_MOUNTED) from None
-        await asyncio.to_thread(self._mark)
-        return await asyncio.to_thread(work, *arguments)
+        await _in_thread(self._mark)
+        return await _in_thread(work, *arguments)
 
     def _expect_marker(self) -> None:
         if not (self._root / MARKER).exists():
             raise NotMarked
 
     def _mark(self) -> None:
-        try:
-            _make_folder(self._root)
-            (self._root / MARKER).touch()
-            _flush_folder(self._root)
-        except OSError as error:
-            raise Overloaded(OUT_OF_REACH) from error
+        _make_folder(self._root)
+        (self._root / MARKER).touch()
+        _flush_folder(self._root)
 
     def _put(self, path: Path, data: bytes) -> None:
         self._expect_marker()
         part = self._incoming / secrets.token_hex(16)
+        _make_folder(path.parent)
+        _make_folder(self._incoming)
         try:
-            _make_folder(path.parent)
-            _make_folder(self._incoming)
-            try:
-                _write_through(part, data)
-                part.rename(path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-            _flush_folder(path.parent)
-        except OSError as error:
-            raise Overloaded(OUT_OF_REACH) from error
+            _write_through(part, data)
+            part.rename(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
 
     def _get(self, path: Path) -> bytes | None:
         try:
@@ -140,53 +135,50 @@ class FolderObjectStore:
         except FileNotFoundError:
             self._expect_marker()
             return None
-        except OSError as error:
-            raise Overloaded(OUT_OF_REACH) from error
 
-    def _delete(self, names: list[str]) -> frozenset[str]:
+    def _delete(self, by_folder: dict[Path, list[str]]) -> frozenset[str]:
         self._expect_marker()
-        by_folder = defaultdict(list)
-        for name in names:
-            by_folder[self._path(name).parent].append(name)
         left: set[str] = set()
-        for folder, inside in by_folder.items():
-            left.update(name for name in inside if not _unlink(self._path(name)))
+        for folder, names in by_folder.items():
+            left.update(name for name in names if not _unlink(self._path(name)))
             try:
                 if folder.exists():
                     _flush_folder(folder)
             except OSError:
-                left.update(inside)
+                left.update(names)
         return frozenset(left)
 
     def _sweep_incoming(self) -> None:
-        self._unlink_older(self._incoming, time.time() - ABANDONED_AFTER.total_seconds())
+        _unlink_older(self._incoming, time.time() - ABANDONED_AFTER.total_seconds())
 
     def _sweep_outlived(self, now: datetime) -> None:
         """By the age of the files alone, as lifecycle rules of a bucket do: whatever the database says."""
         for folder in self._root.glob("ttl-*d"):
             if days := re.fullmatch(r"ttl-(\d{1,4})d", folder.name):
-                self._unlink_older(folder, (now - timedelta(days=int(days[1]) + 1)).timestamp())
-
-    @staticmethod
-    def _unlink_older(folder: Path, oldest: float) -> None:
-        try:
-            for file in os.scandir(folder) if folder.exists() else ():
-                with suppress(FileNotFoundError):  # it was renamed or deleted since it was listed
-                    if file.stat(follow_symlinks=False).st_mtime < oldest:
-                        Path(file).unlink()
-        except OSError as error:
-            raise Overloaded(OUT_OF_REACH) from error
+                _unlink_older(folder, (now - timedelta(days=int(days[1]) + 1)).timestamp())
 
     def _names(self, after: str) -> Iterator[str]:
-        try:
-            for folder in sorted(path.name for path in self._root.glob("ttl-*d")):
-                if folder < after.partition("/")[0]:
-                    continue
-                for file in sorted(os.listdir(self._root / folder)):  # noqa: PTH208 - a million paths take 400 MB
-                    if (name := f"{folder}/{file}") > after:
-                        yield name
-        except OSError as error:
-            raise Overloaded(OUT_OF_REACH) from error
+        for folder in sorted(path.name for path in self._root.glob("ttl-*d")):
+            if folder < after.partition("/")[0]:
+                continue
+            for file in sorted(os.listdir(self._root / folder)):  # noqa: PTH208 - a million paths take 400 MB
+                if (name := f"{folder}/{file}") > after:
+                    yield name
+
+
+async def _in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """Raises: Overloaded instead of whatever a file system may say."""
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except OSError as error:
+        raise Overloaded(OUT_OF_REACH) from error
+
+
+def _unlink_older(folder: Path, oldest: float) -> None:
+    for file in os.scandir(folder) if folder.exists() else ():
+        with suppress(FileNotFoundError):  # it was renamed or deleted since it was listed
+            if file.stat(follow_symlinks=False).st_mtime < oldest:
+                Path(file).unlink()
 
 
 def _write_through(path: Path, data: bytes) -> None:

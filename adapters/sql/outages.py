@@ -192,18 +192,19 @@ class OutagesAsOverloaded:
 
 def _is_outage(error: BaseException) -> bool:
     """Whether trying again later may help. SQLite says `OperationalError` when it is locked, full or read-only."""
-    said = _said_by_driver(error)
-    if _is_of_asyncpg(said) and getattr(said, "sqlstate", None) is None:
-        return not isinstance(said, ValueError)  # which is about an argument; all else is about the connection
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout, OSError, sqlite3.OperationalError)):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    said = _said_by_driver(error)
     if isinstance(said, sqlite3.DatabaseError):
         return type(said) is sqlite3.DatabaseError  # "file is not a database"; our own faults are subclasses
     if type(said) is InvalidRequestError:
         return str(said) == LOST_AT_ONCE
-    return type(said).__name__ == STALE_STATEMENT or _says_not_now(said)
+    sqlstate = getattr(said, "sqlstate", None)
+    if sqlstate is None:  # what asyncpg says then is about the connection, never about a statement
+        return _is_of_asyncpg(said)
+    return type(said).__name__ == STALE_STATEMENT or str(sqlstate).startswith(tuple(BY_SQLSTATE))
 
 
 def _said_by_driver(error: BaseException) -> BaseException:
@@ -215,7 +216,3 @@ def _said_by_driver(error: BaseException) -> BaseException:
 def _is_of_asyncpg(error: BaseException) -> bool:
     """By its name: asyncpg takes long to import, and is not where SQLite is used."""
     return type(error).__module__.startswith("asyncpg.")
-
-
-def _says_not_now(error: BaseException) -> bool:
-    return str(getattr(error, "sqlstate", None)).startswith(tuple(BY_SQLSTATE))

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.object_storage.folder import FolderObjectStore
 from domain.errors import Overloaded
-from tests.builders import a_customer, a_database_with_accounts
+from tests.builders import NOON, a_customer, a_database_with_accounts
 from tests.durability.world import World
 
 NAME = "ttl-7d/img_1.jpg"
@@ -27,6 +27,15 @@ async def test_without_its_marker_nothing_is_written_read_listed_or_counted_as_d
         assert refused.value.cause == "not_mounted"
     assert await store.delete([NAME]) == {NAME}
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
+
+
+async def test_a_file_system_that_answers_nothing_but_errors_is_an_outage_at_every_call(tmp_path: Path) -> None:
+    store = FolderObjectStore(tmp_path / ("x" * 300))  # as of a failing disk, not even whether it exists can be asked
+    attempts = (store.put(NAME, b"x"), store.get(NAME), store.check(), anext(store.names()), store.sweep(NOON))
+    for attempt in attempts:
+        with pytest.raises(Overloaded):
+            await attempt
+    assert await store.delete([NAME]) == {NAME}
 
 
 async def test_a_folder_of_an_earlier_version_gets_its_marker(tmp_path: Path) -> None:

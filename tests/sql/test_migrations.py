@@ -204,3 +204,11 @@ async def test_a_database_out_of_reach_is_an_outage(tmp_path: Path) -> None:
     engine = create_engine(f"postgresql+asyncpg://nobody@/nothing?host={tmp_path}")
     with pytest.raises(Overloaded):
         await Migrator(engine).upgrade()
+
+
+async def test_a_folder_that_cannot_be_made_is_an_outage_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    engine = create_engine(f"sqlite+aiosqlite:///{tmp_path}/data/tryon.db")
+    with pytest.raises(Overloaded) as refused:
+        await Migrator(engine).upgrade()
+    assert refused.value.advice.startswith("The database file cannot be opened.")
