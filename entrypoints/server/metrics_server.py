@@ -40,13 +40,12 @@ ROOM_BYTES: Final = 8 * 1024**2
 
 
 @contextmanager
-def metrics_folder(parent: Path | None = None, *, last: Path | None = None) -> Iterator[Path]:
-    """Make one and name it in the environment, before anything imports prometheus_client; remove it at the end.
+def metrics_folder(*places: Path) -> Iterator[Path]:
+    """Make one in the first place that has room, or in the last; remove it at the end.
 
-    `last` is for where neither memory nor the temporary folder can be written to. What a killed supervisor left is
-    removed too: its lock ended with the last of its processes.
+    It is named in the environment, before anything imports prometheus_client. What a killed supervisor left is removed
+    too: its lock ended with the last of its processes.
     """
-    places = (parent,) if parent else (*PLACES, last) if last else PLACES
     for place in places:
         _sweep(place)
     place = next(filter(has_room, places), places[-1])

@@ -26,7 +26,7 @@ from granian.server.mp import MPServer
 
 from entrypoints.cli import broken
 from entrypoints.server.logging import configure_logging, configure_structlog, server_logging
-from entrypoints.server.metrics_server import health_socket, metrics_folder, serve_metrics
+from entrypoints.server.metrics_server import PLACES, health_socket, metrics_folder, serve_metrics
 from entrypoints.wiring.choices import key_file, new_sign_in
 from entrypoints.wiring.environment import is_service_link, load_settings
 from entrypoints.wiring.settings import Settings
@@ -104,7 +104,7 @@ def main(application: str = APPLICATION) -> None:
     if links := [name for name, text in os.environ.items() if is_service_link(name, text)]:
         log.info("service_links_ignored", variables=len(links))
     raise_file_limit(settings.max_connections)
-    with metrics_folder(last=settings.data_dir.absolute()) as folder:
+    with metrics_folder(*PLACES, settings.data_dir.absolute()) as folder:
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_host, settings.metrics_port, folder)
         os.register_at_fork(after_in_child=_end_at_once)  # until Granian listens: its own handlers are inherited

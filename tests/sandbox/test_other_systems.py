@@ -73,7 +73,7 @@ def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_pat
 
 FIGURES_AND_FORMS = r"""
 from entrypoints.http.form_parts import PartLimit, read_parts
-from entrypoints.server.metrics_server import has_room, metrics_folder
+from entrypoints.server.metrics_server import PLACES, has_room, metrics_folder
 
 async def arriving():
     yield b'--edge\r\ncontent-disposition: form-data; name="file"\r\n\r\n'
@@ -86,7 +86,7 @@ async def read_a_form():
     (part,) = await read_parts("multipart/form-data; boundary=edge", arriving(), lambda _: limit, advice="")
     return len(part[1])
 
-with metrics_folder() as folder:
+with metrics_folder(*PLACES) as folder:
     from adapters.telemetry.metrics import PreallocatedFile
 
     file = PreallocatedFile(str(folder / "counter.db"))

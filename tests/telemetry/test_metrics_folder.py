@@ -80,16 +80,13 @@ def test_a_place_that_is_full_is_passed_over_and_doctor_says_it(tiny: Path, monk
     elsewhere = tiny.parent
     monkeypatch.setattr(metrics_folder_module, "PLACES", (tiny, elsewhere))
     assert room_problem() is None
-    with metrics_folder() as folder:
+    with metrics_folder(tiny, elsewhere) as folder:
         assert folder.parent == elsewhere
     monkeypatch.setattr(metrics_folder_module, "PLACES", (tiny,))
     assert str(room_problem()).startswith(f"Neither {tiny} has 8 MiB for metrics.")
 
 
-def test_where_nothing_else_can_be_written_to_it_is_in_the_data_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics_folder_module, "PLACES", (tmp_path / "none", Path("/proc")))
-    with metrics_folder(last=tmp_path) as folder:
+def test_where_nothing_else_can_be_written_to_it_is_in_the_last_place(tmp_path: Path) -> None:
+    with metrics_folder(tmp_path / "none", Path("/proc"), tmp_path) as folder:
         assert folder.parent == tmp_path
     assert list(tmp_path.iterdir()) == []
