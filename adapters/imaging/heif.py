@@ -270,14 +270,11 @@ def decode_heif(photo: ScannedHeif) -> Picture:
 def _has_to_be_rgb(photo: ScannedHeif) -> bool:
     """Pairs for chroma would not begin at the border; or 8 bits are too few for the colors."""
     is_odd = photo.stored_size.width % 2 or photo.stored_size.height % 2
-    return bool(is_odd) or photo.is_cut or (photo.color_tag is not None and photo.color_tag.is_steep)
+    return bool(is_odd) or photo.is_cut or photo.is_steep
 
 
 def _planes(photo: ScannedHeif) -> Picture | None:
-    try:
-        found = libheif.decode(photo.stream, _THREADS)
-    except libheif.HeifError as error:
-        raise InvalidImage from error
+    found = libheif.decode(photo.stream, _THREADS)
     if found is None:
         return None
     planes = tuple(_in_8_bits(found, number) for number in range(len(found.planes)))

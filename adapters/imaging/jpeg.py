@@ -211,10 +211,7 @@ def decode_jpeg(photo: ScannedPhoto, reduction: int = 1) -> Picture:
 
     Raises: InvalidImage when the decoder had anything to complain about.
     """
-    try:
-        planes, step = libturbojpeg.decode(photo.stream, photo.stored_size, reduction)
-    except libturbojpeg.JpegError as error:
-        raise InvalidImage from error
+    planes, step = libturbojpeg.decode(photo.stream, photo.stored_size, reduction)
     if planes[0].ndim == 2:
         return Picture(planes, Colors.GRAY if len(planes) == 1 else Colors.COLOR, step, reduction)
     if planes[0].shape[2] == 3:

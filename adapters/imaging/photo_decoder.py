@@ -11,7 +11,7 @@ from adapters.imaging.color_conversion import ToSrgb, conversion_to_srgb
 from adapters.imaging.heif import ScannedHeif, decode_heif, scan_heif
 from adapters.imaging.jpeg import decode_jpeg, encode_jpeg, scan_jpeg
 from adapters.imaging.picture import Picture, extended
-from adapters.imaging.png import PNG_SIGNATURE, decode_png, scan_png
+from adapters.imaging.png import PNG_SIGNATURE, ScannedPng, decode_png, scan_png
 from adapters.imaging.resampling import Area, Pixels, resampled
 from adapters.imaging.scanned_photo import Orientation, ScannedPhoto, stored_box
 from adapters.imaging.webp import ScannedWebp, decode_webp, scan_webp
@@ -192,10 +192,10 @@ def _decoded(scanned: ScannedPhoto, reduction: int) -> Picture:
             return decode_webp(scanned)
         case ScannedHeif():
             return decode_heif(scanned)
-        case _ if scanned.source_format is SourceFormat.JPEG:
-            return decode_jpeg(scanned, reduction)
-        case _:
+        case ScannedPng():
             return decode_png(scanned)
+        case _:
+            return decode_jpeg(scanned, reduction)
 
 
 def _largest_portrait(size: Size) -> Size:

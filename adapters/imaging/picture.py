@@ -1,6 +1,6 @@
 """The one form that pictures have in memory: luma and chroma apart, as JPEG stores them and as they are kept."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, Self
@@ -13,7 +13,7 @@ from adapters.imaging.resampling import Area, Pixels, halved, resampled
 from adapters.imaging.scanned_photo import Orientation, stored_box, turned_upright
 from domain.geometry import Box, Padding, Size
 
-_ROWS_AT_ONCE: Final = 64  # an even number; such a piece stays in a core's own cache
+BAND_ROWS: Final = 64  # an even number
 NEUTRAL: Final = 128
 """The level of chroma that is no color."""
 
@@ -100,19 +100,25 @@ class Picture:
         return _rgb(cv2.merge((luma, *full)), cv2.COLOR_YCrCb2RGB)
 
 
-def picture_of(samples: npt.NDArray[Any], to_pixels: Callable[[npt.NDArray[Any]], Pixels] = np.asarray) -> Picture:
-    """A picture of full range, 4:2:0, of gray (height x width) or RGB pixels.
+def picture_of(pixels: Pixels) -> Picture:
+    """Gray (height x width) or RGB pixels as a picture of full range, 4:2:0."""
+    height, width = pixels.shape[:2]
+    return picture_of_bands(Size(width, height), in_bands(pixels))
 
-    `to_pixels` makes them of some rows of samples at a time: all of them at once would not fit into a worker.
-    """
-    height, width = samples.shape[:2]
-    halves = halved_size(Size(width, height))
-    luma = np.empty((height, width), np.uint8)
+
+def in_bands(samples: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Some rows at a time; such a piece stays in a core's own cache."""
+    return (samples[top : top + BAND_ROWS] for top in range(0, samples.shape[0], BAND_ROWS))
+
+
+def picture_of_bands(size: Size, bands: Iterable[Pixels]) -> Picture:
+    """The same of pixels that come in bands: all of them at once would not fit into a worker."""
+    halves = halved_size(size)
+    luma = np.empty((size.height, size.width), np.uint8)
     blue, red = (np.empty((halves.height, halves.width), np.uint8) for _ in range(2))
     is_gray = False
-    for top in range(0, height, _ROWS_AT_ONCE):
-        pixels = to_pixels(samples[top : top + _ROWS_AT_ONCE])
-        rows, half_rows = slice(top, top + _ROWS_AT_ONCE), slice(top // 2, (top + _ROWS_AT_ONCE) // 2)
+    for number, pixels in enumerate(bands):
+        rows, half_rows = (slice(number * step, (number + 1) * step) for step in (BAND_ROWS, BAND_ROWS // 2))
         is_gray = pixels.ndim == 2
         if is_gray:
             luma[rows] = pixels

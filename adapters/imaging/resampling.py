@@ -44,9 +44,6 @@ class Area:
         """The same rectangle where one sample stands for `across` x `down` of these."""
         return type(self)(self.x / across, self.y / down, self.width / across, self.height / down)
 
-    def moved(self, x: float, y: float) -> Self:
-        return type(self)(self.x - x, self.y - y, self.width, self.height)
-
     def is_all_of(self, plane: Pixels) -> bool:
         return (self.x, self.y, self.height, self.width) == (0, 0, *plane.shape[:2])
 
@@ -78,7 +75,7 @@ def _cut(plane: Pixels, area: Area) -> tuple[Pixels, Area]:
     height, width = plane.shape[:2]
     left, top = min(max(0, math.floor(area.x)), width - 1), min(max(0, math.floor(area.y)), height - 1)
     right, bottom = max(left + 1, math.ceil(area.x + area.width)), max(top + 1, math.ceil(area.y + area.height))
-    return plane[top:bottom, left:right], area.moved(left, top)
+    return plane[top:bottom, left:right], Area(area.x - left, area.y - top, area.width, area.height)
 
 
 def _halved_while_large(plane: Pixels, area: Area, size: Size, at_least: int) -> tuple[Pixels, Area]:

@@ -4,6 +4,7 @@ Signals that reach beyond white, or that 8 bits cannot hold, become 8-bit sRGB h
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import cv2
@@ -20,8 +21,9 @@ from adapters.imaging.color_spaces import (
     pq_to_nits,
     primaries_to_xyz,
 )
-from adapters.imaging.picture import Picture, picture_of
+from adapters.imaging.picture import Picture, in_bands, picture_of_bands
 from adapters.imaging.resampling import Pixels
+from domain.geometry import Size
 
 Samples = npt.NDArray[Any]  # height x width, or height x width x 1 to 4: gray or RGB, alpha behind it; uint8 or uint16
 _OPAQUE: Final = 255
@@ -36,39 +38,49 @@ def picture_of_samples(
     """Samples of `depth` bits as a picture, flattened on white; what 8 bits cannot hold becomes sRGB on the way."""
     if samples.ndim == 2:
         samples = samples[:, :, None]
-    count = 3 if samples.shape[2] >= 3 else 1
-    to_levels = _levels_of(samples[..., :count], depth, tag)
-
-    def to_pixels(rows: Samples) -> Pixels:
-        levels = to_levels(rows[..., :count])
-        if rows.shape[2] == count:
-            return levels
-        alpha = _in_8_bits(rows[..., count], depth)
-        return levels if alpha.min() == _OPAQUE else _on_white(levels, alpha, is_premultiplied=is_premultiplied)
-
-    return picture_of(samples, to_pixels)
+    height, width, channels = samples.shape
+    to_levels = _levels_of(samples[..., : 3 if channels >= 3 else 1], depth, tag)
+    bands = (flattened(rows, to_levels, depth, is_premultiplied=is_premultiplied) for rows in in_bands(samples))
+    return picture_of_bands(Size(width, height), bands)
 
 
-def _levels_of(samples: Samples, depth: int, tag: ColorTag | None) -> Callable[[Samples], Pixels]:
-    """Makes 8-bit levels of rows: height x width for gray, or height x width x 3."""
-    is_gray = samples.shape[2] == 1
-    if tag is None or not tag.is_steep:
-        return lambda rows: _in_8_bits(rows[..., 0] if is_gray else rows, depth)
-    convert = _in_srgb(_of_three(samples), depth, tag)
-    return lambda rows: convert(_of_three(rows))[..., 1 if is_gray else slice(None)]
-
-
-def _of_three(samples: Samples) -> Samples:
-    return np.broadcast_to(samples, (*samples.shape[:2], 3))
-
-
-def _in_8_bits(samples: Samples, depth: int) -> Pixels:
+def _in_8_bits(samples: Samples, depth: int = 8) -> Pixels:
     """The nearest of 256 levels: v x 255 / (2^depth - 1), rounded."""
     samples = np.ascontiguousarray(samples)
     if depth == 8:
         return samples
     levels: Pixels = cv2.convertScaleAbs(samples, alpha=_OPAQUE / ((1 << depth) - 1))
     return levels.reshape(samples.shape)
+
+
+def flattened(
+    rows: Samples,
+    to_levels: Callable[[Samples], Pixels] = _in_8_bits,
+    depth: int = 8,
+    *,
+    is_premultiplied: bool = False,
+) -> Pixels:
+    """Samples (height x width x 1, 2, 3 or 4) as 8-bit gray (height x width) or RGB, on white."""
+    count = 3 if rows.shape[2] >= 3 else 1
+    levels = to_levels(rows[..., :count])
+    if count == 1:
+        levels = levels[..., 0]
+    if rows.shape[2] == count:
+        return levels
+    alpha = _in_8_bits(rows[..., count], depth)
+    return levels if alpha.min() == _OPAQUE else _on_white(levels, alpha, is_premultiplied=is_premultiplied)
+
+
+def _levels_of(samples: Samples, depth: int, tag: ColorTag | None) -> Callable[[Samples], Pixels]:
+    """Makes 8-bit levels of rows without alpha."""
+    if tag is None or not tag.is_steep:
+        return partial(_in_8_bits, depth=depth)
+    convert = _in_srgb(_of_three(samples), depth, tag)
+    return lambda rows: convert(_of_three(rows))[..., : rows.shape[2]]
+
+
+def _of_three(samples: Samples) -> Samples:
+    return np.broadcast_to(samples, (*samples.shape[:2], 3))
 
 
 def _on_white(levels: Pixels, alpha: Pixels, *, is_premultiplied: bool) -> Pixels:

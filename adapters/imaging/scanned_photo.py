@@ -1,7 +1,6 @@
 """Findings of the header scanners in a stranger's file, before any decoder sees it; and which way is up in it."""
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -61,6 +60,11 @@ class ScannedPhoto:
         return self.orientation or Orientation.UPRIGHT
 
     @property
+    def is_steep(self) -> bool:
+        """8 bits are too few for the signal."""
+        return self.color_tag is not None and self.color_tag.is_steep
+
+    @property
     def upright_size(self) -> Size:
         return self.stored_size.transposed() if self.to_upright.swaps_axes else self.stored_size
 
@@ -102,30 +106,28 @@ def read_orientation(exif: bytes) -> Orientation | None:
     return None
 
 
-_TURNS: Final[dict[Orientation, Callable[[Pixels], Pixels]]] = {
-    Orientation.UPRIGHT: lambda pixels: pixels,
-    Orientation.MIRRORED: lambda pixels: cv2.flip(pixels, 1),
-    Orientation.UPSIDE_DOWN: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
-    Orientation.FLIPPED: lambda pixels: cv2.flip(pixels, 0),
-    Orientation.TRANSPOSED: cv2.transpose,
-    Orientation.TURN_RIGHT: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
-    Orientation.TRANSVERSED: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
-    Orientation.TURN_LEFT: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
+_FLIPS: Final = {
+    Orientation.MIRRORED: 1,
+    Orientation.UPSIDE_DOWN: -1,
+    Orientation.FLIPPED: 0,
+    Orientation.TURN_RIGHT: 1,
+    Orientation.TRANSVERSED: -1,
+    Orientation.TURN_LEFT: 0,
 }
+"""What follows the exchange of axes, if any, in OpenCV's numbers: 1 flips across, 0 down, -1 both. CIPA DC-008."""
 
 
 def turned_upright(pixels: Pixels, orientation: Orientation) -> Pixels:
-    """Stored pixels as the viewer should see them. Source: CIPA DC-008, 4.6.5.1.6."""
-    return _TURNS[orientation](pixels)
+    """Stored pixels as the viewer should see them."""
+    turned = cv2.transpose(pixels) if orientation.swaps_axes else pixels
+    return cv2.flip(turned, _FLIPS[orientation]) if orientation in _FLIPS else turned
 
 
 def stored_box(upright: Box, orientation: Orientation, stored: Size) -> Box:
     """Where a box of the upright picture is in the stored one."""
     x, y, width, height = upright.x, upright.y, upright.width, upright.height
+    flip = _FLIPS.get(orientation)
+    across, down = flip in {1, -1}, flip in {0, -1}
     if orientation.swaps_axes:
-        x, y, width, height = y, x, height, width
-    if orientation in {Orientation.MIRRORED, Orientation.UPSIDE_DOWN, Orientation.TRANSVERSED, Orientation.TURN_LEFT}:
-        x = stored.width - x - width
-    if orientation in {Orientation.FLIPPED, Orientation.UPSIDE_DOWN, Orientation.TRANSVERSED, Orientation.TURN_RIGHT}:
-        y = stored.height - y - height
-    return Box(x, y, width, height)
+        x, y, width, height, across, down = y, x, height, width, down, across
+    return Box(stored.width - x - width if across else x, stored.height - y - height if down else y, width, height)

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from adapters.imaging.png import decode_png, scan_png
 from domain.errors import InvalidImage
 from domain.geometry import Size
 from tests import photos
@@ -34,6 +36,22 @@ class TestPng:
         bits = np.unpackbits(levels[:, :, None], axis=2)[:, :, 8 - depth :].reshape(100, -1)
         rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
         assert (looked_at(photos.raw_png(80, 100, depth, 0, rows)) == gray(rounded(levels, depth))).all()
+
+    @pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3), (6, 4)])
+    @pytest.mark.parametrize("height", [1, 2, 63, 64, 65, 127, 193])
+    def test_bands_are_what_libpng_makes_of_the_whole(self, color: int, channels: int, height: int) -> None:
+        rows = np.random.default_rng(height).integers(0, 256, (height, 1 + 37 * channels), np.uint8)
+        rows[:, 0] %= 5  # each row has a filter of its own
+        scanned = scan_png(photos.raw_png(37, height, 8, color, rows.tobytes()))
+        in_bands, by_libpng = decode_png(scanned), decode_png(replace(scanned, plain_bytes=0))
+        assert scanned.plain_bytes == channels
+        assert [plane.tobytes() for plane in in_bands.planes] == [plane.tobytes() for plane in by_libpng.planes]
+
+    @pytest.mark.parametrize("size", [(16_385, 3), (3, 16_385)])
+    def test_a_very_long_one_comes_out(self, size: tuple[int, int]) -> None:
+        assert (
+            opened(photos.encoded(Image.new("RGB", size, (9, 99, 199)), "PNG")).view(None, 100).size.longest_edge == 100
+        )
 
     @pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3)])
     def test_16_bits_are_rounded_not_cut(self, color: int, channels: int) -> None:

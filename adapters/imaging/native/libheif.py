@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pillow_heif
 
+from domain.errors import InvalidImage
+
 # Source: libheif's heif_image.h, heif_color.h and heif_decoding.h, unchanged since version 1.0 (2018).
 _YCBCR, _RGB, _MONOCHROME, _ANY = 0, 1, 2, 99  # heif_colorspace and heif_chroma
 _CHROMA_STEPS: Final = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}  # heif_chroma: monochrome, 420, 422, 444
@@ -32,10 +34,6 @@ class HeifPlanes:
     chroma_step: tuple[int, int]
     depth: int
     is_full_range: bool
-
-
-class HeifError(RuntimeError):
-    """The library refused; the text is its own."""
 
 
 class _Error(ctypes.Structure):
@@ -55,7 +53,7 @@ class _Nclx(ctypes.Structure):
 
 
 def decode(stream: bytes, threads: int) -> HeifPlanes | None:
-    """The planes of the primary picture; None for whatever pillow-heif has to read. Raises: HeifError."""
+    """The planes of the primary picture; None for whatever pillow-heif has to read. Raises: InvalidImage."""
     library = _library()
     if library is None:
         return None
@@ -116,7 +114,7 @@ def _plane(library: ctypes.CDLL, image: _Image, channel: int, depth: int) -> npt
     stride = ctypes.c_int()
     address = library.heif_image_get_plane_readonly(image.address, channel, ctypes.byref(stride))
     if not address or width < 1 or height < 1:
-        raise HeifError("a plane is missing")
+        raise InvalidImage
     return np.asarray(_Plane(image, address, (height, width), stride.value, depth))
 
 
@@ -133,7 +131,7 @@ def _matrix(library: ctypes.CDLL, image: ctypes.c_void_p) -> tuple[int, bool]:
 @contextmanager
 def _made(thing: Any, release: Any) -> Iterator[Any]:
     if not thing:
-        raise HeifError("the library has no memory")
+        raise MemoryError
     try:
         yield thing
     finally:
@@ -148,7 +146,7 @@ def version() -> str | None:
 
 def _check(error: _Error) -> None:
     if error.code:
-        raise HeifError((error.message or b"").decode(errors="replace"))
+        raise InvalidImage
 
 
 @cache

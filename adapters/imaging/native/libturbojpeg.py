@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from domain.errors import InvalidImage
 from domain.geometry import Size
 
 _NAMES: Final = ("libturbojpeg.so.0", "libturbojpeg.dylib")
@@ -39,36 +40,23 @@ _MESSAGE_BYTES: Final = 200  # JMSG_LENGTH_MAX
 _Plane = npt.NDArray[np.uint8]
 
 
-class JpegError(RuntimeError):
-    """The library refused; the text is its own."""
-
-
-def is_there() -> bool:
-    """Whether the system has the library."""
-    try:
-        _library()
-    except ImportError:
-        return False
-    return True
-
-
 def decode(stream: bytes, size: Size, reduction: int) -> tuple[tuple[_Plane, ...], tuple[int, int]]:
     """The samples of a JPEG of a known size; with a reduction of 2 half as many in each direction.
 
     Returns: Y, or Y, Cb and Cr in their own sizes; or one array (height x width x 3 or 4) of RGB, or of inks as they
     are stored. And for how many samples of luma (across, down) one of chroma stands.
-    Raises: JpegError when there is any doubt about a pixel.
+    Raises: InvalidImage when there is any doubt about a pixel.
     """
     library = _library()
     with _handle(library.tjInitDecompress()) as handle:
         width, height, subsampling, space = (ctypes.c_int() for _ in range(4))
         facts = [ctypes.byref(fact) for fact in (width, height, subsampling, space)]
         if library.tjDecompressHeader3(handle, stream, len(stream), *facts):
-            if _UNNAMED_SUBSAMPLING not in (complaint := _complaint(handle)):
-                raise JpegError(complaint)
+            if _UNNAMED_SUBSAMPLING not in _complaint(handle):
+                raise InvalidImage
             subsampling.value = _UNNAMED
         if (width.value, height.value) != (size.width, size.height):
-            raise JpegError("another size than its header says")
+            raise InvalidImage
         across, down = -(-size.width // reduction), -(-size.height // reduction)
         if space.value in _PIXEL_FORMATS or subsampling.value == _UNNAMED:
             kind, channels = _PIXEL_FORMATS.get(space.value, _AS_RGB)
@@ -85,10 +73,7 @@ def decode(stream: bytes, size: Size, reduction: int) -> tuple[tuple[_Plane, ...
 
 
 def encode_420(luma: _Plane, blue: _Plane, red: _Plane, *, quality: int) -> bytes:
-    """A baseline JPEG, with a JFIF header, of full-range planes; chroma is half as wide and high as luma, rounded up.
-
-    Raises: JpegError.
-    """
+    """A baseline JPEG with a JFIF header of full-range planes; chroma is half as wide and high as luma, rounded up."""
     height, width = luma.shape
     if {blue.shape, red.shape} != {(-(-height // 2), -(-width // 2))}:
         raise ValueError("the library would read beyond chroma that is not half as wide and high as luma")
@@ -104,14 +89,14 @@ def encode_420(luma: _Plane, blue: _Plane, red: _Plane, *, quality: int) -> byte
             handle, _addresses(planes), width, strides, height, _420,
             ctypes.byref(target), ctypes.byref(written), quality, _ACCURATE | _INTO_OUR_BUFFER,
         ):  # fmt: skip
-            raise JpegError(_complaint(handle))
+            raise RuntimeError(_complaint(handle))
     return jpeg[: written.value].tobytes()
 
 
 @contextmanager
 def _handle(handle: int | None) -> Iterator[int]:
     if not handle:
-        raise JpegError("the library has no memory")
+        raise MemoryError
     try:
         yield handle
     finally:
@@ -119,18 +104,16 @@ def _handle(handle: int | None) -> Iterator[int]:
 
 
 def _without_doubt(decompress: Callable[..., int], handle: int, *arguments: Any) -> None:
-    """Decompress, and accept no complaint but those about headers. Raises: JpegError."""
+    """Decompress, and accept no complaint but those about headers. Raises: InvalidImage."""
     if not decompress(handle, *arguments, _ACCURATE | _STOP_ON_WARNING):
         return
-    if not _is_about_headers(complaint := _complaint(handle)):
-        raise JpegError(complaint)
+    if not _is_about_headers(_complaint(handle)):
+        raise InvalidImage
     _doubts.clear()  # the library tells its first warning only
     with _handle(_library().tjInitTransform()) as listened_to:
         _error_manager(listened_to).emit_message = _LISTENER
-        if decompress(listened_to, *arguments, _ACCURATE):
-            raise JpegError(_complaint(listened_to))
-    if _doubts:
-        raise JpegError(_doubts[0])
+        if decompress(listened_to, *arguments, _ACCURATE) or _doubts:
+            raise InvalidImage
 
 
 _EMIT: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
