@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 from domain.errors import DomainError, FieldProblem, ValidationFailed
 from entrypoints.http.edge import CLIENT_LEFT_CODE, REQUEST_ID
 from entrypoints.http.schemas import ErrorBody
+from entrypoints.server.logging import told
 
 AnyRequest = Request[Any, Any, Any]
 Headers: TypeAlias = Mapping[str, str]
@@ -88,8 +89,7 @@ def to_error_response(request: AnyRequest, error: Exception) -> Response[ErrorBo
         answer = _domain_error(request, ValidationFailed((BROKEN_OFF,)))
         request.state.error_code = CLIENT_LEFT_CODE  # who only closed its sending half still reads the answer
         return answer
-    # The type and where it happened, but not its text: that may quote what a client sent.
-    log.error("unhandled_error", error_type=type(error).__name__, where=_where(error))
+    log.error("unhandled_error", **told(error))
     return error_response(request, "INTERNAL_ERROR", "Internal error.")
 
 
@@ -100,12 +100,3 @@ def _domain_error(request: AnyRequest, error: DomainError) -> Response[ErrorBody
         problems = (FieldProblem(error.path, str(error)),)
     headers = {"retry-after": str(retry_after)} if retry_after is not None else {}
     return error_response(request, error.code, str(error), headers=headers, problems=problems)
-
-
-def _where(error: BaseException) -> list[str]:
-    frames, traceback = [], error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        frames.append(f"{code.co_qualname}:{traceback.tb_lineno}")
-        traceback = traceback.tb_next
-    return frames[-8:]

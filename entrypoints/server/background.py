@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from adapters.telemetry import metrics
 from application.delete_images import PurgeOverdue
 from application.generations import RunNextGeneration
 from domain.errors import Overloaded
+from entrypoints.server.logging import told
 from entrypoints.wiring.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ async def supervised(name: str, task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
         except Exception as error:
-            log.error("background_task_failed", task=name, **_told(error), next_in_seconds=pause)  # noqa: TRY400
+            log.error("background_task_failed", task=name, **told(error), next_in_seconds=pause)  # noqa: TRY400
         if time.monotonic() - began > LONGEST_RESTART_SECONDS:
             pause = FIRST_RESTART_SECONDS
         await asyncio.sleep(pause)
@@ -58,13 +58,7 @@ async def in_time(name: str, seconds: float, ending: Awaitable[object]) -> None:
         async with asyncio.timeout(seconds):
             await ending
     except Exception as error:
-        log.error("not_ended_cleanly", part=name, **_told(error))  # noqa: TRY400 - its text may quote a client
-
-
-def _told(error: BaseException) -> dict[str, object]:
-    """Type and place; the text may quote what a client sent."""
-    places = [f"{place.name}:{place.lineno}" for place in traceback.extract_tb(error.__traceback__)[-8:]]
-    return {"error_type": type(error).__name__, "where": places}
+        log.error("not_ended_cleanly", part=name, **told(error))  # noqa: TRY400 - its text may quote a client
 
 
 async def purging(purge_overdue: PurgeOverdue, settings: Settings) -> None:
@@ -101,7 +95,7 @@ async def generating(run_next: RunNextGeneration) -> None:
             log.warning("generations_paused", code=Overloaded.code, next_in_seconds=pause)
         except Exception as error:
             # A bug: the generation has failed, the next one may be fine.
-            log.error("unhandled_error", **_told(error))  # noqa: TRY400 - its text may quote what a client sent
+            log.error("unhandled_error", **told(error))  # noqa: TRY400 - its text may quote what a client sent
         else:
             pause = LOOK_EVERY_SECONDS
             if outcome is not None:

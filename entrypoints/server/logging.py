@@ -44,6 +44,12 @@ def configure_structlog(level: LogLevel, stream: TextIO | None = None) -> None:
     )
 
 
+def told(error: BaseException) -> dict[str, object]:
+    """What our own events say of an error: its type and where it happened. Its text may quote what a client sent."""
+    places = [f"{frame.f_code.co_qualname}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    return {"error_type": type(error).__name__, "where": places[-MAX_PLACES:]}
+
+
 class _Forgiving:
     """Loses a line that cannot be written: a full disk must not stop the work that wanted to tell of itself."""
 
