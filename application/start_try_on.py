@@ -201,9 +201,9 @@ async def _give_to(repositories: Repositories, person: UploadedImage, customer: 
     if customer is None or person.customer is not None or await repositories.images.adopt(person.image_id, customer):
         return
     image = await repositories.images.find(person.image_id, person.account_id)
-    if image is None:
+    if image is None or image.customer is None:
         raise ImageNotFound
-    if image.customer is None or not image.customer.is_same(customer):
+    if not image.customer.is_same(customer):
         raise _of_another()
 
 

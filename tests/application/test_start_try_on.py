@@ -1,6 +1,7 @@
 """Starting a try-on for a customer who is erased meanwhile."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from domain.account import RetentionPolicy
 from domain.customer import Customer
 from domain.errors import (
     CustomerErased,
+    ImageNotFound,
     InsufficientCredits,
     InvalidImage,
     Overloaded,
@@ -69,6 +71,45 @@ async def test_a_second_customer_is_refused_and_the_photo_stays_with_the_first()
             await world.try_on(person, (StoredSource(garment),), customer=a_customer("second"))
         assert (await world.erase(a_customer("second"))).images == 0
         assert await world.bytes_of(person) == b"person"
+
+
+async def started_for_ann(world: World, person: ImageId, meanwhile: Awaitable[object]) -> StartedTryOn:
+    """Something else happens once the photo was looked at."""
+    plan = Plan(Fault.PAUSES_BEFORE, call=".prepare")
+    garment = FileSource(b"new", "garment")
+    starting = asyncio.create_task(world.try_on(person, (garment,), plan, customer=a_customer("ann"), product_id=None))
+    await plan.waiting.wait()
+    await meanwhile
+    plan.go_on.set()
+    return await starting
+
+
+async def test_a_photo_that_goes_to_somebody_else_meanwhile_is_not_tried_on() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), await stored(world, b"garment")
+        with pytest.raises(ValidationFailed):
+            await started_for_ann(
+                world, person, world.try_on(person, (StoredSource(garment),), customer=a_customer("bob"))
+            )
+        assert len(await world.generations()) == 1
+        assert (await world.erase(a_customer("bob"))).images == 1
+
+
+async def test_two_first_try_ons_of_one_customer_share_the_photo() -> None:
+    async with world_in_memory() as world:
+        person, garment = await stored(world, b"person"), await stored(world, b"garment")
+        await started_for_ann(world, person, world.try_on(person, (StoredSource(garment),), customer=a_customer("ann")))
+        assert len(await world.generations()) == 2
+        assert (await world.erase(a_customer("ann"))).images == 1
+
+
+async def test_a_photo_that_is_deleted_meanwhile_is_not_found() -> None:
+    async with world_in_memory() as world:
+        person = await stored(world, b"person")
+        with pytest.raises(ImageNotFound):
+            await started_for_ann(world, person, world.delete(person))
+        assert await world.generations() == ()
+        assert await world.assert_nothing_is_left_behind() == set()
 
 
 async def start(world: World, plan: Plan | None = None, **options: Any) -> StartedTryOn:

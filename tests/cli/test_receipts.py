@@ -10,38 +10,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.ed25519 import DerivedKeys, is_signed
-from application.customer_holdings import NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
-from application.erase_customer import ErasureOutcome
-from domain.account import AccountId
-from domain.image import ErasureId
+from application.customer_holdings import key_text
 from entrypoints.cli.main import main
-from tests.builders import NOON
+from tests.application.test_receipts import PLACES, RECEIPT, is_accepted
 from tests.cli.shop import PERSON, Shop
 
-KEYS = DerivedKeys((b"k" * 32, b"o" * 32))
-OUTCOME = ErasureOutcome(ErasureId("era_1"), NOON, (), 0)
-VERIFIED = {"rowsLeft": 0, "objectsLeft": 0, "markedUntil": NOON}
-FACTS = receipt_facts(AccountId("acc_1"), OUTCOME, VERIFIED, NOON, "1.0")
-RECEIPT = signed_receipt(FACTS, KEYS)
-
-
-def is_accepted(receipt: bytes, keys: tuple[bytes, ...] = KEYS.public_keys) -> bool:
-    try:
-        read_receipt(receipt, keys, is_signed)
-    except NotAReceipt:
-        return False
-    return True
-
-
-def places(value: Any, *path: str) -> list[tuple[str, ...]]:
-    """Where a receipt holds values, at any depth."""
-    if isinstance(value, dict):
-        return [found for name, inner in value.items() for found in places(inner, *path, name)]
-    return [path]
-
-
-PLACES = places(json.loads(RECEIPT))
 VALUES: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.just({}) | st.just([])
 )
@@ -62,11 +35,6 @@ def original(path: tuple[str, ...]) -> Any:
     return found
 
 
-def test_a_receipt_as_it_was_written_is_accepted_with_any_line_ends() -> None:
-    assert read_receipt(RECEIPT, KEYS.public_keys, is_signed) == FACTS
-    assert is_accepted(RECEIPT.replace(b"\n", b"\r\n"))
-
-
 @given(path=st.sampled_from(PLACES), value=VALUES)
 def test_another_value_in_any_place_is_noticed(path: tuple[str, ...], value: Any) -> None:
     is_same = type(value) is type(original(path)) and value == original(path)
@@ -78,40 +46,6 @@ def test_another_byte_anywhere_is_noticed(place: int, difference: int) -> None:
     damaged = bytearray(RECEIPT)
     damaged[place] ^= difference
     assert not is_accepted(bytes(damaged)) or damaged.split() == RECEIPT.split()
-
-
-@pytest.mark.parametrize("path", PLACES)
-def test_a_missing_field_is_noticed(path: tuple[str, ...]) -> None:
-    whole = holder = json.loads(RECEIPT)
-    for name in path[:-1]:
-        holder = holder[name]
-    del holder[path[-1]]
-    assert not is_accepted(json.dumps(whole, indent=2).encode())
-
-
-@pytest.mark.parametrize(
-    "addition",
-    [
-        (b'"imagesErased": 0', b'"imagesErased": 7,\n    "imagesErased": 0'),
-        (b'"receipt": {', b'"receipt": {"imagesErased": 7},\n  "receipt": {'),
-        (b'"publicKey"', b'"note": "all is well",\n  "publicKey"'),
-    ],
-)
-def test_a_field_more_is_noticed_even_one_that_parsers_pass_over(addition: tuple[bytes, bytes]) -> None:
-    assert RECEIPT.count(addition[0]) == 1
-    assert not is_accepted(RECEIPT.replace(*addition))
-
-
-@pytest.mark.parametrize("text", [b"", b"\xff", b"[]", b"{}", b"[" * 60_000, b'{"receipt": ' * 900, b"9" * 5000])
-def test_what_is_no_receipt_at_all_is_refused(text: bytes) -> None:
-    assert not is_accepted(text)
-
-
-def test_a_key_that_is_not_trusted_proves_nothing_and_an_old_one_of_the_ring_does() -> None:
-    stranger, rotated = DerivedKeys((b"s" * 32,)), DerivedKeys((b"n" * 32, b"k" * 32))
-    assert not is_accepted(signed_receipt(FACTS, stranger))
-    assert is_accepted(RECEIPT, rotated.public_keys)
-    assert is_accepted(RECEIPT, KEYS.public_keys[:1])
 
 
 def test_an_erasure_leaves_a_receipt_that_names_nobody(shop: Shop, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class Forks(Quick):
             if is_in_place:
                 session.config.pluginmanager.register(UntilOneFails([], self._reached, caught_by))
                 chosen = [items[test] for test in tests]
-                for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+                for item, following in zip(chosen, [*chosen[1:], None], strict=False):
                     item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if mutant.is_declaration or not is_in_place:
                 return imported_anew(mutant, tests, self._reached, caught_by)
