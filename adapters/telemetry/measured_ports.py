@@ -1,7 +1,7 @@
 """Ports that keep the trace of a request while another adapter does the work."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol
@@ -20,19 +20,13 @@ from domain.errors import Overloaded
 log = structlog.get_logger()
 
 
-class _StorageErrors:
-    """A context manager that counts an outage by its cause."""
-
-    __slots__ = ("_operation",)
-
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Overloaded):
-            metrics.STORAGE_ERRORS.labels(self._operation, error.cause).inc()
+@contextmanager
+def _outages_counted(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded as error:
+        metrics.STORAGE_ERRORS.labels(operation, error.cause).inc()
+        raise
 
 
 class MeasuredObjectStore:
@@ -42,11 +36,11 @@ class MeasuredObjectStore:
         self._objects = objects
 
     async def put(self, name: str, data: bytes) -> None:
-        with Stage("store"), _StorageErrors("put"):
+        with Stage("store"), _outages_counted("put"):
             await self._objects.put(name, data)
 
     async def get(self, name: str) -> bytes | None:
-        with Stage("store"), _StorageErrors("get"):
+        with Stage("store"), _outages_counted("get"):
             return await self._objects.get(name)
 
     async def delete(self, names: Iterable[str]) -> frozenset[str]:
@@ -63,7 +57,7 @@ class MeasuredObjectStore:
         await self._objects.sweep(now)
 
     async def check(self) -> None:
-        with _StorageErrors("check"):
+        with _outages_counted("check"):
             await self._objects.check()
 
 

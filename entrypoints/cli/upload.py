@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +29,7 @@ from entrypoints.cli.console import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
     FILE,
+    Advance,
     as_json,
     fail,
     in_account,
@@ -152,32 +153,27 @@ class _Work:
     warnings: Counter[str] = field(default_factory=Counter)
 
     async def into(self, opening: AbstractAsyncContextManager[Send]) -> None:
+        waiting = iter(self.batch.photos)
         with progress("Uploading", len(self.batch.photos), _Rate()) as advance:
             async with opening as send:
-                async for report in self._reports(send):
-                    self._note(report)
-                    self.write(report)
-                    advance(self.counts.total())
+                senders = [asyncio.create_task(self._send(send, waiting, advance)) for _ in range(self.at_once)]
+                try:
+                    await asyncio.gather(*senders)
+                finally:
+                    for sender in senders:
+                        sender.cancel()
+                    await asyncio.gather(*senders, return_exceptions=True)
 
-    async def _reports(self, send: Send) -> AsyncIterator[Report]:
-        """In the order in which they are done; only `at_once` photos are in memory."""
-        waiting = iter(self.batch.photos)
-        running: set[asyncio.Task[Report]] = set()
-        try:
-            while True:
-                for path in () if self.is_over else waiting:
-                    running.add(asyncio.create_task(self._one(send, path)))
-                    if len(running) == self.at_once:
-                        break
-                if not running:
-                    return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+    async def _send(self, send: Send, waiting: Iterator[Path], advance: Advance) -> None:
+        """One of `at_once`, who all take from `waiting`: no more photos than that are in memory."""
+        for path in waiting:
+            report = await self._one(send, path)
+            self.counts[report.get("error", "uploaded")] += 1
+            self.warnings.update(warning["code"] for warning in report.get("warnings", ()))
+            self.write(report)
+            advance(self.counts.total())
+            if self.is_over:
+                return
 
     async def _one(self, send: Send, path: Path) -> Report:
         report: Report = {"file": str(path)}
@@ -203,10 +199,6 @@ class _Work:
                 if pause is None or now() + pause > give_up_at:
                     raise
                 await asyncio.sleep(pause)
-
-    def _note(self, report: Report) -> None:
-        self.counts[report.get("error", "uploaded")] += 1
-        self.warnings.update(warning["code"] for warning in report.get("warnings", ()))
 
     def summarize(self) -> None:
         """On standard error; leaves with an exit code when something was refused."""
