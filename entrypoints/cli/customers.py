@@ -259,10 +259,8 @@ def _facts(image: UploadedImage, holdings: Holdings) -> dict[str, Any]:
     """What the API says of an image, with the file in place of the link."""
     from entrypoints.http.schemas import ImageBody  # noqa: PLC0415 - a second that other commands do not need
 
-    if image.photo is None:
-        raise ValueError("an image that can be read has a photo")
     file = f"pictures/{image.image_id}.jpg"
-    said: dict[str, Any] = msgspec.to_builtins(ImageBody.of(LinkedImage(image, file, image.expires_at), image.photo))
+    said: dict[str, Any] = msgspec.to_builtins(ImageBody.of(LinkedImage(image, file, image.expires_at)))
     kind = "result of a try-on" if image.image_id in holdings.results else "photo"
     links = ("imageUrl", "imageUrlExpiresAt")
     return {"file": file, "kind": kind, **{name: value for name, value in said.items() if name not in links}}

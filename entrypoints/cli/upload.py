@@ -315,7 +315,5 @@ async def _keep(
         linked = await container.upload_photo().execute(command)
     except (Overloaded, IdempotencyKeyInUse) as error:
         raise Busy(error.code, str(error)) from None
-    if linked.image.photo is None:
-        raise Refused("INTERNAL_ERROR", "The image was stored without its facts.")
-    body: Body = msgspec.to_builtins(ImageBody.of(linked, linked.image.photo))
+    body: Body = msgspec.to_builtins(ImageBody.of(linked))
     return body

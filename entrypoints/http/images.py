@@ -12,7 +12,6 @@ from litestar.params import PathParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from application.erase_customer import ErasureOutcome
-from application.read_image import LinkedImage
 from application.request_trace import Stage, note
 from application.upload_photo import UploadCommand
 from domain.account import AccountId
@@ -54,7 +53,7 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
                 raise
             raise TicketUsed from None
     note(image_id=linked.image.image_id)
-    return _body(linked)
+    return ImageBody.of(linked)
 
 
 @post("/images/check", operation_id="checkImage", status_code=200, opt={TAKES_TICKETS: True})
@@ -88,19 +87,13 @@ async def _reading(request: RequestWithKey, service: Service, key: str | None = 
 @get("/images/{imageId:str}", operation_id="getImage")
 async def read_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> ImageBody:
     """The same body as after the upload, with a fresh link."""
-    return _body(await service.read_image.execute(ImageId(image_id), request.user.account_id))
+    return ImageBody.of(await service.read_image.execute(ImageId(image_id), request.user.account_id))
 
 
 @delete("/images/{imageId:str}", operation_id="deleteImage")
 async def delete_image(request: RequestWithKey, image_id: IdInPath, service: NamedDependency[Service]) -> None:
     """Delete an image; idempotent."""
     await service.delete_image.execute(ImageId(image_id), request.user.account_id)
-
-
-def _body(linked: LinkedImage) -> ImageBody:
-    if linked.image.photo is None:
-        raise ImageNotFound
-    return ImageBody.of(linked, linked.image.photo)
 
 
 PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosniff"}

@@ -11,7 +11,7 @@ from application.generations import GenerationReport
 from application.read_image import LinkedImage
 from application.start_try_on import StartedTryOn
 from domain.erasure import ErasureRecord
-from domain.errors import FieldProblem
+from domain.errors import FieldProblem, ImageNotFound
 from domain.generation import GenerationStatus
 from domain.geometry import Box, Padding
 from domain.image import StoredPhoto
@@ -66,8 +66,11 @@ class ImageBody(Body, frozen=True, kw_only=True):
     warnings: Sequence[PhotoWarning]
 
     @classmethod
-    def of(cls, linked: LinkedImage, photo: StoredPhoto) -> Self:
-        image = linked.image
+    def of(cls, linked: LinkedImage) -> Self:
+        """Raises: ImageNotFound: it is yet to be stored."""
+        image, photo = linked.image, linked.image.photo
+        if photo is None:
+            raise ImageNotFound
         return cls.of_photo(
             photo,
             image_id=image.image_id,
