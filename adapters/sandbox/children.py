@@ -34,7 +34,7 @@ _CHILDS_SOCKET: Final = 3  # the first number after the three standard streams
 _NICE: Final = 10  # on busy cores the server, which answers everybody, comes first
 _PARENTS_FILES: Final = 1024  # hundreds of children; and what a child closes one by one where no call closes all
 _OPEN_FILES: Final = 64  # of a child; a detector holds about ten: its socket, /dev/null, what its threads wake up with
-_LOOK_MILLISECONDS: Final = 100  # between two counts of the children's threads; a bomb makes some thousand meanwhile
+_LOOK_MILLISECONDS: Final = 100  # between two counts of threads, of which a bomb makes some thousand meanwhile
 _MOST_THREADS: Final = 64 + 4 * (os.cpu_count() or 1)
 """Of a child: no limit of the kernel counts them. MediaPipe has 19 on two cores, libheif one for each core."""
 
@@ -110,14 +110,14 @@ class Children:
         """Raises: StartFailed."""
         channel, theirs = Channel.pair()
         lifeline, reported = socket.socketpair()
+        child = Child(channel, lifeline)
         with theirs, reported:
             try:
                 self._ask(theirs, reported)
             except BaseException:
-                channel.close()
-                lifeline.close()
+                child.dismiss()
                 raise
-        return Child(channel, lifeline)
+        return child
 
     def check(self) -> None:
         """Listen to the parent's heart; without an answer it is killed, and the next `make` starts another one.
@@ -223,8 +223,7 @@ class Parent:
         self._lifelines: dict[int, socket.socket] = {}  # by process id
         self._killed: dict[int, int | None] = {}  # the exit code to report, where it is not the true one
         self._woken, self._waker = os.pipe()
-        for end in (self._woken, self._waker):
-            os.set_blocking(end, False)
+        os.set_blocking(self._waker, False)  # the reading end is read when there is something
 
     def serve(self) -> None:
         """Work until the server is gone."""

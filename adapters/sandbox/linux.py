@@ -8,6 +8,7 @@ import mmap
 import os
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -147,6 +148,18 @@ def end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def hold_name(name: str) -> bool:
+    """Take a name for this process and all that it becomes. False: somebody with the same network has it (unix(7))."""
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0{name}")
+    except OSError:
+        holder.close()
+        return False
+    os.set_inheritable(holder.detach(), True)
+    return True
 
 
 def go_first_when_memory_runs_out() -> None:

@@ -30,6 +30,7 @@ from entrypoints.wiring.surroundings import (
     folders_of,
     give_up_rights,
     hold_data_folder,
+    hold_port,
     leave_folder,
     prepare_folders,
 )
@@ -60,6 +61,7 @@ def serve(host: str | None, port: int | None, open_page: bool) -> None:
     or_fail(lambda: are_traces_wanted(os.environ))
     or_fail(lambda: prepare_folders(settings))
     or_fail(lambda: expect_free_port(settings))
+    or_fail(lambda: hold_port(settings))
     or_fail(lambda: expect_sandbox(settings))
     expect_models(settings)
     give_up_rights(settings, is_master=True)
@@ -150,7 +152,10 @@ def worker(at_once: int) -> None:
     \b
     Example: TRYON_ENGINE=vertex TRYON_VERTEX_PROJECT=acme tryon-images worker --at-once 8
     """
-    leave_folder(settings_or_fail(), os.environ)
+    settings = settings_or_fail()
+    or_fail(lambda: expect_sandbox(settings))
+    give_up_rights(settings, is_master=False)
+    leave_folder(settings, os.environ)
     run(lambda container: _work(container, at_once))
 
 

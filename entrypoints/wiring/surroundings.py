@@ -127,28 +127,34 @@ def _why_not_writable(folder: Path) -> str | None:
 
 
 def hold_data_folder(settings: Settings) -> None:
-    """Lock the folder of an SQLite database for this process and all that it becomes; keep others from reading it.
+    """Lock the folders of a service with SQLite for this process and all that it becomes; keep others from reading it.
 
-    Raises: ConfigurationError: another service has it; the text says which. Or it cannot be written to.
+    Raises: ConfigurationError: another service has one of them; the text says which. Or it cannot be written to.
     """
     database = settings.database_file
     if database is None:
         return
-    try:
-        descriptor = os.open(database.parent / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        takes = f"a file in a folder that user {os.geteuid()} may write to ({error.strerror})"
-        raise ConfigurationError([Problem("TRYON_DATABASE_URL", str(database), takes)]) from None
-    if not _is_locked(descriptor):
-        holder = os.read(descriptor, 100).decode("ascii", "replace")
-        takes = f"a folder of its own: {holder} serves this one"
-        raise ConfigurationError([Problem("TRYON_DATA_DIR", str(database.parent), takes)])
-    os.set_inheritable(descriptor, True)  # it lasts as long as the server processes do
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"process {os.getpid()} on port {settings.port}".encode())
+    _hold(database.parent, "TRYON_DATABASE_URL" if settings.database_url else "TRYON_DATA_DIR", settings.port)
+    data = folders_of(settings).get("TRYON_DATA_DIR", database.parent)
+    if not data.samefile(database.parent):
+        _hold(data, "TRYON_DATA_DIR", settings.port)
     for path in (*database.parent.glob(f"{database.name}*"), settings.storage_folder):
         if path.exists() and path.stat().st_uid == os.geteuid():
             path.chmod(path.stat().st_mode & PRIVATE)  # made by a version that left them open to all
+
+
+def _hold(folder: Path, variable: str, port: int) -> None:
+    try:
+        descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        takes = f"a file in a folder that user {os.geteuid()} may write to ({error.strerror})"
+        raise ConfigurationError([Problem(variable, str(folder), takes)]) from None
+    if not _is_locked(descriptor):
+        holder = os.read(descriptor, 100).decode("ascii", "replace")
+        raise ConfigurationError([Problem(variable, str(folder), f"a folder of its own: {holder} serves this one")])
+    os.set_inheritable(descriptor, True)  # it lasts as long as the server processes do
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on port {port}".encode())
 
 
 def _is_locked(descriptor: int) -> bool:
@@ -186,14 +192,23 @@ def expect_free_port(settings: Settings) -> None:
         if error.errno == errno.EADDRNOTAVAIL:
             problem = Problem("TRYON_HOST", settings.host, "an address of this machine")
         elif error.errno == errno.EADDRINUSE:
-            problem = Problem(
-                "TRYON_PORT",
-                str(settings.port),
-                f"a free port: another process listens on it (TRYON_PORT={settings.port + 1} make serve)",
-            )
+            problem = _taken_port(settings)
         else:
             problem = Problem("TRYON_PORT", str(settings.port), f"a port that this user may open ({error.strerror})")
         raise ConfigurationError([problem]) from None
+
+
+def hold_port(settings: Settings) -> None:
+    """For this process and all that it becomes. Granian opens a port so that others can, too: of two services that
+    start at the same moment both find it free. Raises: ConfigurationError.
+    """
+    if not system.hold_name(f"tryon-images {settings.host}:{settings.port}"):
+        raise ConfigurationError([_taken_port(settings)])
+
+
+def _taken_port(settings: Settings) -> Problem:
+    takes = f"a free port: another process listens on it (TRYON_PORT={settings.port + 1} make serve)"
+    return Problem("TRYON_PORT", str(settings.port), takes)
 
 
 class Draining:

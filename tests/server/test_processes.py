@@ -22,7 +22,8 @@ from tests.sandbox.pools import is_running, process_file
 from tests.server.test_serve import KEY, wait_until_ready
 
 pytestmark = pytest.mark.xdist_group("processes")
-COMMAND = [sys.executable, "-P", "-c", "from entrypoints.cli.main import main; main()", "serve"]
+PROGRAM = [sys.executable, "-P", "-c", "from entrypoints.cli.main import main; main()"]
+COMMAND = [*PROGRAM, "serve"]
 ROOT = str(Path(__file__).parents[2])
 AN_INTRUDER = "import pathlib; pathlib.Path(__file__).with_name('was-imported').touch()\n"
 
@@ -40,7 +41,7 @@ class Service:
         return [self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True))]
 
 
-def environment(port: int) -> dict[str, str]:
+def environment(port: int, **more: str) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRYON_")},
         "PYTHONPATH": ROOT,
@@ -48,6 +49,7 @@ def environment(port: int) -> dict[str, str]:
         "TRYON_DATA_DIR": "data",
         "TRYON_DEV_API_KEY": KEY,
         "TRYON_WORKERS": "2",
+        **more,
     }
 
 
@@ -82,8 +84,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def refusal_of_a_second(folder: Path, port: int) -> str:
-    done = subprocess.run(COMMAND, cwd=folder, env=environment(port), capture_output=True, text=True, check=False)
+def refusal_of_a_second(folder: Path, port: int, **more: str) -> str:
+    second = environment(port, **more)
+    done = subprocess.run(COMMAND, cwd=folder, env=second, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     return done.stderr
 
@@ -108,7 +111,24 @@ def test_nobody_else_may_read_what_it_wrote(service: Service) -> None:
 
 def test_no_process_keeps_a_capability_or_leaves_a_core(service: Service) -> None:
     assert len(service.everybody) >= 6  # master, HTTP, two parents, two detectors
-    for process_id in service.everybody:
+    expect_no_rights(service.everybody)
+
+
+def test_neither_does_a_worker(service: Service) -> None:
+    command = [*PROGRAM, "worker"]
+    with subprocess.Popen(
+        command, cwd=service.folder, env=environment(free_port()), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert "Working on generations" in next(process.stdout)
+            expect_no_rights([process.pid])
+        finally:
+            process.kill()
+
+
+def expect_no_rights(process_ids: list[int]) -> None:
+    for process_id in process_ids:
         status = process_file(process_id, "status")
         assert re.findall(r"Cap(?:Inh|Prm|Eff|Bnd|Amb):\t(\w+)", status) == ["0" * 16] * 5
         assert re.search(r"Max core file size +0 +0 ", process_file(process_id, "limits"))
@@ -118,6 +138,32 @@ def test_a_second_one_on_the_same_folder_is_told_who_has_it(service: Service) ->
     said = refusal_of_a_second(service.folder, free_port())
     assert f"process {service.process.pid} on port {service.url.rpartition(':')[2]} serves this one" in said
     assert "Traceback" not in said
+
+
+def test_a_second_one_with_its_database_elsewhere_is_told_who_has_the_data_folder(
+    service: Service, tmp_path: Path
+) -> None:
+    elsewhere = f"sqlite+aiosqlite:///{tmp_path}/other.db"
+    said = refusal_of_a_second(service.folder, free_port(), TRYON_DATABASE_URL=elsewhere)
+    assert f"process {service.process.pid} on port" in said
+
+
+def test_of_two_that_start_at_the_same_moment_one_gets_the_port(tmp_path: Path) -> None:
+    port, folders = free_port(), [tmp_path / "one", tmp_path / "other"]
+    both = []
+    for folder in folders:
+        folder.mkdir()
+        with (folder / "server.log").open("w") as log:
+            both.append(subprocess.Popen(COMMAND, cwd=folder, env=environment(port), stdout=log, stderr=log, text=True))
+    try:
+        wait_until(lambda: any(process.poll() is not None for process in both), "both went on")
+        [loser] = [number for number in range(2) if both[number].poll() is not None]
+        assert f"TRYON_PORT={port + 1} make serve" in (folders[loser] / "server.log").read_text()
+        wait_until_ready(f"http://127.0.0.1:{port}", both[1 - loser])
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
 
 
 def test_a_second_one_on_the_same_port_is_told_another(service: Service, tmp_path: Path) -> None:
