@@ -57,6 +57,9 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
 class ClockReference(msgspec.Struct, frozen=True):
     """How far the wall clock was ahead of the seconds since a boot when it was last trusted."""
 
@@ -78,6 +81,8 @@ class WallClockJumps:
 
     def expect_none(self) -> None:
         trusted, now = self._trusted(), _reference()
+        if now is None:
+            return
         if trusted is None or trusted.boot_id != now.boot_id:
             self.trust()
             return
@@ -89,11 +94,13 @@ class WallClockJumps:
             )
 
     def trust(self) -> None:
-        if self._file is not None:
-            try:
-                self._file.write_bytes(msgspec.json.encode(_reference()))
-            except OSError as error:
-                raise Overloaded("The data folder cannot be written.", cause="clock") from error
+        now = _reference()
+        if self._file is None or now is None:
+            return
+        try:
+            self._file.write_bytes(msgspec.json.encode(now))
+        except OSError as error:
+            raise Overloaded("The data folder cannot be written.", cause="clock") from error
 
     def _trusted(self) -> ClockReference | None:
         if self._file is None:
@@ -106,8 +113,12 @@ class WallClockJumps:
             raise Overloaded("The data folder cannot be read.", cause="clock") from error
 
 
-def _reference() -> ClockReference:
-    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+def _reference() -> ClockReference | None:
+    """None where the system does not tell one boot from another, as macOS does not: no jump is looked for there."""
+    try:
+        boot_id = BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return None
     return ClockReference(boot_id, time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
 
 

@@ -92,10 +92,10 @@ class SqliteReader:
     microseconds, a fifth of what going to another thread and back does.
     """
 
-    def __init__(self, file: Path, busy_seconds: float = READER_BUSY_SECONDS) -> None:
+    def __init__(self, file: Path) -> None:
         def connect() -> sqlite3.Connection:
             expect_a_database(file)
-            connection = sqlite3.connect(_existing(file), busy_seconds, check_same_thread=False, uri=True)
+            connection = sqlite3.connect(_existing(file), READER_BUSY_SECONDS, check_same_thread=False, uri=True)
             connection.execute("PRAGMA query_only = ON")
             return connection
 

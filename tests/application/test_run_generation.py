@@ -226,7 +226,8 @@ async def test_a_worker_that_is_told_to_stop_hands_its_work_back_at_once() -> No
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await run(world, ScriptedEngine())).status is GenerationStatus.COMPLETED
+        outcome = await run(world, ScriptedEngine())
+        assert (outcome.status, outcome.attempts) == (GenerationStatus.COMPLETED, 1)  # what was cut off does not count
 
 
 async def test_a_bug_ends_the_generation_and_is_not_hidden() -> None:

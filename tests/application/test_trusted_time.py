@@ -1,5 +1,6 @@
 """A clock that is wrong destroys nothing."""
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from adapters import system
 from adapters.system import ClockReference, WallClockJumps
 from application.delete_images import FinishDeletion, PurgeOverdue, TrustedTime
 from domain.errors import Overloaded
@@ -92,3 +94,15 @@ async def test_a_clock_that_was_set_is_not_trusted_even_if_the_databases_agrees(
     clock = MovableClock()
     with pytest.raises(Overloaded):
         await TrustedTime(clock, TimeOf(clock), WasSet(clock)).now()
+
+
+def test_where_one_boot_looks_like_another_no_jump_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS."""
+    monkeypatch.setattr(system, "BOOT_ID", tmp_path / "missing")
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    jumps = WallClockJumps(tmp_path / "clock.json")
+    jumps.trust()
+    jumps.expect_none()
+    assert not (tmp_path / "clock.json").exists()

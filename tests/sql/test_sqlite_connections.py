@@ -167,7 +167,7 @@ async def test_threads_that_wait_for_storage_hold_up_no_commit(engine: AsyncEngi
 async def test_each_statement_of_the_reader_sees_what_was_committed_before_and_waits_for_no_writer(
     engine: AsyncEngine, file: Path
 ) -> None:
-    reader = SqliteReader(file, busy_seconds=1)
+    reader = SqliteReader(file)
     assert await reader.scalar(COUNT) == 0
     async with engine.begin() as writer:
         await writer.execute(INSERT, {"id": "one"})
@@ -177,7 +177,7 @@ async def test_each_statement_of_the_reader_sees_what_was_committed_before_and_w
 
 
 async def test_the_reader_cannot_write_and_opens_again(file: Path) -> None:
-    reader = SqliteReader(file, busy_seconds=1)
+    reader = SqliteReader(file)
     with pytest.raises(OperationalError, match="readonly"):
         await reader.execute(INSERT, {"id": "one"})
     reader.close()
