@@ -1,6 +1,5 @@
 """HEIC: one bounded walk over the boxes that keeps the primary picture and what it is made of, and its pixels."""
 
-import os
 import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,6 +18,7 @@ from adapters.imaging.picture import NEUTRAL, Colors, Picture
 from adapters.imaging.resampling import Pixels
 from adapters.imaging.samples import picture_of_samples
 from adapters.imaging.scanned_photo import Orientation, ScannedPhoto, acceptable_profile, nonempty_size
+from adapters.sandbox import system
 from domain.errors import InvalidImage, UnsupportedImageFormat
 from domain.geometry import Size
 from domain.photo import SourceFormat
@@ -36,7 +36,7 @@ _META_HEADER_BYTES: Final = 12  # a full box: size, kind, version and flags
 
 # A phone's HEIC is a grid of tiles, which libheif decodes on so many threads at the same time. Where all cores are busy
 # they share the time that one thread would have had; where one is idle, a photo does not wait for the other.
-_THREADS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+_THREADS: Final = system.usable_cores()
 pillow_heif.options.DECODE_THREADS = _THREADS
 pillow_heif.options.THUMBNAILS = False
 pillow_heif.options.DEPTH_IMAGES = False

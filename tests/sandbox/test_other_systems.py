@@ -9,22 +9,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from adapters.sandbox import linux, portable
+from entrypoints.wiring.photo_processing import sample_photos
+from tests.free_port import free_port
 from tests.patience import PATIENCE_SECONDS
+from tests.server.test_processes import serving
+from tests.server.test_serve import KEY
 
 ROOT = Path(__file__).parents[2]
 
 AS_ON_MACOS = """
-import asyncio, ctypes, mmap, os, pathlib, resource, signal, sys
+import asyncio, ctypes, mmap, multiprocessing.heap, os, pathlib, resource, signal, sys, sysconfig, time
 import urllib.request  # there it would ask the system for proxies
 
+sysconfig.get_config_vars()  # from a module that has the platform in its name
 sys.platform = "darwin"
 for name in [name for name in vars(os) if name.startswith(("sched_", "pidfd", "memfd", "setxattr", "inotify"))]:
     delattr(os, name)
 del os.pipe2, os.eventfd, os.posix_fallocate, os.posix_fadvise, mmap.MADV_NOHUGEPAGE, mmap.MADV_HUGEPAGE
-del resource.RLIMIT_AS, resource.prlimit
+del resource.RLIMIT_AS, resource.prlimit, time.CLOCK_BOOTTIME
 real_open = os.open
 
 def without_linux_files(path, *arguments, **options):
@@ -38,37 +44,36 @@ pathlib.Path.read_text = lambda self, *_, **__: (_ for _ in ()).throw(FileNotFou
 """
 """Put in front of what runs in the server's process and, through sitecustomize, of what runs in all others."""
 
-PHOTOS = """
-from entrypoints.wiring.environment import load_settings
-from entrypoints.wiring.photo_processing import build_processor
-from entrypoints.wiring.photo_processing import sample_photos
 
-async def main():
-    processor = build_processor(load_settings({"TRYON_WORKERS": "1"}))
-    await processor.start()
-    for kind, photo in sample_photos().items():
-        prepared = await processor.prepare(photo, crop=True)
-        print(kind, prepared.facts.size.width, prepared.facts.size.height)
-    await processor.close()
-
-asyncio.run(main())
-"""
+def without_linux(tmp_path: Path) -> dict[str, str]:
+    """Variables that make a process one of such a system."""
+    (tmp_path / "sitecustomize.py").write_text(AS_ON_MACOS)
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
 
 
 def run_without_linux(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "sitecustomize.py").write_text(AS_ON_MACOS)
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    environment = os.environ | without_linux(tmp_path)
     command = [sys.executable, "-P", "-c", "import asyncio\n" + code]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
 
 
-def test_a_photo_of_each_format_goes_through_processes_without_a_sandbox(tmp_path: Path) -> None:
-    done = run_without_linux(tmp_path, PHOTOS)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count(" 24 30\n") == 7, done.stdout
-    assert done.stdout.count("photo_processes_unsandboxed") == 1
+def test_a_photo_of_each_format_goes_through_the_service(tmp_path: Path) -> None:
+    """And what is overdue is purged: its clock is looked at, too."""
+    with serving(tmp_path, free_port(), **without_linux(tmp_path), TRYON_PURGE_INTERVAL_SECONDS="1") as service:
+        for photo in sample_photos().values():
+            upload = httpx.post(
+                f"{service.url}/tryon/v1/images/upload",
+                files={"file": ("photo", photo)},
+                headers={"x-api-key": KEY},
+                timeout=PATIENCE_SECONDS,
+            )
+            assert upload.status_code == 201, upload.text
+            assert (upload.json()["width"], upload.json()["height"]) == (24, 30)
+        log = (tmp_path / "server.log").read_text()
+        assert log.count("photo_processes_unsandboxed") == 1
+        assert "background_task_failed" not in log
 
 
 FIGURES_AND_FORMS = r"""

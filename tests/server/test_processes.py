@@ -54,10 +54,12 @@ def environment(port: int, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, port: int) -> Iterator[Service]:
+def serving(folder: Path, port: int, **more: str) -> Iterator[Service]:
     with (
         (folder / "server.log").open("w") as log,
-        subprocess.Popen(COMMAND, cwd=folder, env=environment(port), stdout=log, stderr=log, text=True) as process,
+        subprocess.Popen(
+            COMMAND, cwd=folder, env=environment(port, **more), stdout=log, stderr=log, text=True
+        ) as process,
     ):
         try:
             wait_until_ready(f"http://127.0.0.1:{port}", process)
