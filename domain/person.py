@@ -67,6 +67,9 @@ class BodyPart(StrEnum):
         return BodyPart(other.get(self.split(" ", maxsplit=1)[0], self.value))
 
 
+EYES: Final = (BodyPart.LEFT_EYE, BodyPart.RIGHT_EYE)
+EARS: Final = (BodyPart.LEFT_EAR, BodyPart.RIGHT_EAR)
+MOUTH: Final = (BodyPart.LEFT_MOUTH, BodyPart.RIGHT_MOUTH)
 SHOULDERS: Final = (BodyPart.LEFT_SHOULDER, BodyPart.RIGHT_SHOULDER)
 HIPS: Final = (BodyPart.LEFT_HIP, BodyPart.RIGHT_HIP)
 ELBOWS: Final = (BodyPart.LEFT_ELBOW, BodyPart.RIGHT_ELBOW)

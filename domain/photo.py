@@ -6,7 +6,7 @@ from math import hypot
 from typing import Final
 
 from domain.geometry import Box, Size
-from domain.person import HIPS, LIMBS, SHOULDERS, BodyPart, Framing, SeenPerson, SeenPhoto, middle_of
+from domain.person import EYES, HIPS, LIMBS, MOUTH, SHOULDERS, BodyPart, Framing, SeenPerson, SeenPhoto, middle_of
 
 
 class SourceFormat(StrEnum):
@@ -116,8 +116,6 @@ _LOST_HEAD: Final = 0.06
 _LIMB_SLACK: Final = 0.015
 """Landmarks are no more exact than this share of the person's height."""
 
-_EYES: Final = (BodyPart.LEFT_EYE, BodyPart.RIGHT_EYE)
-_MOUTH: Final = (BodyPart.LEFT_MOUTH, BodyPart.RIGHT_MOUTH)
 _TORSO: Final = (*SHOULDERS, *HIPS)
 
 
@@ -170,9 +168,9 @@ def _head_is_cut(content: Box, person: SeenPerson) -> bool:
     """Whether the border of the photo runs below the hairline, or leaves no head at all."""
     if person.head is None:
         return True
-    if any(part not in person.landmarks for part in (*_EYES, *_MOUTH)):
+    if any(part not in person.landmarks for part in (*EYES, *MOUTH)):
         return False
-    (_, eye_line), (_, mouth_line) = middle_of(person.landmarks, _EYES), middle_of(person.landmarks, _MOUTH)
+    (_, eye_line), (_, mouth_line) = middle_of(person.landmarks, EYES), middle_of(person.landmarks, MOUTH)
     return eye_line - content.y < _FOREHEAD * max(0.0, mouth_line - eye_line)
 
 

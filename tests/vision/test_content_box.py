@@ -44,6 +44,20 @@ def test_what_a_frame_is_around_is_seen_as_it_is_without_one(color: str) -> None
     assert found_in(framed) == (Box(80, 500, 1080, 1080), Box(80, 80, 1080, 1920)), "the frame is no blurred photo"
 
 
+@pytest.mark.parametrize("share", [0.5, 0.6], ids=["narrow", "wide"])
+def test_a_story_of_somebody_in_front_of_a_smooth_ground_ends_where_the_photo_does(share: float) -> None:
+    """The ground and its blurred copy are alike: only where the person is cut, the two lines show."""
+    shade = np.linspace((214, 206, 196), (150, 146, 140), 1080).astype(np.uint8)
+    photo = Image.fromarray(np.broadcast_to(shade, (1080, 1080, 3)).copy())
+    body = (round(1080 * share), 1300)
+    mask = Image.new("L", body)
+    ImageDraw.Draw(mask).ellipse((0, 0, *body), fill=255)
+    photo.paste(ASTRONAUT.resize(body, Image.Resampling.LANCZOS), (540 - body[0] // 2, -110), mask)
+    story = photo.resize((1080, 1920)).filter(ImageFilter.GaussianBlur(45))
+    story.paste(photo, (0, 420))
+    assert found_in(story) == (Box(0, 420, 1080, 1080), Box(0, 0, 1080, 1920))
+
+
 def test_white_paper_above_and_below_is_no_blurred_border() -> None:
     image = Image.new("RGB", (900, 1200), "#fbfbfb")
     image.paste(PHOTO.resize((900, 620)), (0, 200))
