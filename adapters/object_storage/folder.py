@@ -177,7 +177,8 @@ async def _in_thread(work: Callable[..., T], *arguments: Any) -> T:
 def _unlink_older(folder: Path, oldest: float) -> None:
     for file in os.scandir(folder) if folder.exists() else ():
         with suppress(FileNotFoundError):  # it was renamed or deleted since it was listed
-            if file.stat(follow_symlinks=False).st_mtime < oldest:
+            # Folders are somebody else's, as those are that storage systems keep in each one (`@eaDir`, `.snapshot`).
+            if not file.is_dir(follow_symlinks=False) and file.stat(follow_symlinks=False).st_mtime < oldest:
                 Path(file).unlink()
 
 

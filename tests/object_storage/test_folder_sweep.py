@@ -36,3 +36,15 @@ async def test_files_that_are_none_of_ours_stay(tmp_path: Path) -> None:
     await given(store, root, "ttl-forever-d/img_1.jpg", age=timedelta(days=400))
     await store.sweep(NOW)
     assert (root / "ttl-forever-d/img_1.jpg").exists()
+
+
+async def test_a_folder_inside_stays_and_stops_no_sweep(tmp_path: Path) -> None:
+    """As a storage system makes one in each of its folders."""
+    root = tmp_path / "objects"
+    store = FolderObjectStore(root)
+    await given(store, root, "ttl-1d/img_old.jpg", age=timedelta(days=9))
+    for folder in (root / "ttl-1d/@eaDir", root / "incoming/@eaDir"):
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    await store.sweep(NOW)
+    assert await names(store) == ["ttl-1d/@eaDir"]
