@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -103,13 +103,12 @@ MAX_SOCKET_CHARS = 103
 class _Metrics(BaseHTTPRequestHandler):
     timeout = READ_SECONDS  # for all of a request: who sends slowly holds a thread
     folder: Path | None = None
+    exposition: Callable[[], bytes]
 
     def do_GET(self) -> None:
-        from adapters.telemetry.exposition import exposition  # noqa: PLC0415 - once the shared folder is named
-
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(HTTPStatus.OK, f"{MEDIA_TYPE}; charset=utf-8", exposition())
+            self._answer(HTTPStatus.OK, f"{MEDIA_TYPE}; charset=utf-8", self.exposition())
         elif path in HEALTH:
             self._answer(*_health(self.folder, path))
         else:
@@ -183,8 +182,14 @@ class _OnIpv6(ThreadingHTTPServer):
 
 
 def serve_metrics(host: str, port: int, folder: Path | None = None) -> None:
-    """Until this process ends; `folder`: where its servers answer probes. Raises: OSError: the port is taken."""
-    handler = type("Metrics", (_Metrics,), {"folder": folder})
+    """Until this process ends; `folder`: where its servers answer probes. Raises: OSError: the port is taken.
+
+    The thread finds everything loaded: a server process that is forked while it imports something would wait for ever
+    for the lock of that import.
+    """
+    from adapters.telemetry.exposition import exposition  # noqa: PLC0415 - once the shared folder is named
+
+    handler = type("Metrics", (_Metrics,), {"folder": folder, "exposition": staticmethod(exposition)})
     server = (_OnIpv6 if ":" in host else ThreadingHTTPServer)((host.strip("[]"), port), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -11,6 +11,7 @@ import pytest
 
 from entrypoints.server import metrics_server as metrics_folder_module
 from entrypoints.server.metrics_server import VARIABLE, metrics_folder, room_problem
+from tests.free_port import free_port
 from tests.patience import PATIENCE_SECONDS
 
 HOLD = "import pathlib, sys; from entrypoints.server.metrics_server import metrics_folder as f\n" + (
@@ -90,3 +91,33 @@ def test_where_nothing_else_can_be_written_to_it_is_in_the_last_place(tmp_path: 
     with metrics_folder(tmp_path / "none", Path("/proc"), tmp_path) as folder:
         assert folder.parent == tmp_path
     assert list(tmp_path.iterdir()) == []
+
+
+ASK = """
+import http.client, socket, socketserver, sys, threading
+from pathlib import Path
+from entrypoints.server.metrics_server import health_socket, metrics_folder, serve_metrics
+
+class Server(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(b"HTTP/1.0 200 .\\r\\ncontent-type: application/json\\r\\ncontent-length: 2\\r\\n\\r\\n{}")
+
+port = int(sys.argv[2])
+with metrics_folder(Path(sys.argv[1])) as folder:
+    serve_metrics("127.0.0.1", port, folder)
+    loaded = set(sys.modules)
+    server = socketserver.UnixStreamServer(str(health_socket(folder, 1)), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for path in ("/metrics", "/health/live", "/health/ready", "/nowhere"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f"GET {path} HTTP/1.0\\r\\n\\r\\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        print(path, answer.split()[1].decode(), *sorted(set(sys.modules) - loaded))
+"""
+
+
+def test_a_probe_while_a_server_process_is_forked_imports_nothing(tmp_path: Path) -> None:
+    """The fork would wait for ever for the lock of an import that nobody goes on with."""
+    command = [sys.executable, "-c", ASK, str(tmp_path), str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["/metrics 200", "/health/live 200", "/health/ready 200", "/nowhere 404"], done
