@@ -137,7 +137,7 @@ def _body(person: SeenPerson) -> Box:
 def _smallest_holding(body: Box, source: Size, largest: Size, floor: int = LEAST_HEIGHT) -> Size | None:
     """The smallest window, not lower than `floor`, that holds a body with margins wherever the photo has so much."""
     most = largest.height // 5
-    units, (across, down) = range(min(floor // 5, most), most + 1), _spans(body, source)
+    units, (across, down) = range(max(1, min(floor // 5, most)), most + 1), _spans(body, source)
     at = bisect_left(units, True, key=lambda unit: across.fits(4 * unit) and down.fits(5 * unit))
     return Size(4 * units[at], 5 * units[at]) if most and at < len(units) else None
 

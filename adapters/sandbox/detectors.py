@@ -32,7 +32,7 @@ from application.ports.photos import PersonDetector, PhotoMeter, ViewablePhoto
 from application.request_trace import Stage
 from domain.errors import InvalidImage, Overloaded
 from domain.geometry import Box, Size
-from domain.person import Outline, SeenPerson, SeenPhoto
+from domain.person import BodyPart, Outline, SeenPerson, SeenPhoto
 from domain.photo import Appearance
 
 log = structlog.get_logger()
@@ -274,6 +274,8 @@ def _check_person(person: SeenPerson, source: Size) -> None:
             raise Forged("an outline of no size")
     if not all(_is_within(box, source) for box in boxes):
         raise Forged("somebody outside of the photo")
+    if 0 < len(person.landmarks) < len(BodyPart):
+        raise Forged("half a body")
     for mark in person.landmarks.values():
         _check_numbers((mark.x, mark.y, mark.confidence))
     _check_numbers((person.silhouette, person.confidence))

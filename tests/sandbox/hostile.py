@@ -165,7 +165,9 @@ class LyingObserver(HonestObserver):
             case "nowhere":
                 return _seen(SeenPerson(Box(0, 0, 0, 10), None, None, 0.5))
             case "no number":
-                return _seen(replace(_SOMEBODY, landmarks={BodyPart.NOSE: Landmark(float("nan"), 1, 1)}))
+                return _seen(replace(_SOMEBODY, landmarks=dict.fromkeys(BodyPart, Landmark(float("nan"), 1, 1))))
+            case "half a body":
+                return _seen(replace(_SOMEBODY, landmarks={BodyPart.NOSE: Landmark(1, 1, 1)}))
             case "outline":
                 return _seen(replace(_SOMEBODY, outline=Outline(Box(0, 0, 8, 10), Size(9, 9), b"x")))
             case "crowd":

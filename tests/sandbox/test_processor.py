@@ -257,6 +257,7 @@ class TestADetector:
             "outside",
             "nowhere",
             "no number",
+            "half a body",
             "outline",
             "crowd",
             "blur",
