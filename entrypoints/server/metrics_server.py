@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +19,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
-from adapters.sandbox import system
+import structlog
 
+from adapters.sandbox import system
+from entrypoints.server.logging import told
+
+log = structlog.get_logger()
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX: Final = "tryon-metrics-"
 LOCK: Final = "lock"
@@ -177,8 +182,18 @@ def _health(folder: Path | None, path: str) -> tuple[int, str, bytes]:
     return HTTPStatus.SERVICE_UNAVAILABLE, "application/json", b'{"status":"no answer"}'
 
 
-class _OnIpv6(ThreadingHTTPServer):
-    address_family = socket.AF_INET6
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[_Metrics]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host.strip("[]"), port), handler)
+
+    def handle_error(self, *_: object) -> None:
+        """A probe that only connects and leaves is not worth a line, and no traceback is one."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            log.error("unhandled_error", **told(error))
 
 
 def serve_metrics(host: str, port: int, folder: Path | None = None) -> None:
@@ -190,6 +205,5 @@ def serve_metrics(host: str, port: int, folder: Path | None = None) -> None:
     from adapters.telemetry.exposition import exposition  # noqa: PLC0415 - once the shared folder is named
 
     handler = type("Metrics", (_Metrics,), {"folder": folder, "exposition": staticmethod(exposition)})
-    server = (_OnIpv6 if ":" in host else ThreadingHTTPServer)((host.strip("[]"), port), handler)
-    server.daemon_threads = True
+    server = _Server(host, port, handler)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -121,3 +121,32 @@ def test_a_probe_while_a_server_process_is_forked_imports_nothing(tmp_path: Path
     command = [sys.executable, "-c", ASK, str(tmp_path), str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["/metrics 200", "/health/live 200", "/health/ready 200", "/nowhere 404"], done
+
+
+LEAVE = """
+import socket, struct, sys, threading
+from pathlib import Path
+from entrypoints.server.metrics_server import metrics_folder, serve_metrics
+
+port = int(sys.argv[2])
+with metrics_folder(Path(sys.argv[1])) as folder:
+    serve_metrics("127.0.0.1", port, folder)
+    for sent in (b"", b"GET /metr", b"GET /metrics HTTP/1.0\\r\\n\\r\\n", bytes([22, 3, 1, 255, 255])):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(sent)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+        connection.close()
+    with socket.create_connection(("127.0.0.1", port)) as connection:  # taken after all of them
+        connection.sendall(b"GET /nowhere HTTP/1.0\\r\\n\\r\\n")
+        print(connection.recv(65536).split()[1])
+    for thread in threading.enumerate():
+        if "process_request" in thread.name:
+            thread.join()
+"""
+
+
+def test_a_probe_that_leaves_writes_no_line(tmp_path: Path) -> None:
+    """As load balancers do that only want to know whether somebody listens."""
+    command = [sys.executable, "-c", LEAVE, str(tmp_path), str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("b'404'\n", "")
