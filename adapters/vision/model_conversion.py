@@ -41,7 +41,9 @@ def people_model(frozen_graph: bytes) -> bytes:
 
     A map has 5 channels for every anchor: first four box numbers (y, x, height, width) of each, then their logits.
     """
-    conversion = _Conversion(_nodes_by_name(memoryview(frozen_graph)))
+    conversion = _Conversion(
+        dict(_Node.of(message) for number, message in _fields(memoryview(frozen_graph)) if number == 1)
+    )
     for level in range(_LEVELS):
         conversion.add_level(level)
     return conversion.model()
@@ -65,18 +67,11 @@ class _Node:
 
     @classmethod
     def of(cls, message: memoryview) -> tuple[str, Self]:
-        name, operation, inputs, attributes = "", "", [], {}
-        for number, value in _fields(message):
-            if number == 1:
-                name = str(value, "utf-8")
-            elif number == 2:
-                operation = str(value, "utf-8")
-            elif number == 3:
-                inputs.append(str(value, "utf-8"))
-            elif number == 5:
-                entry = dict(_fields(value))
-                attributes[str(entry[1], "utf-8")] = entry[2]
-        return name, cls(operation, tuple(inputs), attributes)
+        fields = list(_fields(message))
+        name, operation = (str(dict(fields)[number], "utf-8") for number in (1, 2))
+        inputs = tuple(str(value, "utf-8") for number, value in fields if number == 3)
+        entries = [dict(_fields(value)) for number, value in fields if number == 5]
+        return name, cls(operation, inputs, {str(entry[1], "utf-8"): entry[2] for entry in entries})
 
     def stride(self) -> int:
         strides = bytes(dict(_fields(dict(_fields(self.attributes["strides"]))[1]))[3])
@@ -87,10 +82,6 @@ class _Node:
         tensor = list(_fields(dict(_fields(self.attributes["value"]))[8]))
         shape = [dict(_fields(size))[1] for number, message in tensor if number == 2 for _, size in _fields(message)]
         return np.frombuffer(dict(tensor)[4], "<f4").reshape(shape)
-
-
-def _nodes_by_name(graph: memoryview) -> dict[str, _Node]:
-    return dict(_Node.of(message) for number, message in _fields(graph) if number == 1)
 
 
 @dataclass(frozen=True, slots=True)
