@@ -86,14 +86,16 @@ def _in_source(photo: ViewablePhoto, look: Look, found: Box) -> Box:
     right = _exact(photo, look, window.x + found.right * scale, across=True) if found.right < width else window.right
     top = _exact(photo, look, window.y + found.y * scale, across=False) if found.y else window.y
     low = _exact(photo, look, window.y + found.bottom * scale, across=False) if found.bottom < height else window.bottom
-    return Box(left, top, right - left, low - top)
+    return Box.spanning(left, top, right, low, window) or window
 
 
 def _exact(photo: ViewablePhoto, look: Look, edge: float, *, across: bool) -> int:
     """Where the picture changes most near a vertical (across) or horizontal edge that a look has shown."""
-    window, slack = look.window, _LOOK_SLACK * look.scale
+    window, slack = look.window, max(1.0, _LOOK_SLACK * look.scale)
     first, last, side = (window.x, window.right, window.height) if across else (window.y, window.bottom, window.width)
     start, end, part = max(first, round(edge - slack)), min(last, round(edge + slack)), min(_STRIP, side)
+    if end - start < 2:
+        return min(max(first, round(edge)), last)
     before = (side - part) // 2
     if across:
         strip = Box(start, window.y + before, end - start, part)

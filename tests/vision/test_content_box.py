@@ -6,9 +6,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.vision.content_box import content_in, look_at_content
-from domain.geometry import Box
+from domain.geometry import Box, Size
 from tests.framing_variations import as_jpeg
-from tests.people import ASTRONAUT, scenery
+from tests.people import ASTRONAUT, as_png, scenery
 
 PHOTO = ASTRONAUT.resize((480, 480))
 
@@ -33,6 +33,18 @@ def test_a_plain_frame_of_any_width_and_color_is_taken_off(edge: int, color: str
 def test_a_frame_is_taken_off_to_the_pixel_also_from_a_jpeg(edge: int, color: str) -> None:
     photo = ASTRONAUT.resize((1111, 1111), Image.Resampling.LANCZOS)
     assert window_in(ImageOps.expand(photo, edge, color)) == Box(edge, edge, 1111, 1111)
+
+
+@pytest.mark.parametrize("color", ["white", "black", "#c81e3c"])
+@pytest.mark.parametrize("size", [(6, 9), (24, 30), (75, 60), (113, 200)])
+@pytest.mark.parametrize("edge", [1, 2, 5, 12])
+def test_a_thumbnail_in_a_frame_keeps_all_of_its_photo(edge: int, size: tuple[int, int], color: str) -> None:
+    framed, photo = ImageOps.expand(ASTRONAUT.resize(size), edge, color), Box(edge, edge, *size)
+    content = look_at_content(ImagingPhotoDecoder().open(as_png(framed)))[0].window
+    assert content.shared_area(photo) == photo.area
+    assert content.is_inside(Size(*framed.size))
+    if edge == 12 and min(size) > 50:
+        assert content.area < 1.1 * photo.area, "the frame is found"
 
 
 @pytest.mark.parametrize("color", ["black", "#808080", "#e696aa"])
