@@ -32,18 +32,19 @@ if TYPE_CHECKING:
 DEFAULT: Final = "default"
 UNLIMITED: Final = "unlimited"
 MAX_DIGITS: Final = 9
-"""A billion does not fit the column."""
+MOST: Final = 10**MAX_DIGITS - 1
+"""More does not fit the columns."""
 LIFETIME: Final = re.compile(r"([1-9][0-9]{0,3})([hd])")
 
 
-def number_or(word: str, max_digits: int | None = None) -> Callable[[str], int | str]:
+def number_or(word: str) -> Callable[[str], int | str]:
     """Takes a whole number, or the word that takes a limit away."""
 
     def parse(text: str) -> int | str:
         if text == word:
             return text
-        if not (text.isascii() and text.isdigit() and len(text) <= (max_digits or len(text))):
-            raise click.BadParameter(f"{text!r} is neither a whole number nor `{word}`")
+        if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+            raise click.BadParameter(f"{text!r} is neither a whole number below a billion nor `{word}`")
         return int(text)
 
     return parse
@@ -125,7 +126,7 @@ def set_limits(name: str, requests_per_minute: int | str | None, max_live_images
 
 @accounts.command("set-credits")
 @click.argument("name")
-@click.argument("number", type=number_or(UNLIMITED, MAX_DIGITS), metavar="N|unlimited")
+@click.argument("number", type=number_or(UNLIMITED), metavar="N|unlimited")
 @answers
 def set_credits(name: str, number: int | str) -> Row:
     """Let the account NAME start N more try-ons; one that fails is given back.
@@ -240,7 +241,7 @@ def keys() -> None:
     help="What it may do; may be given several times. All, if it is not given.",
 )
 @click.option("--expires", type=lifetime, metavar="12h|90d", help="When it ends. Never, if it is not given.")
-@click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="A limit within the account's.")
+@click.option("--requests-per-minute", type=click.IntRange(1, MOST), metavar="N", help="A limit within the account's.")
 @answers
 def create_key(
     account: str, label: str, scopes: tuple[str, ...], expires: timedelta | None, requests_per_minute: int | None

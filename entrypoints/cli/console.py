@@ -6,7 +6,7 @@ import os
 import pwd
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,6 +100,7 @@ def answers(command: Callable[..., Row | Answer | None]) -> Callable[..., None]:
 
 def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     """Run `work` with a container made from the environment, and turn failures into one line and an exit code."""
+    _expect_texts(click.get_current_context().params.values())
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
 
     settings = settings_or_fail()
@@ -122,6 +123,14 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
         fail(error.advice, EXIT_UNAVAILABLE)
     except DomainError as error:
         fail(str(error))
+
+
+def _expect_texts(arguments: Iterable[object]) -> None:
+    """Raises: click.UsageError: bytes that are no text; no database takes them."""
+    try:
+        "".join(text for text in arguments if isinstance(text, str)).encode()
+    except UnicodeEncodeError:
+        raise click.UsageError("An argument is no text: it holds bytes that are not UTF-8.") from None
 
 
 def _user() -> str:
@@ -168,7 +177,7 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
     Made before the block runs, so that what cannot be written is known before anything is done. Raises:
     click.UsageError.
     """
-    if path.exists():  # an empty name, too: that is the current folder
+    if os.path.exists(path):  # noqa: PTH110 - no error for a name too long. An empty one is the current folder
         raise click.UsageError(f"{path} is there already: name another file.")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -1,5 +1,6 @@
 """Photos that an operator names: files, folders and standard input, with a word on each file that is passed over."""
 
+import os
 import stat
 import sys
 from collections import Counter
@@ -44,7 +45,7 @@ def find_photos(named: Sequence[Path]) -> Batch:
     """What is named itself is always taken; out of a folder only files with the name of a photo, no folders in it."""
     batch, seen = Batch(), set()
     for path in named:
-        for photo in _inside(path, batch) if path.is_dir() else (path,):
+        for photo in _inside(path, batch) if os.path.isdir(path) else (path,):  # noqa: PTH112 - whatever it is called
             if (resolved := photo.resolve()) not in seen:
                 seen.add(resolved)
                 batch.photos.append(photo)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,6 +50,9 @@ def list_images(account: str, expiring: float | None, limit: int) -> Answer:
     \b
     Example: tryon-images images list --account acme --expiring 24
     """
+
+    if expiring is not None and isnan(expiring):
+        raise click.BadParameter("'nan' is no number of hours", param_hint="--expiring")
 
     async def find(container: "Container") -> list[UploadedImage]:
         found_in = await account_id(container, account)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -78,9 +79,27 @@ class Busy(Refused):
         self.seconds = seconds
 
 
+def service_url(text: str) -> str:
+    """Of a running service, without the path of its API."""
+    try:
+        parts = urlsplit(text)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port, or no address
+        is_url = False
+    if not is_url:
+        raise click.BadParameter("must begin with https:// or http://, then a host")
+    return text.rstrip("/").removesuffix("/tryon/v1")
+
+
 @click.command()
 @photo_arguments
-@click.option("--to", "url", metavar="URL", help="A running service. Without it: the embedded one of this machine.")
+@click.option(
+    "--to",
+    "url",
+    type=service_url,
+    metavar="URL",
+    help="A running service. Without it: the embedded one of this machine.",
+)
 @click.option("--key-file", type=FILE, help="Holds the API key; else $API_KEY does.")
 @in_account("Account of the embedded service.")
 @click.option("--external-user-id", "externalUserId", metavar="ID", help="The person whose photos these are.")
@@ -111,8 +130,6 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
       tryon-images upload ~/photos --to https://photos.example.com --key-file key.txt --csv > uploaded.csv
       tryon-images upload selfie.heic --json
     """
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.BadParameter("must begin with https:// or http://", param_hint="--to")
     fields = {name: value for name, value in options.items() if value is not None}
     batch = find_photos(photos)
     batch.say_what_was_passed_over()
@@ -131,7 +148,9 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
 
 
 def _key(key_file: Path | None) -> str:
-    key = key_file.read_text().strip() if key_file else os.environ.get(KEY_VARIABLE, "")
+    key = key_file.read_text(errors="replace").strip() if key_file else os.environ.get(KEY_VARIABLE, "")
+    if not (key.isascii() and key.isprintable()):
+        fail("That is no API key: it holds other characters than keys do.", EXIT_USAGE)
     if not key:
         fail(
             f"The API key is missing. Put it into a file and name it by --key-file, or set {KEY_VARIABLE}.", EXIT_USAGE
@@ -252,9 +271,8 @@ class _Rate(ProgressColumn):
 
 @asynccontextmanager
 async def running_service(url: str, key: str) -> AsyncIterator[Send]:
-    """A service at `url`, with or without the path of its API."""
-    base = url.rstrip("/").removesuffix("/tryon/v1")
-    async with httpx.AsyncClient(base_url=base, headers={"x-api-key": key}, timeout=SECONDS) as client:
+    """The one at `url`, as a client of it."""
+    async with httpx.AsyncClient(base_url=url, headers={"x-api-key": key}, timeout=SECONDS) as client:
         yield partial(_post, client)
 
 

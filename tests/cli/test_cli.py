@@ -244,7 +244,7 @@ def test_an_accounts_limits_are_set_kept_and_taken_back(shell: Shell) -> None:
     assert (listed["requestsPerMinute"], listed["maxLiveImages"]) == (None, 9)
     wrong = shell("accounts", "set-limits", "acme", "--requests-per-minute", "many")
     assert wrong.exit_code == 2
-    assert "neither a whole number nor `default`" in wrong.stderr
+    assert "neither a whole number below a billion nor `default`" in wrong.stderr
 
 
 def test_an_accounts_credits_are_set_and_their_limit_is_lifted(shell: Shell) -> None:
