@@ -89,7 +89,7 @@ def _in_use(settings: Settings) -> Iterator[tuple[str, str]]:
         "public_url": settings.base_url,
         "playground": settings.shows_playground,
         "database_url": settings.resolved_database_url,
-        "storage_url": settings.storage_folder.absolute().as_uri(),
+        "storage_url": f"file://{settings.storage_folder.absolute()}",
         "preview_links": "service" if settings.serves_previews else "storage",
         "workers": default_workers(),
         "drain_seconds": settings.seconds_to_drain,

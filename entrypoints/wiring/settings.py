@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Meta
@@ -41,7 +42,7 @@ WebUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$", extra={"takes": "a 
 DatabaseUrl = Annotated[
     str,
     Meta(
-        pattern=r"^(sqlite\+aiosqlite:///|postgresql\+asyncpg://)",
+        pattern=r"^(sqlite\+aiosqlite:///[^?]|postgresql\+asyncpg://)",
         extra={"takes": "sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"},
     ),
 ]
@@ -208,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def database_file(self) -> Path | None:
         """Of SQLite; PostgreSQL's files are its server's."""
         url = self.resolved_database_url
-        return Path(url.removeprefix(SQLITE).partition("?")[0]).absolute() if url.startswith(SQLITE) else None
+        return Path(unquote(url.removeprefix(SQLITE).partition("?")[0])).absolute() if url.startswith(SQLITE) else None
 
     @property
     def has_own_database(self) -> bool:
@@ -289,7 +290,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def resolved_database_url(self) -> str:
-        return self.database_url or f"{SQLITE}{self.data_dir.absolute() / 'tryon.db'}"
+        return self.database_url or f"{SQLITE}{quote(str(self.data_dir.absolute()))}/tryon.db"
 
     @property
     def keeps_files(self) -> bool:

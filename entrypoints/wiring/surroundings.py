@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from adapters.sandbox import system
 from entrypoints.server.metrics_server import PLACES
@@ -86,17 +86,18 @@ def leave_folder(settings: Settings, environ: MutableMapping[str, str]) -> None:
         environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, environ["PYTHONPATH"].split(os.pathsep)))
     environ["TRYON_DATA_DIR"] = str(settings.data_dir.absolute())
     environ["TRYON_MODEL_DIR"] = str(settings.model_dir.expanduser().absolute())
-    if settings.database_url and (url := _with_absolute_files(settings.database_url)) != settings.database_url:
+    given = settings.database_url
+    if given and (url := _with_absolute_files(settings, given)) != given:
         environ.pop(f"{DATABASE_URL}{FROM_FILE}", None)  # it holds what means something else in `/`
         environ[DATABASE_URL] = url
     os.chdir("/")
 
 
-def _with_absolute_files(database_url: str) -> str:
+def _with_absolute_files(settings: Settings, database_url: str) -> str:
     """The same URL: SQLite's file, and files of certificates and passwords that PostgreSQL's names, from `/` on."""
-    if database_url.startswith(SQLITE):
-        file, mark, query = database_url.removeprefix(SQLITE).partition("?")
-        return f"{SQLITE}{Path(file).absolute()}{mark}{query}"
+    if settings.database_file:
+        _, mark, query = database_url.partition("?")
+        return f"{SQLITE}{quote(str(settings.database_file))}{mark}{query}"
     parts = urlsplit(database_url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     files = {name: str(Path(options[name]).absolute()) for name in DATABASE_FILES if options.get(name)}

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from entrypoints.cli.main import main
+from entrypoints.wiring.settings import Settings
 
 
 class Shell:
@@ -319,3 +320,18 @@ def test_rules_and_dashboard_are_printed_as_they_are_shipped(shell: Shell) -> No
 def test_log_lines_stay_out_of_a_commands_answer(shell: Shell) -> None:
     done = shell("purge", "--json", TRYON_LOG_LEVEL="debug")
     assert json.loads(done.stdout)["removed"] == 0
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b#c", "100%", "%00", "é ü"])
+def test_a_data_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    shell = Shell(tmp_path / name)
+    assert shell("db", "upgrade").exit_code == 0
+    assert shell("accounts", "create", "acme").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "tryon.db").exists()
+    assert Settings(data_dir=tmp_path / name).database_file == tmp_path / name / "tryon.db"
+
+
+def test_a_url_that_names_no_file_is_none(shell: Shell) -> None:
+    done = shell("accounts", "list", TRYON_DATABASE_URL="sqlite+aiosqlite:///")
+    assert (done.exit_code, "sqlite+aiosqlite:///path" in done.stderr) == (4, True)

@@ -40,7 +40,10 @@ def with_odd(command: click.Command, odd: click.Parameter, text: str, folder: Pa
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_what_nobody_means_is_refused_in_a_sentence(path: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_nobody_means_is_refused_in_a_sentence(
+    path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     command, environment = COMMANDS[path], {"TRYON_DATA_DIR": str(tmp_path / "data")}
     assert CliRunner().invoke(main, ("db", "upgrade"), env=environment).exit_code == 0
     for odd in command.params:
