@@ -79,17 +79,15 @@ class Reconcile:
         """
         if repair:
             await self._refuse_what_looks_like_the_wrong_side()
-        done, compared, suspects = Comparison(last=after), 0, list[Difference]()
+        done, suspects = Comparison(last=after), list[Difference]()
         async for name, difference in _merged(self.objects.names(after), self._rows(after)):
-            compared += 1
             suspects += [difference] if difference else []
-            done = replace(done, compared=compared, last=name)
-            if compared % PAGE == 0:
+            done = replace(done, compared=done.compared + 1, last=name)
+            if done.compared % PAGE == 0:
                 done = await self._settle(done, suspects, repair)
                 suspects.clear()
                 yield done
-        if compared % PAGE or not compared:
-            yield await self._settle(done, suspects, repair)
+        yield await self._settle(done, suspects, repair)
 
     async def _settle(self, done: Comparison, suspects: list[Difference], repair: bool) -> Comparison:
         named = {kind: [each.object_name for each in suspects if each.kind is kind] for kind in Kind}
@@ -157,13 +155,13 @@ async def _merged(names: AsyncIterator[str], rows: AsyncIterator[Row]) -> AsyncI
     name, row = await anext(names, None), await anext(rows, None)
     while name or row:
         first = min(head for head in (name, row and row[0]) if head)
-        is_there, is_known = name == first, row is not None and row[0] == first
-        if not is_known:
+        is_there, known = name == first, row if row and row[0] == first else None
+        if known is None:
             yield first, Difference(Kind.ORPHAN if image_id_in(first) else Kind.FOREIGN, first)
         else:
-            yield first, Difference(Kind.MISSING, first) if row and row[1] and not is_there else None
+            yield first, Difference(Kind.MISSING, first) if known[1] and not is_there else None
         name = await anext(names, None) if is_there else name
-        row = await anext(rows, None) if is_known else row
+        row = await anext(rows, None) if known else row
 
 
 def _classes() -> list[tuple[str, RetentionPolicy]]:

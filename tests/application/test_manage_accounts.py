@@ -85,6 +85,7 @@ async def test_an_account_has_a_name_of_its_own(office: Office) -> None:
         await create.execute("new", RetentionPolicy(3))
     accounts = await ListAccounts(office.work).accounts()
     assert [account.name for account in accounts] == ["acc_acme", "acc_other", "new"]
+    assert await ListAccounts(office.work).named("new") == made
 
 
 async def test_an_account_is_changed_by_name(office: Office) -> None:

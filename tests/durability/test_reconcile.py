@@ -187,8 +187,23 @@ async def test_more_rows_than_a_page_are_read_to_their_end(monkeypatch: pytest.M
     monkeypatch.setattr("application.reconcile.PAGE", 3)
     async with world_in_memory() as world:
         await lost(world, *[7] * 8)
-        done = (await compared(world))[-1]
-        assert (done.compared, done.missing) == (8, 8)
+        assert [(done.compared, done.missing) for done in await compared(world)] == [(3, 3), (6, 6), (8, 8)]
+
+
+async def test_an_image_that_comes_after_an_orphan_is_compared_too() -> None:
+    async with world_in_memory() as world:
+        await lost(world, 7)
+        await world.objects.put(ORPHAN, b"orphan")
+        (done,) = await compared(world)
+        assert (done.compared, done.orphans, done.missing) == (2, 1, 1)
+
+
+async def test_an_object_that_is_listed_is_not_read() -> None:
+    async with world_in_memory() as world:
+        await world.upload(b"well")
+        plan = Plan()
+        assert (await world.reconcile(plan, repair=False)).compared == 1
+        assert [call for call in plan.calls if call.endswith(".get")] == []
 
 
 async def test_a_comparison_goes_on_where_it_was_stopped(make_world: MakeWorld) -> None:
