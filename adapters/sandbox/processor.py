@@ -98,7 +98,8 @@ class SandboxedPhotoProcessor(PhotoProcessor):
         except BaseException:
             await asyncio.to_thread(self._end_processes)
             raise
-        log.info("photo_processes_ready", detectors=self.workers, sandbox=system.sandbox_facts())
+        sandbox = system.sandbox_facts() if self.sandboxed else "none"
+        log.info("photo_processes_ready", detectors=self.workers, sandbox=sandbox)
         if not self.sandboxed:
             log.error("photo_processes_unsandboxed", danger="a photo may reach the network and other processes")
         self._open = True
