@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from application.ports.try_on import GenerationRepository, ProductRepository
 from domain.account import Account, AccountId, ApiKey, Beginning, KeyId, RetentionPolicy
@@ -315,8 +315,7 @@ class ErasureRepository(Protocol):
         """Ids of the images that an erasure took, in order, as long as they are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repositories:
+class Repositories(NamedTuple):
     """What one transaction sees."""
 
     accounts: AccountRepository
