@@ -52,8 +52,8 @@ class _Walk:
     size: Size | None = None
     has_palette: bool = False
     plain_bytes: int = 0
-    kept: dict[bytes, bytes] = field(default_factory=dict)  # kind -> the whole chunk
-    pixel_chunks: list[bytes] = field(default_factory=list)
+    kept: dict[bytes, memoryview] = field(default_factory=dict)  # kind -> the whole chunk
+    pixel_chunks: list[memoryview] = field(default_factory=list)
     pixel_data_ended: bool = False
     orientation: Orientation | None = None
     icc_profile: bytes | None = None
@@ -83,15 +83,15 @@ def scan_png(photo: bytes) -> ScannedPng:
             raise InvalidImage
         if kind == b"IEND":
             break
-        _take_chunk(walk, kind, photo[at:end])
+        _take_chunk(walk, kind, memoryview(photo)[at:end])
         at = end
     else:
         raise InvalidImage
     return _scanned(walk)
 
 
-def _take_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
-    is_intact = zlib.crc32(memoryview(chunk)[4:-4]) == int.from_bytes(chunk[-4:], "big")
+def _take_chunk(walk: _Walk, kind: bytes, chunk: memoryview) -> None:
+    is_intact = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
     is_critical = not kind[0] & 0x20  # PNG specification, 5.4: an upper case first letter
     if is_critical or kind == b"tRNS":
         if not is_intact:
@@ -99,12 +99,12 @@ def _take_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
         _take_pixel_chunk(walk, kind, chunk)
     elif is_intact:
         walk.pixel_data_ended = bool(walk.pixel_chunks)
-        _take_metadata(walk, kind, chunk[8:-4])
+        _take_metadata(walk, kind, bytes(chunk[8:-4]))
     elif kind == b"iCCP":
         walk.profile_is_broken = True
 
 
-def _take_pixel_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
+def _take_pixel_chunk(walk: _Walk, kind: bytes, chunk: memoryview) -> None:
     if (walk.size is None) != (kind == b"IHDR"):
         raise InvalidImage
     size_bytes = len(chunk) - 12
@@ -119,12 +119,12 @@ def _take_pixel_chunk(walk: _Walk, kind: bytes, chunk: bytes) -> None:
         case b"tRNS" if walk.pixel_chunks:
             walk.pixel_data_ended = True
         case b"tRNS":
-            walk.kept[kind] = chunk if size_bytes <= 256 else b""
+            walk.kept[kind] = chunk if size_bytes <= 256 else chunk[:0]
         case _:
             raise InvalidImage
 
 
-def _take_layout(walk: _Walk, data: bytes) -> None:
+def _take_layout(walk: _Walk, data: memoryview) -> None:
     if len(data) != 13:
         raise InvalidImage
     width, height, depth, color_type, compression, filtering, interlace = struct.unpack(">IIBBBBB", data)
@@ -232,7 +232,7 @@ def _compressed(stream: bytes) -> bytes:
     at, parts = len(PNG_SIGNATURE) + _HEADER_BYTES, []
     while stream[at + 4 : at + 8] == b"IDAT":
         end = at + 8 + int.from_bytes(stream[at : at + 4], "big")
-        parts.append(stream[at + 8 : end])
+        parts.append(memoryview(stream)[at + 8 : end])
         at = end + 4
     return b"".join(parts)
 
