@@ -5,7 +5,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
@@ -42,7 +42,7 @@ WebUrl = Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$", extra={"takes": "a 
 DatabaseUrl = Annotated[
     str,
     Meta(
-        pattern=r"^(sqlite\+aiosqlite:///[^?]|postgresql\+asyncpg://)",
+        pattern=r"^(sqlite\+aiosqlite:///(?!:memory:)[^?]|postgresql\+asyncpg://)",
         extra={"takes": "sqlite+aiosqlite:///path or postgresql+asyncpg://user:password@host/database"},
     ),
 ]
@@ -290,7 +290,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def resolved_database_url(self) -> str:
-        return self.database_url or f"{SQLITE}{quote(str(self.data_dir.absolute()))}/tryon.db"
+        return self.database_url or f"{SQLITE}{in_url_path(self.data_dir.absolute())}/tryon.db"
 
     @property
     def keeps_files(self) -> bool:
@@ -324,3 +324,8 @@ SECTIONS: Final = {
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def in_url_path(path: Path) -> str:
+    """Where `%` and `?` would mean something else."""
+    return str(path).replace("%", "%25").replace("?", "%3F")

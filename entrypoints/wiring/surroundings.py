@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from adapters.sandbox import system
 from entrypoints.server.metrics_server import PLACES
 from entrypoints.server.metrics_server import PREFIX as METRICS
 from entrypoints.wiring.environment import FROM_FILE, PREFIX, SECRET_FILES, ConfigurationError, Problem
-from entrypoints.wiring.settings import SQLITE, Settings
+from entrypoints.wiring.settings import SQLITE, Settings, in_url_path
 
 FIRST_FREE_PORT: Final = 1024
 """Those below need a right of their own (ip(7), `ip_unprivileged_port_start`)."""
@@ -97,7 +97,7 @@ def _with_absolute_files(settings: Settings, database_url: str) -> str:
     """The same URL: SQLite's file, and files of certificates and passwords that PostgreSQL's names, from `/` on."""
     if settings.database_file:
         _, mark, query = database_url.partition("?")
-        return f"{SQLITE}{quote(str(settings.database_file))}{mark}{query}"
+        return f"{SQLITE}{in_url_path(settings.database_file)}{mark}{query}"
     parts = urlsplit(database_url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     files = {name: str(Path(options[name]).absolute()) for name in DATABASE_FILES if options.get(name)}

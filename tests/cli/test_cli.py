@@ -322,7 +322,7 @@ def test_log_lines_stay_out_of_a_commands_answer(shell: Shell) -> None:
     assert json.loads(done.stdout)["removed"] == 0
 
 
-@pytest.mark.parametrize("name", ["a%20b", "a?b#c", "100%", "%00", "é ü"])
+@pytest.mark.parametrize("name", ["a%20b", "a?b#c", "100%", "%00", "é ü", "\udcff"])
 def test_a_data_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
     shell = Shell(tmp_path / name)
     assert shell("db", "upgrade").exit_code == 0
@@ -332,6 +332,7 @@ def test_a_data_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path / name).database_file == tmp_path / name / "tryon.db"
 
 
-def test_a_url_that_names_no_file_is_none(shell: Shell) -> None:
-    done = shell("accounts", "list", TRYON_DATABASE_URL="sqlite+aiosqlite:///")
+@pytest.mark.parametrize("file", ["", "?timeout=3", ":memory:"])
+def test_a_database_of_sqlite_is_a_file(file: str, shell: Shell) -> None:
+    done = shell("accounts", "list", TRYON_DATABASE_URL=f"sqlite+aiosqlite:///{file}")
     assert (done.exit_code, "sqlite+aiosqlite:///path" in done.stderr) == (4, True)

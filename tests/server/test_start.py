@@ -112,7 +112,7 @@ def test_a_socket_in_a_deep_folder_has_a_short_address(tmp_path: Path) -> None:
     ("url", "meant"),
     [
         ("sqlite+aiosqlite:///one.db", "sqlite+aiosqlite:///{here}/one.db"),
-        ("sqlite+aiosqlite:///one%20b.db", "sqlite+aiosqlite:///{here}/one%20b.db"),
+        ("sqlite+aiosqlite:///one%20b.db", "sqlite+aiosqlite:///{here}/one b.db"),
         (
             "postgresql+asyncpg://a:p%40b@h1,h2:1/db?sslrootcert=ca.pem",
             "postgresql+asyncpg://a:p%40b@h1,h2:1/db?sslrootcert={here}/ca.pem",
