@@ -16,8 +16,6 @@ from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 from mediapipe.tasks.metadata import schema_py_generated as tflite
 from numpy.typing import NDArray
 
-from adapters.vision.networks import PEOPLE_EDGE
-
 _LEVELS: Final = 6
 _CLASSES: Final = 91
 _PERSON: Final = 1
@@ -36,13 +34,13 @@ Floats = NDArray[np.float32]
 Fields = Iterator[tuple[int, Any]]
 
 
-def people_model(frozen_graph: bytes) -> bytes:
-    """The TFLite model: an image of 300 x 300 pixels to six rows of numbers, one for each map.
+def people_model(frozen_graph: bytes, edge: int) -> bytes:
+    """The TFLite model: an image of `edge` x `edge` pixels to six rows of numbers, one for each map.
 
     A map has 5 channels for every anchor: first four box numbers (y, x, height, width) of each, then their logits.
     """
     conversion = _Conversion(
-        dict(_Node.of(message) for number, message in _fields(memoryview(frozen_graph)) if number == 1)
+        dict(_Node.of(message) for number, message in _fields(memoryview(frozen_graph)) if number == 1), edge
     )
     for level in range(_LEVELS):
         conversion.add_level(level)
@@ -96,12 +94,12 @@ class _Tensor:
 class _Conversion:
     """Walks from the outputs to the image and writes every operation behind those that it needs."""
 
-    def __init__(self, graph: dict[str, _Node]) -> None:
+    def __init__(self, graph: dict[str, _Node], edge: int) -> None:
         self._graph = graph
         self._subgraph = tflite.SubGraphT()
         self._subgraph.tensors, self._subgraph.operators, self._subgraph.outputs = [], [], []
         self._buffers = [tflite.BufferT()]  # the first one is empty and belongs to all tensors that are computed
-        image = self._add_tensor(PEOPLE_EDGE, 3)
+        image = self._add_tensor(edge, 3)
         self._subgraph.inputs = [image.number]
         self._known = {"Preprocessor/sub": image}
 

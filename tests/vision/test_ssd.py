@@ -33,4 +33,4 @@ def test_nobody_is_boxed_on_grass_and_on_pictures_of_a_few_pixels(witness: Netwo
 
 def test_a_graph_without_the_models_layers_is_no_model() -> None:
     with pytest.raises(KeyError):
-        people_model(b"")
+        people_model(b"", 300)
