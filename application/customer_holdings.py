@@ -160,6 +160,7 @@ class VerifyErasure:
         return replace(raw, hits=tuple(hit for hit in raw.hits if not hit.endswith(tuple(living))))
 
 
+MAX_RECEIPT_BYTES: Final = 64 * 1024
 PURPOSE: Final = b"tryon-images erasure receipt 1\0"
 """Before what is signed: the same key never signs anything else that could be taken for a receipt."""
 Facts = Mapping[str, Any]
@@ -206,7 +207,7 @@ def read_receipt(file: bytes, trusted: Collection[bytes], is_signed: SignatureCh
     Raises: NotAReceipt.
     """
     try:
-        parsed = json.loads(file)
+        parsed = json.loads(file[:MAX_RECEIPT_BYTES])
         facts, public_key, signature = parsed["receipt"], *map(_decoded, (parsed["publicKey"], parsed["signature"]))
         written = _file(facts, public_key, signature)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

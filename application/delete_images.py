@@ -17,7 +17,7 @@ from domain.image import ImageId, is_id
 from domain.product import Product
 
 TAKE_OVER_AFTER = timedelta(minutes=1)
-"""How long a purger leaves an image to whoever is deleting it just now."""
+"""A purger leaves an image for so long to the request that is deleting it."""
 
 
 @dataclass(frozen=True, slots=True)

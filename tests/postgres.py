@@ -12,7 +12,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from adapters.sql import Migrator, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import create_engine
 from tests.patience import PATIENCE_SECONDS
 
 TEMPLATE = "tryon_template"

@@ -1,4 +1,4 @@
-"""Which test process runs what: groups stay together, also after one of the processes has crashed."""
+"""Tests dealt to processes: groups stay together, also after one of the processes has crashed."""
 
 from typing import Any
 

@@ -18,7 +18,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Point: TypeAlias = tuple[float, float]  # chromaticity x, y
 
 HDR_WHITE_NITS: Final = 203.0
-"""Where an ordinary picture's white is in an HDR one. Source: ITU-R BT.2408, 2.2."""
+"""An ordinary picture's white, in an HDR one. Source: ITU-R BT.2408, 2.2."""
 
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
 """PQ. Source: SMPTE ST 2084, BT.2100 table 4."""

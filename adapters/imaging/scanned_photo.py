@@ -114,7 +114,7 @@ _FLIPS: Final = {
     Orientation.TRANSVERSED: -1,
     Orientation.TURN_LEFT: 0,
 }
-"""What follows the exchange of axes, if any, in OpenCV's numbers: 1 flips across, 0 down, -1 both. CIPA DC-008."""
+"""The flip after the exchange of axes, in OpenCV's numbers: 1 across, 0 down, -1 both. Source: CIPA DC-008."""
 
 
 def turned_upright(pixels: Pixels, orientation: Orientation) -> Pixels:

@@ -1,4 +1,4 @@
-"""What a test decides about: stored objects, people in photos, the web, and an engine without a model."""
+"""Surroundings that a test decides about: objects, people in photos, the web, and an engine without a model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable

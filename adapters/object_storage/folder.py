@@ -153,9 +153,15 @@ class FolderObjectStore:
 
     def _sweep_outlived(self, now: datetime) -> None:
         """By the age of the files alone, as lifecycle rules of a bucket do: whatever the database says."""
+        failures = []
         for folder in self._root.glob("ttl-*d"):
             if days := re.fullmatch(r"ttl-(\d{1,4})d", folder.name):
-                _unlink_older(folder, (now - timedelta(days=int(days[1]) + 1)).timestamp())
+                try:
+                    _unlink_older(folder, (now - timedelta(days=int(days[1]) + 1)).timestamp())
+                except OSError as error:  # of this folder: the others are swept all the same
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _names(self, after: str) -> Iterator[str]:
         for folder in sorted(path.name for path in self._root.glob("ttl-*d")):

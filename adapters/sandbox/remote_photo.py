@@ -49,7 +49,7 @@ _SHAPES: Final = {
     _DHT: re.compile(rb".+", re.DOTALL),  # see `_are_codes`
     _SOS: re.compile(rb"\x03(?:.[\x00\x01\x10\x11]){3}\x00\x3f\x00", re.DOTALL),
 }
-"""What follows the length of each kind of segment; all others are refused."""
+"""The content of each kind of segment that is accepted, after its length."""
 _MAX_SEGMENTS: Final = 8  # one encoder writes two DQT and four DHT, the other one of each
 _NEXT_MARKER: Final = re.compile(rb"\xff[^\x00]", re.DOTALL)  # in a scan, 0xFF stands for itself only before a zero
 _NEARLY: Final = 0.95  # of the CPU budget: the kernel's clock of it and ours tick apart

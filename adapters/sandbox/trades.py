@@ -208,7 +208,7 @@ class DetectingTrade:
 
 
 Trade = DecodingTrade | DetectingTrade
-"""What the children of one parent do. `prepare` is called in the parent, once; `run` is all that a child does."""
+"""The work of one parent's children: `prepare` is called in the parent, once; `run` is all that a child does."""
 
 
 def _answer_question(channel: Channel, observer: Observer) -> FromDetector:

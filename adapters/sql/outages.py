@@ -17,7 +17,7 @@ from domain.errors import Overloaded
 
 
 class Diagnosis(NamedTuple):
-    """`cause` is one of a dozen words; `cure` begins with what is wrong."""
+    """`cause` is a word for metrics; `cure` begins with what is wrong."""
 
     cause: str
     cure: str
@@ -168,9 +168,8 @@ def _diagnose_network(error: BaseException) -> Diagnosis | None:
 OUT_OF_REACH = "The database is not reachable. Try again shortly."
 """All that a client hears; the operator gets the diagnosis."""
 
-
 LOST_AT_ONCE: Final = "This connection is closed"
-"""What SQLAlchemy's pool says when two connections in turn were lost as soon as they were opened."""
+"""Message of SQLAlchemy's pool when two connections in turn were lost as soon as they were opened."""
 
 
 class OutagesAsOverloaded:
@@ -214,5 +213,5 @@ def _said_by_driver(error: BaseException) -> BaseException:
 
 
 def _is_of_asyncpg(error: BaseException) -> bool:
-    """By its name: asyncpg takes long to import, and is not where SQLite is used."""
+    """By its module: asyncpg's errors have no base class of their own."""
     return type(error).__module__.startswith("asyncpg.")

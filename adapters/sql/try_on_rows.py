@@ -126,7 +126,7 @@ def _pictures(row: Any) -> tuple[ProductPicture, ...]:
 
 IS_RUNNING: Final = generations.c.status == GenerationStatus.PROCESSING
 IS_OPEN: Final = or_(generations.c.status == GenerationStatus.PENDING, IS_RUNNING)
-FIND: Final = select(generations).where(
+FIND_GENERATION: Final = select(generations).where(
     generations.c.id == bindparam("generation"), generations.c.account_id == bindparam("account")
 )
 SERVED: Final = (
@@ -180,7 +180,7 @@ class SqlGenerationRepository(Rows):
         await self._change(insert(generations).values(row))
 
     async def find(self, generation_id: GenerationId, account_id: AccountId) -> Generation | None:
-        return await self._one(_generation, FIND, generation=generation_id, account=account_id)
+        return await self._one(_generation, FIND_GENERATION, generation=generation_id, account=account_id)
 
     async def page(self, account_id: AccountId, before: Generation | None, limit: int) -> tuple[Generation, ...]:
         age = tuple_(generations.c.created_at, generations.c.id)

@@ -6,16 +6,12 @@ Source: Vertex AI, "Virtual Try-On API", `virtual-try-on-001`; see `PredictEngin
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-import google.auth
 import httpx
 import msgspec
 import structlog
-from google.auth.credentials import Credentials
-from google.auth.exceptions import GoogleAuthError, TransportError
-from google.auth.transport.requests import Request
 
 from application.ports.photos import PhotoProcessor
 from application.ports.try_on import TryOnEngine, TryOnPicture
@@ -37,7 +33,6 @@ Authorize = Callable[[], Awaitable[Mapping[str, str]]]
 
 MAX_ANSWER_BYTES: Final = 40 * 1024 * 1024
 """A PNG of 4 megapixels in base64 takes some 16 MB; more is no picture that anybody asked for."""
-GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 PARAMETERS: Final[Mapping[str, Any]] = {
     "sampleCount": 1,
     "baseSteps": 32,
@@ -137,7 +132,7 @@ class PredictEngine(TryOnEngine):
     def _judge(self, status: int) -> None:
         if status == httpx.codes.OK or status in _REFUSES_PHOTOS:
             self._is_misconfigured = False
-        if _passes(status):
+        if passes(status):
             raise self._unavailable(status)
         if status in _REFUSES_PHOTOS:
             log.warning("engine_refused", engine=self._name, reason=status)
@@ -198,7 +193,7 @@ async def probe(url: str, authorize: Authorize) -> str:
     return "it answers"
 
 
-def _passes(status: int) -> bool:
+def passes(status: int) -> bool:
     """Whether the same request may be answered later."""
     return status in _PASSES or status >= httpx.codes.INTERNAL_SERVER_ERROR
 
@@ -214,47 +209,3 @@ def bearer(token: str | None) -> Authorize:
         return {"authorization": f"Bearer {token}"} if token else {}
 
     return headers
-
-
-class GoogleTokens:
-    """Application default credentials: a service account's file, a metadata server, or a developer's login."""
-
-    def __init__(self, credentials: Credentials | None = None) -> None:
-        self._credentials = credentials
-        self._refreshing = asyncio.Lock()
-
-    async def headers(self) -> Mapping[str, str]:
-        """Raises: NotAuthorized: there are none; EngineUnavailable: nobody answers who could refresh them."""
-        async with self._refreshing:
-            try:
-                return {"authorization": f"Bearer {await asyncio.to_thread(self._token)}"}
-            except GoogleAuthError as error:
-                raise EngineUnavailable if _is_outage(error) else NotAuthorized from None
-
-    def _token(self) -> str:
-        if self._credentials is None:
-            self._credentials = google.auth.default(scopes=[GOOGLE_SCOPE])[0]
-        if not self._credentials.valid:
-            self._credentials.refresh(_StrictRequest())
-        return str(self._credentials.token)
-
-
-class _StrictRequest(Request):
-    """A token endpoint that is out of order is an error of transport: some credentials would only quote its text."""
-
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        response = super().__call__(*args, **kwargs)  # type: ignore[no-untyped-call]  # as all of google.auth
-        if _passes(response.status):
-            raise TransportError(response.status)
-        return response
-
-
-def _is_outage(error: GoogleAuthError) -> bool:
-    return any(isinstance(cause, TransportError) or getattr(cause, "retryable", False) for cause in _causes(error))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came from: `RefreshError(TransportError(...))` is how a metadata server's silence looks."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -63,6 +63,9 @@ _FULL_LINE: Final = 0.5
 """Where such borders meet the photo, the least and the average share of the two lines that differ by so many levels
 from the next row: a studio's ground and its blurred copy are alike."""
 
+_MOST_UNLIKE: Final = 0.5
+"""The two lines differ by at most this share: a table all along and a shelf on a smooth wall are no borders."""
+
 
 def look_at_content(photo: ViewablePhoto) -> tuple[Look, Box | None]:
     """A look at the picture itself, to the pixel, and the same with the blurred photo around it, if there is some.
@@ -213,7 +216,8 @@ def _blurred_depths(gray: NDArray[np.uint8]) -> tuple[int, int]:
     top, above = _first_line(is_sharp, steps)
     bottom, below = _first_line(is_sharp[::-1], steps[::-1])
     is_even = min(top, bottom) > 0 and abs(top - bottom) <= 0.1 * height
-    if not is_even or above + below < 2 * _FULL_LINE or is_sharp[top : height - bottom].mean() < 0.5:
+    is_line = above + below >= 2 * _FULL_LINE and abs(above - below) <= _MOST_UNLIKE
+    if not (is_even and is_line) or is_sharp[top : height - bottom].mean() < 0.5:
         return 0, 0
     return (0, 0) if _is_drawn(gray[:top]) and _is_drawn(gray[height - bottom :]) else (top, bottom)
 

@@ -34,7 +34,7 @@ _MAP_EDGES: Final = (19, 10, 5, 3, 2, 1)
 _SCALES: Final = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
 _VARIANCES: Final = np.array((10, 10, 5, 5), np.float32)
 _SAME_BOX: Final = 0.6
-"""Source of all five: ssd_mobilenet_v2_coco.config of the TensorFlow models."""
+"""Source of all four: ssd_mobilenet_v2_coco.config of the TensorFlow models."""
 
 
 class Edges(NamedTuple):

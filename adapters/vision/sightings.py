@@ -250,7 +250,7 @@ def _shoulder_width(pose: Pose) -> float:
 
 def is_print(look: Look, person: SeenPerson) -> bool:
     """Whether a body ends in the middle of a plain ground, without feet, and something that is not the ground goes
-    around it on every side: that is a picture on a product. Around a real person on paper the paper shows."""
+    around it on three sides: that is a picture on a product. Around a real person on paper the paper shows."""
     if not _floats(person, look.window):
         return False
     pixels, strip = look.pixels.astype(np.int16), max(1, min(look.width, look.height) // 50)

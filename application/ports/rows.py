@@ -225,7 +225,7 @@ class ImageRepository(Protocol):
     async def mark_known_deleting(
         self, image_ids: Sequence[ImageId], retry_at: datetime, *, only_stored: bool = False
     ) -> tuple[ImageToDelete, ...]:
-        """Those of the images that exist, or only those that are stored -> deleting, whosever they are."""
+        """Those of the images that exist, or only the stored ones -> deleting, whosever they are."""
 
     async def release(self, image_ids: Sequence[ImageId], due_at: datetime) -> None:
         """Let a purger take those of them that are pictures of products from `due_at` on, or when they expire."""

@@ -6,7 +6,7 @@ import os
 import pwd
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,7 +100,7 @@ def answers(command: Callable[..., Row | Answer | None]) -> Callable[..., None]:
 
 def run(work: Callable[["Container"], Awaitable[T]]) -> T:
     """Run `work` with a container made from the environment, and turn failures into one line and an exit code."""
-    _expect_texts(click.get_current_context().params.values())
+    expect_texts()
     from entrypoints.wiring.container import Container  # noqa: PLC0415 - imports the database layer, which --help does not need
 
     settings = settings_or_fail()
@@ -125,10 +125,11 @@ def run(work: Callable[["Container"], Awaitable[T]]) -> T:
         fail(str(error))
 
 
-def _expect_texts(arguments: Iterable[object]) -> None:
-    """Raises: click.UsageError: bytes that are no text; no database takes them."""
+def expect_texts() -> None:
+    """Look at all that the command was given. Raises: click.UsageError: bytes that are no text; nobody takes them."""
+    given = click.get_current_context().params.values()
     try:
-        "".join(text for text in arguments if isinstance(text, str)).encode()
+        "".join(text for text in given if isinstance(text, str)).encode()
     except UnicodeEncodeError:
         raise click.UsageError("An argument is no text: it holds bytes that are not UTF-8.") from None
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import click
 import msgspec
 
-from application.customer_holdings import Facts, NotAReceipt, key_text, read_receipt, receipt_facts, signed_receipt
+from application.customer_holdings import (
+    MAX_RECEIPT_BYTES,
+    Facts,
+    NotAReceipt,
+    key_text,
+    read_receipt,
+    receipt_facts,
+    signed_receipt,
+)
 from application.erase_customer import ErasureOutcome, RecordedErasure
 from domain.account import AccountId
 from domain.erasure import AuditEntry, ErasureRecord
@@ -232,7 +240,9 @@ def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool)
     if file is None:
         raise click.UsageError("Name the receipt, or say --print-key.")
     try:
-        facts = read_receipt(file.read_bytes(), _known_keys() if public_key is None else [public_key], is_signed)
+        with file.open("rb") as opened:
+            receipt = opened.read(MAX_RECEIPT_BYTES + 1)
+        facts = read_receipt(receipt, _known_keys() if public_key is None else [public_key], is_signed)
     except NotAReceipt as reason:
         return Answer({"valid": False, "why": str(reason)}, code=EXIT_FAILED)
     why = f"Erasure {facts['erasureId']} is as it was signed at {facts['issuedAt']}: {facts['status']}."

@@ -1,4 +1,4 @@
-"""What is kept, for the operator: images, overdue ones, storage against the database, rules of a bucket, the schema."""
+"""Commands about what is kept: images, overdue ones, storage against the database, a bucket's rules, the schema."""
 
 import asyncio
 from datetime import timedelta
@@ -52,7 +52,7 @@ def list_images(account: str, expiring: float | None, limit: int) -> Answer:
     """
 
     if expiring is not None and isnan(expiring):
-        raise click.BadParameter("'nan' is no number of hours", param_hint="--expiring")
+        raise click.BadParameter("'nan' is no number of hours", param_hint="'--expiring'")
 
     async def find(container: "Container") -> list[UploadedImage]:
         found_in = await account_id(container, account)

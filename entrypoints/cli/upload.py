@@ -32,6 +32,7 @@ from entrypoints.cli.console import (
     FILE,
     Advance,
     as_json,
+    expect_texts,
     fail,
     in_account,
     printable,
@@ -39,6 +40,7 @@ from entrypoints.cli.console import (
     run,
 )
 from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, read_photo
+from entrypoints.wiring.settings import UPLOAD_PATH
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -51,7 +53,6 @@ PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 PATIENCE_SECONDS: Final = 300
 """For one photo that the service puts off: an account's rate, a queue that is full."""
 COLUMNS: Final = ("file", "imageId", "imageUrl", "expiresAt", "width", "height", "warnings", "error", "message")
-UPLOAD_PATH: Final = "/tryon/v1/images/upload"
 SECONDS: Final = 120
 BUSY: Final = frozenset({408, 429, 500, 502, 503, 504})
 Report = dict[str, Any]
@@ -86,6 +87,7 @@ def service_url(text: str) -> str:
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # no port, or no address
         is_url = False
+    is_url &= text.isprintable() and " " not in text
     if not is_url:
         raise click.BadParameter("must begin with https:// or http://, then a host")
     return text.rstrip("/").removesuffix("/tryon/v1")
@@ -130,6 +132,7 @@ def upload(  # noqa: PLR0917 - click calls it by keyword
       tryon-images upload ~/photos --to https://photos.example.com --key-file key.txt --csv > uploaded.csv
       tryon-images upload selfie.heic --json
     """
+    expect_texts()
     fields = {name: value for name, value in options.items() if value is not None}
     batch = find_photos(photos)
     batch.say_what_was_passed_over()

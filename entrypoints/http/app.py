@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from entrypoints.http import images, try_on
+from entrypoints.http import erasures, images, try_on
 from entrypoints.http.admission import RequestStart, key_check
 from entrypoints.http.edge import Edge, HeadAsGet, ObservedRequests, Pace, PacedAnswers, line_writer
 from entrypoints.http.errors import to_error_response
@@ -35,9 +35,9 @@ def create_app(container: Container) -> Litestar:
             images.check_image,
             images.read_image,
             images.delete_image,
-            images.erase,
-            images.erase_customer,
-            images.read_erasure,
+            erasures.erase,
+            erasures.erase_customer,
+            erasures.read_erasure,
             try_on.read_generation,
             try_on.list_generations,
             try_on.list_products,

@@ -1,9 +1,9 @@
-"""The routes of images: from an upload or its ticket to the picture behind a signed link, and to their erasure."""
+"""The routes of images: from an upload or its ticket to the picture behind a signed link."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
@@ -11,17 +11,16 @@ from litestar.enums import ScopeType
 from litestar.params import PathParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from application.erase_customer import ErasureOutcome
 from application.request_trace import Stage, note
 from application.upload_photo import UploadCommand
 from domain.account import AccountId
-from domain.errors import FieldProblem, IdempotencyKeyReused, ImageNotFound, TicketUsed, ValidationFailed, about
-from domain.image import ErasureId, ImageId
+from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
+from domain.image import ImageId
 from entrypoints.http.admission import API_KEY_HEADER, TAKES_TICKETS, TICKET, RequestWithKey
 from entrypoints.http.edge import header
 from entrypoints.http.errors import AnyRequest
-from entrypoints.http.request_parts import id_at_the_end, json_object_of, receiving
-from entrypoints.http.schemas import ErasureBody, ImageBody, UploadTicketBody
+from entrypoints.http.request_parts import json_object_of, receiving
+from entrypoints.http.schemas import ImageBody, UploadTicketBody
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import asked_once
 from entrypoints.http.upload_form import (
@@ -29,15 +28,14 @@ from entrypoints.http.upload_form import (
     FILE,
     LIFETIME,
     Problems,
-    customer_id_problem,
     read_upload_form,
     ticket_terms,
     warnings_about_unknown,
 )
+from entrypoints.wiring.settings import UPLOAD_PATH
 
 IdInPath = Annotated[str, PathParameter(name="imageId")]
-UPLOAD: Final = "/tryon/v1/images/upload"
-CHECK: Final = "/tryon/v1/images/check"
+CHECK_PATH: Final = "/tryon/v1/images/check"
 
 
 @post("/images/upload", operation_id="uploadImage", status_code=201, opt={TAKES_TICKETS: True})
@@ -126,7 +124,7 @@ async def create_upload_ticket(request: RequestWithKey, service: NamedDependency
     )
     return UploadTicketBody(
         ticket=ticket,
-        upload_url=service.settings.base_url + UPLOAD,
+        upload_url=service.settings.base_url + UPLOAD_PATH,
         expires_at=expires_at,
         warnings=tuple(warnings_about_unknown(body, frozenset({*CHECKS, LIFETIME}))) or None,
     )
@@ -140,7 +138,7 @@ class CrossOrigin:
         self._origins = frozenset(origin.strip() for origin in origins.split(","))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or scope["path"] not in {UPLOAD, CHECK}:
+        if scope["type"] != ScopeType.HTTP or scope["path"] not in {UPLOAD_PATH, CHECK_PATH}:
             await self._app(scope, receive, send)
             return
 
@@ -164,49 +162,3 @@ class CrossOrigin:
             yield b"access-control-allow-methods", b"POST"
             yield b"access-control-allow-headers", b"authorization, content-type, idempotency-key"
             yield b"access-control-max-age", b"600"
-
-
-RETRY_AFTER_SECONDS: Final = 60
-CUSTOMERS: Final = "/tryon/v1/customers/"
-ERASE: Final = "/customers/erase"
-"""The path of the one call, and of the other for somebody whose id is `erase`. The framework folds ids of slashes."""
-
-
-@post(ERASE, operation_id="erase", status_code=200)
-async def erase(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody]:
-    """Erase one end user's images, results and records; says how many images there were. 202 while storage is down."""
-    sent = (await json_object_of(request, service)).get("customerId")
-    outcome = await _erase(request, service, sent)
-    return Response(ErasureBody.of(outcome), status_code=202 if outcome.bytes_left else 200, headers=_headers(outcome))
-
-
-@delete([ERASE, "/customers", "/customers/{customerId:path}"], operation_id="eraseCustomer", status_code=202)
-async def erase_customer(request: RequestWithKey, service: NamedDependency[Service]) -> Response[ErasureBody | None]:
-    """The same for clients of the origin, by the id in the path; without a body when all is gone."""
-    outcome = await _erase(request, service, id_at_the_end(request, "customerId", CUSTOMERS))
-    if outcome.bytes_left:
-        return Response(ErasureBody.of(outcome), status_code=202, headers=_headers(outcome))
-    return Response(None, status_code=204, headers=_headers(outcome))
-
-
-@get("/erasures/{erasureId:str}", operation_id="getErasure")
-async def read_erasure(
-    request: RequestWithKey,
-    erasure_id: Annotated[str, PathParameter(name="erasureId")],
-    service: NamedDependency[Service],
-) -> ErasureBody:
-    """How far an erasure is."""
-    return ErasureBody.of_record(await service.read_erasure.execute(ErasureId(erasure_id), request.user.account_id))
-
-
-async def _erase(request: RequestWithKey, service: Service, external_id: Any) -> ErasureOutcome:
-    problem = "is missing; send the id of the customer" if external_id is None else customer_id_problem(external_id)
-    if problem:
-        raise ValidationFailed((FieldProblem("customerId", problem),))
-    customer = service.pseudonyms.customer(request.user.account_id, external_id)
-    return await service.erase_customer.execute(customer)
-
-
-def _headers(outcome: ErasureOutcome) -> dict[str, str]:
-    headers = {"x-erasure-id": outcome.erasure_id, "x-images-erased": str(outcome.images)}
-    return headers | ({"retry-after": str(RETRY_AFTER_SECONDS)} if outcome.bytes_left else {})

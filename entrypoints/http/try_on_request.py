@@ -36,7 +36,7 @@ MAX_GARMENTS: Final = 8
 """Pictures of one product. Each is prepared and kept; an engine is given them one after the other."""
 MAX_ID_CHARS: Final = 100
 MAX_URL_CHARS: Final = 2048
-VALID_DAYS_PROBLEM: Final = whole_number(1, 3650)
+valid_days_problem: Final = whole_number(1, 3650)
 SOURCE_KEYS: Final = ("url", "fileKey", "id")
 
 Json = dict[str, Any]
@@ -75,7 +75,7 @@ def to_registration(
     body, problems = decoded_object(data), Problems()
     request = _Request(body, files, problems)
     product = request.registered_product(account)
-    days = problems.checked("validForDays", body.get("validForDays"), VALID_DAYS_PROBLEM)
+    days = problems.checked("validForDays", body.get("validForDays"), valid_days_problem)
     key = problems.idempotency_key(idempotency_key)
     problems.expect_none()
     record = asked_once(key, "products", body, files, account=account, pseudonyms=pseudonyms)

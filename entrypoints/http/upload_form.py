@@ -63,7 +63,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "fit": lambda value: None if value in tuple(Fit) else "must be crop or pad",
 }
 LIFETIME: Final = "expiresInSeconds"
-LIFETIME_PROBLEM: Final = whole_number(60, int(Ticket.LONGEST.total_seconds()))
+lifetime_problem: Final = whole_number(60, int(Ticket.LONGEST.total_seconds()))
 SPELLINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "keepForDays": {str(days): days for days in RetentionPolicy.ALLOWED_DAYS},
     "crop": {"true": True, "1": True, "false": False, "0": False},
@@ -190,7 +190,7 @@ def ticket_terms(body: Mapping[str, Any], problems: Problems) -> tuple[TicketTer
     seconds = body.get(LIFETIME)
     if isinstance(seconds, float) and seconds.is_integer():  # to JSON Schema, 60.0 is an integer
         seconds = int(seconds)
-    seconds = problems.checked(LIFETIME, seconds, LIFETIME_PROBLEM)
+    seconds = problems.checked(LIFETIME, seconds, lifetime_problem)
     terms = TicketTerms(customer_id=customer_id, keep_for_days=days, crop=crop, fit=fit)
     return terms, USUAL_TICKET if seconds is None else timedelta(seconds=seconds)
 

@@ -29,7 +29,7 @@ from entrypoints.server.logging import configure_logging, configure_structlog, s
 from entrypoints.server.metrics_server import PLACES, health_socket, metrics_folder, serve_metrics
 from entrypoints.wiring.choices import key_file, new_sign_in
 from entrypoints.wiring.environment import is_service_link, load_settings
-from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.settings import UPLOAD_PATH, Settings
 from entrypoints.wiring.surroundings import DRAIN_SIGNAL, end_with_parent, give_up_rights
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def banner(settings: Settings, page: str) -> str:
 
 def _curl(settings: Settings, key: Path) -> str:
     photo = shlex.quote(f"file=@{EXAMPLE}")
-    return f'curl -H "x-api-key: $(cat {shlex.quote(str(key))})" -F {photo} {settings.base_url}/tryon/v1/images/upload'
+    return f'curl -H "x-api-key: $(cat {shlex.quote(str(key))})" -F {photo} {settings.base_url}{UPLOAD_PATH}'
 
 
 def _command() -> str:

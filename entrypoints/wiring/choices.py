@@ -232,10 +232,12 @@ async def probe_engine(settings: Settings) -> str:
 
 
 def _address(settings: Settings) -> "tuple[str, Authorize]":
-    from adapters.try_on.predict_engine import GoogleTokens, bearer  # noqa: PLC0415 - as said
-
     if settings.engine == "vertex":
+        from adapters.try_on.google_tokens import GoogleTokens  # noqa: PLC0415 - 15 MB that only this engine needs
+
         return vertex_url(settings), GoogleTokens().headers
+    from adapters.try_on.predict_engine import bearer  # noqa: PLC0415 - as said
+
     return str(settings.engine_url), bearer(settings.engine_token)
 
 

@@ -12,7 +12,8 @@ from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.sandbox import system
-from adapters.sql import MIGRATION_SECONDS, DatabaseClock, Migrator, SqlRateLimiter, SqlUnitOfWork, create_engine
+from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
+from adapters.sql.unit_of_work import DatabaseClock, SqlRateLimiter, SqlUnitOfWork, create_engine
 from adapters.system import (
     InMemoryRateLimiter,
     LocalDiskReserve,

@@ -308,6 +308,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "objects"
 
 
+UPLOAD_PATH: Final = "/tryon/v1/images/upload"
+
 SECRETS: Final = frozenset({"signing_key", "pseudonym_key", "dev_api_key", "database_url", "engine_token"})
 """Never shown, and each may be the content of a file: `TRYON_SIGNING_KEY_FILE` and so on."""
 SECTIONS: Final = {

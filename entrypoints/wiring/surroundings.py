@@ -136,8 +136,8 @@ def hold_data_folder(settings: Settings) -> None:
     if database is None:
         return
     _hold(database.parent, "TRYON_DATABASE_URL" if settings.database_url else "TRYON_DATA_DIR", settings.port)
-    data = folders_of(settings).get("TRYON_DATA_DIR", database.parent)
-    if not data.samefile(database.parent):
+    data = settings.data_dir.absolute()  # keys, the clock and perhaps objects are there, wherever the database is
+    if os.access(data, os.W_OK) and not data.samefile(database.parent):
         _hold(data, "TRYON_DATA_DIR", settings.port)
     for path in (*database.parent.glob(f"{database.name}*"), settings.storage_folder):
         if path.exists() and path.stat().st_uid == os.geteuid():

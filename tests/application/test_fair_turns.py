@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,20 +88,18 @@ async def test_an_account_without_a_photo_in_work_does_not_wait_for_the_end_of_a
         assert turns.waiting == 0
 
 
-async def test_the_place_beyond_the_workers_is_one() -> None:
-    turns = FairTurns(1)
-    async with turns.turn(A), turns.turn(B):
-        waiting = asyncio.create_task(turns.turn(C).__aenter__())
-        await asyncio.sleep(0)
-        assert turns.waiting == 1
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await waiting
-
-
-async def test_an_account_alone_has_all_places_of_the_workers_and_no_other() -> None:
-    turns = FairTurns(2)
-    async with turns.turn(A), turns.turn(A):
-        waiting = asyncio.create_task(turns.turn(A).__aenter__())
+@pytest.mark.parametrize(
+    ("places", "in_work", "next_one"),
+    [
+        pytest.param(1, (A, B), C, id="the place beyond the workers is one"),
+        pytest.param(2, (A, A), A, id="an account alone has the places of the workers and no other"),
+    ],
+)
+async def test_who_has_to_wait(places: int, in_work: tuple[AccountId, AccountId], next_one: AccountId) -> None:
+    turns = FairTurns(places)
+    one, other = in_work
+    async with turns.turn(one), turns.turn(other):
+        waiting = asyncio.create_task(turns.turn(next_one).__aenter__())
         await asyncio.sleep(0)
         assert turns.waiting == 1
     async with asyncio.timeout(PATIENCE_SECONDS):

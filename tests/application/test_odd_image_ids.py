@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.sql import SqlUnitOfWork, create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.delete_images import DeleteImage, FinishDeletion
 from application.erase_customer import ReadErasure
 from application.read_image import ResolveImage

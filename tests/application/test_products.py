@@ -457,8 +457,9 @@ async def test_a_request_that_comes_again_gets_the_product_as_it_is_now() -> Non
         with pytest.raises(IdempotencyKeyReused):
             await shop.register(a_file(b"back"), key=b"k")
         await shop.delete()
-        with pytest.raises(ProductNotFound):
-            await shop.register(a_file(b"front"), key=b"k")
+        for _ in range(2):  # nor does a client that tries again and again make it anew
+            with pytest.raises(ProductNotFound):
+                await shop.register(a_file(b"front"), key=b"k")
 
 
 async def test_a_registration_that_was_refused_may_come_again_with_its_key() -> None:

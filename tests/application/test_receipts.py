@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from adapters.ed25519 import DerivedKeys, is_signed
-from application.customer_holdings import Facts, NotAReceipt, read_receipt, receipt_facts, signed_receipt
+from application.customer_holdings import (
+    MAX_RECEIPT_BYTES,
+    Facts,
+    NotAReceipt,
+    read_receipt,
+    receipt_facts,
+    signed_receipt,
+)
 from application.erase_customer import ErasureOutcome
 from domain.account import AccountId
 from domain.image import ErasureId
@@ -111,6 +118,7 @@ def test_receipts_are_written_as_ever_so_that_old_ones_stay_valid() -> None:
     ("receipt", "keys", "reason"),
     [
         (b"{}", KEYS.public_keys, "not a receipt"),
+        (RECEIPT[:-2] + b" " * MAX_RECEIPT_BYTES + b"}\n", KEYS.public_keys, "not a receipt"),
         (RECEIPT.replace(b": ", b":"), KEYS.public_keys, "holds more"),
         (RECEIPT.replace(b"era_1", b"era_2"), KEYS.public_keys, "does not fit"),
         (RECEIPT, (), "nothing says whose"),

@@ -20,7 +20,8 @@ from pathlib import Path
 from PIL import Image
 from sqlalchemy import text
 
-from adapters.sql import Migrator, SqlUnitOfWork, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import AccountId
 from domain.image import ImageId
 from tests.benchmarks.keep_alive import Load, get, load, middle

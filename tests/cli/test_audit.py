@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from adapters.sql import Migrator, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import create_engine
 from tests.cli.shop import PERSON, Shop
 
 USER = f"user {pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"

@@ -69,10 +69,18 @@ def test_a_limit_that_no_column_takes_is_refused(number: str, tmp_path: Path) ->
         assert CliRunner().invoke(main, words.split(), env=environment).exit_code == 2
 
 
-@pytest.mark.parametrize("url", ["ftp://photos.test", "http://", "http://[bad", "http://photos.test:99999"])
+@pytest.mark.parametrize(
+    "url", ["ftp://photos.test", "http://", "http://[bad", "http://photos.test:99999", "http://a\udcffb"]
+)
 def test_an_upload_goes_to_a_url_with_a_host_and_a_port(url: str) -> None:
     done = CliRunner().invoke(main, ("upload", "photo.jpg", "--to", url))
     assert (done.exit_code, "must begin with https:// or http://, then a host" in done.stderr) == (2, True)
+
+
+def test_an_upload_elsewhere_refuses_what_is_no_text() -> None:
+    words = ("upload", "photo.jpg", "--to", "http://127.0.0.1:1", "--external-user-id", "\udcff")
+    done = CliRunner().invoke(main, words, env={"API_KEY": "gk_1"})
+    assert (done.exit_code, "bytes that are not UTF-8" in done.stderr) == (2, True)
 
 
 def test_a_key_that_is_none_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from adapters.object_storage.folder import FolderObjectStore
 from adapters.object_storage.gcs import GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
-from adapters.sql import Migrator, SqlUnitOfWork, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import ACME, OTHER, a_database_with_accounts, an_account
 from tests.contracts.object_store import ObjectStoreContract
 from tests.contracts.unit_of_work import UnitOfWorkContract

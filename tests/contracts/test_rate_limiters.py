@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sql import Migrator, SqlRateLimiter, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlRateLimiter, create_engine
 from adapters.system import InMemoryRateLimiter
 from application.ports.system import RateBucket
 from domain.account import RateLimit, microseconds

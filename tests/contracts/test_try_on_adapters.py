@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.sql import Migrator, SqlUnitOfWork, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import a_database_with_accounts
 from tests.contracts.test_adapters import with_accounts
 from tests.contracts.try_on_repositories import TryOnRepositoriesContract

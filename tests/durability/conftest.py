@@ -12,7 +12,9 @@ import pytest
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.sql import Migrator, SqlUnitOfWork, create_engine, engines
+from adapters.sql import engines
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import MovableClock, a_database_with_accounts, an_account
 from tests.durability.world import World
 from tests.patience import PATIENCE_SECONDS

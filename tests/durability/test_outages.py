@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.sql import SqlUnitOfWork, create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.errors import Overloaded
 from tests.builders import a_customer, a_database_with_accounts
 from tests.durability.conftest import worlds_on_disk

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.sql import SqlUnitOfWork, create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from adapters.system import SystemRandomSource
 from domain.errors import CustomerErased, IdempotencyKeyInUse
 from domain.image import ImageId

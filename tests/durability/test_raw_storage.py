@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from adapters.object_storage.folder import FolderObjectStore
-from adapters.sql import Migrator, SqlUnitOfWork, create_engine
+from adapters.sql.migrate import Migrator
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from tests.builders import a_customer, an_account
 from tests.durability.world import World
 from tests.raw_files import files_with

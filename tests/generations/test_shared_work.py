@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql import create_engine
 from adapters.sql.schema import generations, images
+from adapters.sql.unit_of_work import create_engine
 from domain.account import RetentionPolicy
 from domain.generation import Generation, GenerationId, Inputs
 from domain.image import ImageId

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from adapters.sql import create_engine
 from adapters.sql.schema import generations
+from adapters.sql.unit_of_work import create_engine
 from entrypoints.cli.serve import STOP_SECONDS
 from entrypoints.server.process import SHUTDOWN_SECONDS
 from entrypoints.wiring.container import Container

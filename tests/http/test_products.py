@@ -5,8 +5,8 @@ from typing import Any
 
 from domain.errors import ContentFiltered
 from tests.http.conftest import API, a_jpeg
+from tests.http.shop import ANN, ANN_URL, SHIRT_URL, Shop, fail_with, request, shop
 from tests.http.test_refusals import refused
-from tests.http.test_try_on import ANN, ANN_URL, SHIRT_URL, Shop, fail_with, request, shop
 
 __all__ = ["shop"]
 RED_URL = "https://shop.test/red.jpg"

@@ -4,7 +4,10 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from adapters.object_storage.folder import FolderObjectStore
+from domain.errors import Overloaded
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -48,3 +51,14 @@ async def test_a_folder_inside_stays_and_stops_no_sweep(tmp_path: Path) -> None:
         os.utime(folder, (0, 0))
     await store.sweep(NOW)
     assert await names(store) == ["ttl-1d/@eaDir"]
+
+
+async def test_a_folder_that_cannot_be_read_keeps_no_other_from_its_sweep(tmp_path: Path) -> None:
+    root = tmp_path / "objects"
+    store = FolderObjectStore(root)
+    for days in (1, 3):
+        await given(store, root, f"ttl-{days}d/img_old.jpg", age=timedelta(days=9))
+    (root / "ttl-2d").write_bytes(b"no folder")
+    with pytest.raises(Overloaded):
+        await store.sweep(NOW)
+    assert not any(root.glob("ttl-*/*.jpg"))

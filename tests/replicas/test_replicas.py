@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.object_storage.gcs import GcsObjectStore
 from adapters.object_storage.gcs_bucket import GcsBucket
-from adapters.sql import create_engine
+from adapters.sql.unit_of_work import create_engine
 from domain.erasure import Tombstone
 from tests.object_storage.emulator import fake_gcs_server
 from tests.patience import until

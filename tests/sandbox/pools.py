@@ -1,6 +1,8 @@
 """Processors for the tests of this folder, and a look at the processes that they are made of."""
 
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ SMALL = PhotoLimits(
     cpu_seconds=10, memory_bytes=200_000_000, patience=PATIENCE_SECONDS / 10, start_seconds=PATIENCE_SECONDS
 )
 HOSTILE = "tests.sandbox.hostile"
+QUICK = PhotoLimits(cpu_seconds=1, memory_bytes=200_000_000, patience=5, start_seconds=PATIENCE_SECONDS)
+A_WHILE = "sleep 1"
+"""Long enough to be met at work, also by a test that is not let run for a while."""
 
 
 def a_processor(
@@ -106,3 +111,22 @@ def is_running(process_id: int) -> bool:
 
 def none_runs(process_ids: Iterable[int]) -> bool:
     return not any(is_running(process_id) for process_id in process_ids)
+
+
+def cores_of(process_ids: list[int]) -> list[int]:
+    """Without those of processes that have just ended."""
+    affinities: list[set[int]] = []
+    for process_id in filter(is_running, process_ids):
+        with contextlib.suppress(ProcessLookupError):
+            affinities.append(os.sched_getaffinity(process_id))
+    return sorted(core for affinity in affinities for core in affinity)
+
+
+def is_replaced(pool: SandboxedPhotoProcessor, times: int, cores: list[int]) -> bool:
+    """So many detectors were, and there is one on each core."""
+    return pool.restarts == times and cores_of(detectors(pool)) == cores
+
+
+async def kill_while_at_work(process_ids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
+    for process_id in process_ids:
+        os.kill(process_id, number)

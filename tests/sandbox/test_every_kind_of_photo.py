@@ -9,7 +9,8 @@ from tests import photos
 from tests.imaging import test_code_points, test_color
 from tests.imaging.test_pixels import flat_jpeg
 from tests.imaging.test_rebuilt_streams import TestWarningsOfLibjpeg
-from tests.sandbox.pools import everybody, process_file
+from tests.patience import until
+from tests.sandbox.pools import decoders, everybody, process_file
 
 PICTURE = photos.astronaut(160, 200)
 TRANSPARENT = PICTURE.convert("RGBA")
@@ -45,6 +46,7 @@ async def test_every_kind_of_photo_comes_out_of_the_sandbox() -> None:
         for kind, photo in KINDS.items():
             prepared = await pool.prepare(photo, crop=False)
             assert prepared.jpeg[:2] == b"\xff\xd8", kind
+        await until(lambda: not decoders(pool))  # which have the pages of their parent
         for process_id in everybody(pool):  # libturbojpeg's listener lies in a page that was
             assert " rwx" not in process_file(process_id, "maps")
     finally:

@@ -142,11 +142,12 @@ def test_a_second_one_on_the_same_folder_is_told_who_has_it(service: Service) ->
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("more", [{}, {"TRYON_SIGNING_KEY": "a-key-for-signing-of-32-characters"}])
 def test_a_second_one_with_its_database_elsewhere_is_told_who_has_the_data_folder(
-    service: Service, tmp_path: Path
+    service: Service, tmp_path: Path, more: dict[str, str]
 ) -> None:
     elsewhere = f"sqlite+aiosqlite:///{tmp_path}/other.db"
-    said = refusal_of_a_second(service.folder, free_port(), TRYON_DATABASE_URL=elsewhere)
+    said = refusal_of_a_second(service.folder, free_port(), TRYON_DATABASE_URL=elsewhere, **more)
     assert f"process {service.process.pid} on port" in said
 
 

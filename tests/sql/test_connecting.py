@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from adapters.sql import Migrator, SqlRateLimiter, SqlUnitOfWork, create_engine
+from adapters.sql.migrate import Migrator
 from adapters.sql.schema import metadata
+from adapters.sql.unit_of_work import SqlRateLimiter, SqlUnitOfWork, create_engine
 from adapters.system import SystemClock
 from application.ports.system import RateBucket
 from domain.account import AccountId, RateLimit

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.surroundings import InMemoryObjectStore
-from adapters.sql import Migrator, SqlUnitOfWork, alembic_config, create_engine, revisions
+from adapters.sql.migrate import Migrator, alembic_config, revisions
 from adapters.sql.outages import OutagesAsOverloaded
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.errors import Overloaded
 from domain.image import ImageId
 from tests.builders import ACME, NOON, PSEUDONYMS, a_customer, an_account

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql import SqlUnitOfWork, create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import KeyId
 from domain.errors import Overloaded
 from domain.image import ImageId

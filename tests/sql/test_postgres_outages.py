@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.memory.surroundings import InMemoryObjectStore
-from adapters.sql import SqlUnitOfWork, create_engine
 from adapters.sql.try_on_rows import SqlGenerationRepository
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.manage_accounts import ChangeAccount
 from application.ports.rows import Repositories
 from application.read_image import FileSource, StoredSource

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql import SqlRateLimiter, create_engine, repositories_on
+from adapters.sql.unit_of_work import SqlRateLimiter, create_engine, repositories_on
 from application.ports.rows import Repositories
 from application.ports.system import RateBucket
 from domain.account import AccountId, Beginning, KeyId, RateLimit

@@ -3,7 +3,7 @@
 import secrets
 
 from adapters.memory.surroundings import InMemoryObjectStore
-from adapters.sql import SqlUnitOfWork, create_engine
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from application.read_image import FileSource
 from tests.builders import a_customer, an_account
 from tests.durability.world import World

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.sql import SqlUnitOfWork, create_engine
 from adapters.sql.engines import SqliteReader
+from adapters.sql.unit_of_work import SqlUnitOfWork, create_engine
 from domain.account import KeyId
 from domain.errors import Overloaded
 from tests.patience import PATIENCE_SECONDS

@@ -14,7 +14,8 @@ import pytest
 from google.auth.credentials import Credentials
 from PIL import Image
 
-from adapters.try_on.predict_engine import PARAMETERS, Authorize, GoogleTokens, NotAuthorized, PredictEngine
+from adapters.try_on.google_tokens import GoogleTokens
+from adapters.try_on.predict_engine import PARAMETERS, Authorize, NotAuthorized, PredictEngine
 from domain.errors import (
     ContentFiltered,
     DomainError,

@@ -70,6 +70,19 @@ def test_a_story_of_somebody_in_front_of_a_smooth_ground_ends_where_the_photo_do
     assert found_in(story) == (Box(0, 420, 1080, 1080), Box(0, 0, 1080, 1920))
 
 
+@pytest.mark.parametrize("table", [0.82, 0.88])
+def test_somebody_at_a_table_before_a_smooth_wall_with_a_picture_is_in_no_story(table: float) -> None:
+    top = round(1350 * table)
+    shades = np.vstack(
+        (np.linspace((214, 206, 196), (170, 166, 160), top), np.linspace((150, 110, 80), 70, 1350 - top))
+    )
+    grain = np.random.default_rng(3).normal(0, 2, (1350, 1080, 3))
+    room = Image.fromarray(np.clip(shades[:, None] + grain, 0, 255).astype(np.uint8))
+    room.paste(ASTRONAUT.crop((280, 20, 480, 200)).resize((324, 405)), (716, 162))
+    room.paste(ASTRONAUT.crop((150, 0, 350, 330)).resize((480, 790)), (80, top - 790))
+    assert found_in(room) == (Box(0, 0, 1080, 1350), None)
+
+
 def test_white_paper_above_and_below_is_no_blurred_border() -> None:
     image = Image.new("RGB", (900, 1200), "#fbfbfb")
     image.paste(PHOTO.resize((900, 620)), (0, 200))
