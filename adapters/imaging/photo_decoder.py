@@ -109,8 +109,8 @@ class _ScannedOpenPhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._scanned.upright_size
 
-    def decode(self) -> None:
-        self._decode_to_look()
+    def decode(self, *, whole: bool) -> None:
+        self._decode_for(whole=whole)
 
     def turn(self, turns: int) -> bool:
         if self._scanned.orientation is not None:
@@ -121,7 +121,7 @@ class _ScannedOpenPhoto(OpenPhoto):
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         if window is None or (upright := self._part_of_overview(window, longest_edge)) is None:
-            decoded = self._decode_to_look()
+            decoded = self._decoded or self._decode_for(whole=False)
             shown = window.size if window else self.upright_size
             size = shown.limited_to(min(longest_edge, -(-shown.longest_edge // decoded.reduction)))
             convert, _ = self._conversion_of(decoded)
@@ -173,9 +173,10 @@ class _ScannedOpenPhoto(OpenPhoto):
             raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
         return part
 
-    def _decode_to_look(self) -> Picture:
-        """In enough detail for most windows that are kept."""
-        return self._decoded or self._decode(_sufficient_reduction(_largest_portrait(self.upright_size), _KEPT_EDGE))
+    def _decode_for(self, *, whole: bool) -> Picture:
+        """In enough detail for the whole photo, or for most windows that are kept."""
+        kept = self.upright_size if whole else _largest_portrait(self.upright_size)
+        return self._decode(_sufficient_reduction(kept, _KEPT_EDGE))
 
     def _decode(self, reduction: int) -> Picture:
         """Decode, or take what was decoded before if it is detailed enough."""

@@ -120,7 +120,6 @@ class Detectors(PersonDetector, PhotoMeter):
 
     def _ask(self, photo: ViewablePhoto, question: Detect | Measure, kind: type[Answer]) -> Answer:
         assert isinstance(photo, RemotePhoto)  # noqa: S101 - the only kind of photo that is ever put together with us
-        photo.decode()  # no detector is kept waiting for a photo that takes long
         shown: list[Box | None] = []
         while True:
             try:

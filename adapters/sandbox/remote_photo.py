@@ -124,9 +124,9 @@ class RemotePhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._upright_size
 
-    def decode(self) -> None:
+    def decode(self, *, whole: bool) -> None:
         with Stage("decode"):
-            self._ask(Decode(), Decoded)
+            self._ask(Decode(whole), Decoded)
 
     def turn(self, turns: int) -> bool:
         with Stage("decode"):

@@ -17,9 +17,15 @@ from tests.benchmarks.pixels import portrait_window
 
 _ROUNDS = 5
 _STAGES = (
-    "open", "view", "encode", "_decoded", "roughly_scaled_down", "scaled_down",
-    "turned_upright", "planes", "encode_420", "encode_jpeg",
-)  # fmt: skip
+    "open",
+    "view",
+    "encode",
+    "_decoded",
+    "resampled",
+    "turned_upright",
+    "rgb",
+    "encode_jpeg",
+)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from skimage.metrics import structural_similarity
 
 from adapters.imaging.jpeg import decode_jpeg, scan_jpeg
 from adapters.imaging.resampling import Area, resampled
+from application.ports.photos import OpenPhoto
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size
 from tests import photos
@@ -102,3 +103,18 @@ def test_a_small_part_of_a_large_jpeg_keeps_its_detail() -> None:
     expected = np.asarray(picture)[1000:3000, 1000:2600]
     assert kept.shape == (2000, 1600, 3)
     assert difference(kept, expected).mean() < 2
+
+
+def test_a_jpeg_of_a_phone_is_halved_only_when_it_is_kept_whole() -> None:
+    """4,032 pixels are twice what is kept of all of it; of a window of 3,780 half would be too little."""
+    photo = photos.jpeg(photos.astronaut(3024, 4032), quality=92)
+    whole, part = opened(photo), opened(photo)
+    whole.decode(whole=True)
+    part.decode(whole=False)
+    assert whole.view(None, 4032).size.longest_edge == 2016
+    assert part.view(None, 4032).size.longest_edge == 4032
+    assert structural_similarity(_kept(whole), _kept(part), channel_axis=2) >= 0.985
+
+
+def _kept(photo: OpenPhoto) -> npt.NDArray[np.uint8]:
+    return read(photo.encode(None, 2000).jpeg)

@@ -52,7 +52,7 @@ class HonestPhoto(OpenPhoto):
     source_format = SourceFormat.PNG
     upright_size = SIZE
 
-    def decode(self) -> None:
+    def decode(self, *, whole: bool) -> None:
         """It is a few pixels."""
 
     def turn(self, turns: int) -> bool:
@@ -68,7 +68,7 @@ class HonestPhoto(OpenPhoto):
 
 
 class SlowPhoto(HonestPhoto):
-    def decode(self) -> None:
+    def decode(self, *, whole: bool) -> None:
         time.sleep(60)
 
 
@@ -266,8 +266,7 @@ def _say(*messages: _Said) -> None:
 def _forge(argument: str) -> None:
     opened, view, picture = Opened(SourceFormat.PNG, SIZE), Viewed(SIZE), Encoded(SIZE, len(JPEG), ())
     pixels = bytes(SIZE.pixels * 3)
-    look = (Decoded(), view, pixels)
-    looked_at = (opened, *look, *look)  # once by the detector, once by the meter
+    looked_at = (opened, Decoded(), view, pixels, view, pixels)  # once by the detector, once by the meter
     answers: dict[str, tuple[_Said, ...]] = {
         "nonsense": (b"\0\0\0\4\xff\xff\xff\xff",),
         "length": (b"\xff\xff\xff\xff" + bytes(100),),
