@@ -133,22 +133,23 @@ STRANGERS_AT_ONCE: Final = 2
 class WrongKeys:
     """Wrong keys: refused again without the database, and looked up two at a time; `PacedAnswers` answers slowly.
 
-    A key that was right lately never waits behind guesses, and nobody is refused for what others send from the same
-    address: behind a proxy all have one. Of one server process. Keeps digests, never keys.
+    `strangers` is who is looked up now: whoever holds an upload ticket is one too, since a forged one looks like a real
+    one until its key is known. A key that was right lately never waits behind guesses, and nobody is refused for what
+    others send from the same address: behind a proxy all have one. Of one server process. Keeps digests, never keys.
     """
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._wrong_until: OrderedDict[bytes, float] = OrderedDict()
         self._right_until: OrderedDict[bytes, float] = OrderedDict()
-        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+        self.strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
 
     @asynccontextmanager
     async def looked_up(self, key: str) -> AsyncIterator[None]:
         """Around the look-up of a key. Raises: InvalidApiKey: it was wrong a moment ago."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         is_known = self._right_until.get(digest, 0.0) > self._seconds()
-        async with nullcontext() if is_known else self._strangers:
+        async with nullcontext() if is_known else self.strangers:
             if self._wrong_until.get(digest, 0.0) > self._seconds():
                 raise InvalidApiKey
             try:
@@ -192,7 +193,8 @@ def key_check(
         key, authorization = header(scope, API_KEY_HEADER.encode()), header(scope, b"authorization")
         takes_tickets = scope["route_handler"].opt.get(TAKES_TICKETS, False)
         if not key and takes_tickets and (ticket := TICKET_IN_HEADER.fullmatch(authorization or "")):
-            account, scope["state"][TICKET] = await tickets.open(ticket[1])
+            async with wrong_keys.strangers:
+                account, scope["state"][TICKET] = await tickets.open(ticket[1])
             return Access(account)
         if not key:
             raise MissingApiKey(is_in_authorization=authorization is not None)

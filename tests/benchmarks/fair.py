@@ -37,7 +37,7 @@ class Measuring:
     def __init__(self, quick: bool) -> None:
         self.rounds = 2 if quick else 4
         self.uploads = 8 if quick else 15
-        """In each round, and ten times as many look-ups."""
+        """In each round, and forty times as many look-ups."""
         self.photo = small_photo()
 
     def alone(self, shop: Shop) -> Figures:

@@ -1,16 +1,28 @@
 """Wrong keys cost little and shut nobody out."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from domain.errors import InvalidApiKey
+from application.ports.rows import Repositories
+from application.ports.system import RateBucket
+from domain.errors import InvalidApiKey, InvalidTicket
 from entrypoints.http.admission import (
+    RATE_BUCKET,
     STRANGERS_AT_ONCE,
+    TAKES_TICKETS,
     WRONG_FOR_SECONDS,
+    RequestStart,
     WrongKeys,
+    key_check,
 )
-from tests.http.conftest import Service
+from tests.http.conftest import API, Service
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -72,6 +84,65 @@ async def test_many_guesses_are_looked_up_two_at_a_time_and_a_right_key_does_not
         answer.set()
     await asyncio.gather(*guesses)
     assert most == STRANGERS_AT_ONCE
+
+
+class WatchedDatabase:
+    """Reads that take a moment, and the most there were at a time."""
+
+    def __init__(self, service: Service) -> None:
+        self._work = service.work
+        self._now = self.most = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._work, name)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Repositories]:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            async with self._work.read() as repositories:
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                yield repositories
+        finally:
+            self._now -= 1
+
+
+def test_many_forged_tickets_are_looked_up_two_at_a_time(service: Service) -> None:
+    headers = {"x-api-key": service.key}
+    ticket = service.client.post(f"{API}/upload-tickets", json={}, headers=headers).json()["ticket"]
+    database = WatchedDatabase(service)
+    container = service.container
+    check = key_check(
+        container.authenticate(),
+        replace(container.upload_tickets(), work=database),
+        container.limit_rate(),
+        WrongKeys(),
+        RequestStart((), service.clock, timedelta(hours=1)),
+    )
+    route = SimpleNamespace(opt={TAKES_TICKETS: True, RATE_BUCKET: RateBucket.REQUESTS}, operation_id="uploadImage")
+
+    async def answered(ticket: str) -> bool:
+        scope: Any = {"headers": [(b"authorization", f"Bearer {ticket}".encode())], "method": "POST"}
+        scope |= {"route_handler": route, "state": {}, "client": ("127.0.0.1", 1)}
+        asked: list[Any] = []
+
+        async def app(*request: Any) -> None:
+            asked.append(request)
+
+        try:
+            await check(app)(scope, None, None)  # type: ignore[arg-type]
+        except InvalidTicket:
+            return False
+        return bool(asked)
+
+    async def all_answered() -> list[bool]:
+        forged = [ticket[:-6] + f"{number:06}" for number in range(50)]
+        return await asyncio.gather(*map(answered, [*forged, ticket]))
+
+    assert service.run(all_answered()) == [False] * 50 + [True]
+    assert database.most == STRANGERS_AT_ONCE
 
 
 async def test_a_key_that_is_revoked_stops_counting_as_right(keys: WrongKeys) -> None:
