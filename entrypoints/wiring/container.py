@@ -66,8 +66,8 @@ from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import raw_places
 
 T = TypeVar("T")
-MOST_UPLOAD_MEMORY_BYTES: Final = 768 * 1024 * 1024
-"""Two hundred phones at once; the whole service then stays under 1.4 GB, whatever the machine has."""
+MOST_UPLOAD_MEMORY_BYTES: Final = 640 * 1024 * 1024
+"""A hundred and sixty phones at once; the whole service then stays under 1.4 GB, whatever the machine has."""
 
 
 def _dev_key_digest(settings: Settings) -> bytes | None:

@@ -141,7 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     photo_timeout_seconds: Annotated[Seconds, says("CPU time of a photo; by the clock up to three times that.")] = 10
     upload_memory_mb: Annotated[
         Positive | None,
-        says("Memory for bodies on their way (docs/limits.md). Not set: a quarter of the memory limit, 768 at most."),
+        says("Memory for bodies on their way (docs/limits.md). Not set: a quarter of the memory limit, 640 at most."),
     ] = None
     upload_min_bytes_per_second: Annotated[
         Positive, says("In the mean of 15 s; a body that comes slower is answered `REQUEST_TIMEOUT`.")

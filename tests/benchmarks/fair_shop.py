@@ -1,6 +1,7 @@
 """A shop under measurement: a server, two accounts of it, and what one well-behaved client sees."""
 
 import asyncio
+import math
 import statistics
 import sys
 import tempfile
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, what it has to be at most (or `at_least`), and whether it is."""
+    """One figure, what it has to be at most (or `at_least`; infinity where nothing was promised), and whether it is."""
 
     scenario: str
     figure: str
@@ -42,9 +43,10 @@ class Row:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def line(self) -> str:
-        sign = "≥" if self.at_least else "≤"
+        limit = f"{'≥' if self.at_least else '≤'} {self.limit:g}" if math.isfinite(self.limit) else ""
+        value = f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:.3g}"
         verdict = "" if self.holds else " **missed**"
-        return f"| {self.scenario} | {self.figure} | {sign} {self.limit:g} | {self.value:.3g}{verdict} |"
+        return f"| {self.scenario} | {self.figure} | {limit} | {value}{verdict} |"
 
 
 @dataclass(frozen=True)
