@@ -22,7 +22,7 @@ from application.fair_shares import LimitRate
 from application.ports.system import Clock, RateBucket
 from application.request_trace import note
 from domain.account import Account, Allowance, KeyScope
-from domain.errors import BegunTooLongAgo, InvalidApiKey, MissingApiKey, RateLimited
+from domain.errors import BegunTooLongAgo, InvalidApiKey, MissingApiKey, Overloaded, RateLimited
 from entrypoints.http.edge import RATE_HEADERS, header
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -128,28 +128,47 @@ WRONG_FOR_SECONDS: Final = 10.0
 """A key that was made a moment ago is heard of after that."""
 RIGHT_FOR_SECONDS: Final = 600.0
 STRANGERS_AT_ONCE: Final = 2
+STRANGERS_WAIT_SECONDS: Final = 10.0
+"""Longer only when the database does not answer: then whoever waits has to be told."""
 
 
 class WrongKeys:
     """Wrong keys: refused again without the database, and looked up two at a time; `PacedAnswers` answers slowly.
 
-    `strangers` is who is looked up now: whoever holds an upload ticket is one too, since a forged one looks like a real
-    one until its key is known. A key that was right lately never waits behind guesses, and nobody is refused for what
-    others send from the same address: behind a proxy all have one. Of one server process. Keeps digests, never keys.
+    A key that was right lately never waits behind guesses, and nobody is refused for what others send from the same
+    address: behind a proxy all have one. Of one server process. Keeps digests, never keys.
     """
 
-    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: Callable[[], float] = time.monotonic, wait_seconds: float = STRANGERS_WAIT_SECONDS
+    ) -> None:
         self._seconds = seconds
+        self._wait_seconds = wait_seconds
         self._wrong_until: OrderedDict[bytes, float] = OrderedDict()
         self._right_until: OrderedDict[bytes, float] = OrderedDict()
-        self.strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+        self._strangers = asyncio.Semaphore(STRANGERS_AT_ONCE)
+
+    @asynccontextmanager
+    async def stranger(self) -> AsyncIterator[None]:
+        """Around the look-up of somebody unknown, as holders of upload tickets are: a forged one looks like a real one
+        until its key is known. Raises: Overloaded: too many wait for theirs.
+        """
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._strangers.acquire()
+        except TimeoutError:
+            raise Overloaded(cause="queue") from None
+        try:
+            yield
+        finally:
+            self._strangers.release()
 
     @asynccontextmanager
     async def looked_up(self, key: str) -> AsyncIterator[None]:
-        """Around the look-up of a key. Raises: InvalidApiKey: it was wrong a moment ago."""
+        """Around the look-up of a key. Raises: InvalidApiKey: it was wrong a moment ago; Overloaded."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         is_known = self._right_until.get(digest, 0.0) > self._seconds()
-        async with nullcontext() if is_known else self.strangers:
+        async with nullcontext() if is_known else self.stranger():
             if self._wrong_until.get(digest, 0.0) > self._seconds():
                 raise InvalidApiKey
             try:
@@ -193,7 +212,7 @@ def key_check(
         key, authorization = header(scope, API_KEY_HEADER.encode()), header(scope, b"authorization")
         takes_tickets = scope["route_handler"].opt.get(TAKES_TICKETS, False)
         if not key and takes_tickets and (ticket := TICKET_IN_HEADER.fullmatch(authorization or "")):
-            async with wrong_keys.strangers:
+            async with wrong_keys.stranger():
                 account, scope["state"][TICKET] = await tickets.open(ticket[1])
             return Access(account)
         if not key:

@@ -12,7 +12,7 @@ import pytest
 
 from application.ports.rows import Repositories
 from application.ports.system import RateBucket
-from domain.errors import InvalidApiKey, InvalidTicket
+from domain.errors import InvalidApiKey, InvalidTicket, Overloaded
 from entrypoints.http.admission import (
     RATE_BUCKET,
     STRANGERS_AT_ONCE,
@@ -143,6 +143,16 @@ def test_many_forged_tickets_are_looked_up_two_at_a_time(service: Service) -> No
 
     assert service.run(all_answered()) == [False] * 50 + [True]
     assert database.most == STRANGERS_AT_ONCE
+
+
+async def test_who_waits_too_long_to_be_looked_up_is_told(seconds: Seconds) -> None:
+    keys = WrongKeys(seconds, wait_seconds=0.01)
+    async with keys.stranger(), keys.stranger():
+        for look_up in (keys.stranger(), keys.looked_up("gk_a_b")):
+            with pytest.raises(Overloaded):
+                await look_up.__aenter__()
+    async with asyncio.timeout(PATIENCE_SECONDS), keys.looked_up("gk_a_b"):
+        """Nobody waits any more."""
 
 
 async def test_a_key_that_is_revoked_stops_counting_as_right(keys: WrongKeys) -> None:
