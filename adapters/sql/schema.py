@@ -251,6 +251,7 @@ generations = Table(
     Index("ix_generations_due_at", "due_at"),
     Index("ix_generations_account", "account_id", "created_at", "id"),
     _partial_index("ix_generations_customer", "account_id", "customer_id", where="customer_id IS NOT NULL"),
+    _partial_index("ix_generations_result", "account_id", "result_image_id", where="result_image_id IS NOT NULL"),
 )
 
 idempotency_keys = Table(

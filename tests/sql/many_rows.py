@@ -37,10 +37,11 @@ FROM generate_series(1, :rows) AS n
 GENERATIONS = """
 INSERT INTO generations
     (id, account_id, status, customer_id, person_image_id, garment_image_ids, lease_id, keep_for_days, attempts,
-     created_at, updated_at, due_at)
+     result_image_id, created_at, updated_at, due_at)
 SELECT 'gen_' || n, 'acc_acme', status, CASE WHEN is_open THEN 'gid://shopify/Customer/' || n END,
        CASE WHEN is_open THEN 'img_' || md5(n::text) END, CASE WHEN is_open THEN '["img_1"]' END,
-       CASE WHEN status = 'PROCESSING' THEN 'lea_' || n END, 7, 1, due_at - INTERVAL '30 days', due_at, due_at
+       CASE WHEN status = 'PROCESSING' THEN 'lea_' || n END, 7, 1,
+       CASE status WHEN 'COMPLETED' THEN 'img_' || md5(n::text) END, due_at - INTERVAL '30 days', due_at, due_at
 FROM (
     SELECT n, n % 100 < 2 AS is_open,
            CASE n % 100 WHEN 0 THEN 'PENDING' WHEN 1 THEN 'PROCESSING' WHEN 2 THEN 'FAILED' ELSE 'COMPLETED' END

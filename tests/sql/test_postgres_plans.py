@@ -96,6 +96,13 @@ async def erase(repositories: Repositories) -> None:
     await repositories.erasures.list_records(None, 50)
 
 
+async def tell_what_is_held(repositories: Repositories) -> None:
+    await repositories.images.stored_of(SOMEBODY, "", 100)
+    await repositories.generations.of_customer(SOMEBODY, ())
+    await repositories.generations.of_customer(SOMEBODY, SOME)
+    await repositories.erasures.marked_until(SOMEBODY)
+
+
 async def purge(repositories: Repositories) -> None:
     await repositories.images.mark_due_deleting(NOON + timedelta(minutes=10), LATER, 200)
     await repositories.images.remove(SOME)
@@ -140,7 +147,7 @@ async def test_no_statement_that_serves_or_purges_reads_a_table_from_end_to_end(
         await ask_too_often(engine)
     async with engine.connect() as connection:
         with recorded(engine) as more:
-            for work in (look_up, upload, erase, purge, work_on_a_generation):
+            for work in (look_up, upload, erase, tell_what_is_held, purge, work_on_a_generation):
                 await work(repositories_on(connection))
         await connection.rollback()
         for statement, parameters in (*statements, *more):
@@ -157,4 +164,5 @@ async def test_no_statement_that_serves_or_purges_reads_a_table_from_end_to_end(
     assert "SELECT" in found["ix_images_account_live"]
     assert {"SELECT", "DELETE"} <= found["ix_generations_due_at"]
     assert "UPDATE" in found["ix_generations_customer"]
+    assert "SELECT" in found["ix_generations_result"]
     assert {"SELECT", "INSERT"} <= found["rate_buckets_pkey"]
