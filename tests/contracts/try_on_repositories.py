@@ -6,17 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from application.generations import ReadGeneration
 from application.ports.rows import Credits, KeptRequest, UnitOfWork
-from application.read_image import PreviewLinks
 from domain.account import RetentionPolicy
 from domain.customer import Customer, IdempotencyRecord, Pseudonyms
-from domain.errors import GenerationNotFound, InsufficientCredits
+from domain.errors import InsufficientCredits
 from domain.generation import Failure, Generation, GenerationId, GenerationStatus, Inputs, LeaseId
 from domain.image import ImageId
 from domain.product import Product, ProductPicture
-from tests.builders import ACME, NOON, OTHER, MovableClock, a_customer, a_stored_photo, an_account, an_image
-from tests.durability.world import LINKS
+from tests.builders import ACME, NOON, OTHER, a_customer, a_stored_photo, an_account, an_image
 
 LEASE = timedelta(minutes=5)
 LEASE_ENDS = NOON + timedelta(minutes=3)
@@ -266,14 +263,6 @@ class TryOnRepositoriesContract:
             rest = await repositories.generations.page(ACME, first[-1], 2)
             assert await repositories.generations.page(OTHER, None, 2) == ()
         assert [each.generation_id for each in first + rest] == ["gen_3", "gen_2", "gen_1"]
-
-    @pytest.mark.parametrize("cursor", ["gen_\0", "gen_unknown", "gen_" + "x" * 100_000])
-    async def test_what_no_page_ended_with_is_no_cursor(self, work: UnitOfWork, cursor: str) -> None:
-        """Some of it no database would take."""
-        clock = MovableClock()
-        generations = ReadGeneration(work, PreviewLinks(LINKS, clock, timedelta(minutes=15)), clock)
-        with pytest.raises(GenerationNotFound):
-            await generations.page(ACME, GenerationId(cursor), 2)
 
     # Requests with an idempotency key
 
