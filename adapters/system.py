@@ -216,8 +216,10 @@ def _free_bytes(folder: Path) -> int:
 _SWEEP_AT: Final = 10_000  # buckets; full ones say nothing and are forgotten then
 
 
-class InMemoryRateLimiter:
-    """One number per account and bucket. Goes by the monotonic clock: no operator's or NTP's jump grants or refuses."""
+class ProcessRateLimiter:
+    """Of one server process: a number per account and bucket. Goes by the monotonic clock: no operator's or NTP's jump
+    grants or refuses.
+    """
 
     def __init__(self, now_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000) -> None:
         self._now_us = now_us

@@ -40,7 +40,7 @@ from entrypoints.cli.console import (
     run,
 )
 from entrypoints.cli.photo_files import Batch, find_photos, photo_arguments, read_photo
-from entrypoints.wiring.settings import UPLOAD_PATH
+from entrypoints.wiring.settings import API_PATH, UPLOAD_PATH
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container
@@ -90,7 +90,7 @@ def service_url(text: str) -> str:
     is_url &= text.isprintable() and " " not in text
     if not is_url:
         raise click.BadParameter("must begin with https:// or http://, then a host")
-    return text.rstrip("/").removesuffix("/tryon/v1")
+    return text.rstrip("/").removesuffix(API_PATH)
 
 
 @click.command()

@@ -16,6 +16,7 @@ from entrypoints.http.pages import playground_router, reference_router
 from entrypoints.http.service import Service, health_beside, live, metrics, ready
 from entrypoints.server.background import Watch, end_process, generating, in_time, purging, supervised
 from entrypoints.wiring.container import Container
+from entrypoints.wiring.settings import API_PATH
 
 BACKGROUND_SECONDS: Final = 3.0
 PHOTO_SECONDS: Final = 12.0
@@ -29,7 +30,7 @@ def create_app(container: Container) -> Litestar:
     service = Service.of(container)
     request_start = RequestStart(settings.trusted_networks, container.clock(), settings.longest_upload)
     api = Router(
-        "/tryon/v1",
+        API_PATH,
         route_handlers=[
             images.upload_image,
             images.check_image,

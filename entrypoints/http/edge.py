@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, ReceiveMessage
 
 from application.request_trace import CLIENT_LEFT_STATUS, ObservedRequest, Observer, RequestTrace
+from entrypoints.wiring.settings import PREVIEWS_PATH
 
 MAX_DISCARDED_BYTES: Final = 64 * 1024 * 1024
 MAX_DISCARD_SECONDS: Final = 10.0
@@ -31,7 +32,7 @@ HOLD_PAUSE_SECONDS: Final = 0.3
 """As long an answer waits whole for the end of the body. nginx without request buffering may stop sending for good once
 it has the head of an answer, and then closes a connection that it has promised to its client for the next request."""
 
-LINKS: Final = "/tryon/v1/previews/"
+LINKS: Final = f"{PREVIEWS_PATH}/"
 API: Final = ("/tryon/", "/health/", "/metrics")
 REQUEST_ID_HEADER = b"x-request-id"
 REQUEST_ID = "request_id"

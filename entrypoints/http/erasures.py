@@ -14,9 +14,10 @@ from entrypoints.http.request_parts import id_at_the_end, json_object_of
 from entrypoints.http.schemas import ErasureBody
 from entrypoints.http.service import Service
 from entrypoints.http.upload_form import customer_id_problem
+from entrypoints.wiring.settings import API_PATH
 
 RETRY_AFTER_SECONDS: Final = 60
-CUSTOMERS: Final = "/tryon/v1/customers/"
+CUSTOMERS: Final = f"{API_PATH}/customers/"
 ERASE: Final = "/customers/erase"
 """The path of the one call, and of the other for somebody whose id is `erase`. The framework folds ids of slashes."""
 

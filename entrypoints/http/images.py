@@ -32,10 +32,10 @@ from entrypoints.http.upload_form import (
     ticket_terms,
     warnings_about_unknown,
 )
-from entrypoints.wiring.settings import UPLOAD_PATH
+from entrypoints.wiring.settings import API_PATH, PREVIEWS_PATH, UPLOAD_PATH
 
 IdInPath = Annotated[str, PathParameter(name="imageId")]
-CHECK_PATH: Final = "/tryon/v1/images/check"
+CHECK_PATH: Final = f"{API_PATH}/images/check"
 
 
 @post("/images/upload", operation_id="uploadImage", status_code=201, opt={TAKES_TICKETS: True})
@@ -99,7 +99,7 @@ PRIVATE = {"cache-control": "private, no-store", "x-content-type-options": "nosn
 MAX_EXPIRES = 2**40  # some 35,000 years: a larger number is no date
 
 
-@get("/tryon/v1/previews/{imageId:str}", operation_id="getPreview", media_type="image/jpeg")
+@get(f"{PREVIEWS_PATH}/{{imageId:str}}", operation_id="getPreview", media_type="image/jpeg")
 async def read_preview(image_id: IdInPath, request: AnyRequest, service: NamedDependency[Service]) -> Response[bytes]:
     """The picture itself, by the link that came with its `imageId`; needs no API key."""
     account, expires, signature = map(request.query_params.get, ("account", "expires", "signature"))

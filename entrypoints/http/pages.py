@@ -26,7 +26,7 @@ from entrypoints.http.errors import AnyRequest
 from entrypoints.http.request_parts import decoded_object, read_json
 from entrypoints.http.service import Service
 from entrypoints.wiring.choices import redeem
-from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.settings import PREVIEWS_PATH, Settings
 
 MEDIA_TYPES: Final = {
     ".html": "text/html",
@@ -112,7 +112,7 @@ REFERENCE: Final = Path(__file__).parent / "openapi.yaml"
 OWN_FILES: Final = Path(__file__).parent / "reference_page_files"
 REFERENCE_PAGE: Final = "page.html"
 JSON: Final = "openapi.json"
-PREVIEWS: Final = "/tryon/v1/previews/{imageId}"
+PREVIEWS: Final = f"{PREVIEWS_PATH}/{{imageId}}"
 REFERENCE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -30,6 +30,7 @@ from entrypoints.http.schemas import GenerationBody, PageBody, ProductBody, Star
 from entrypoints.http.service import Service
 from entrypoints.http.try_on_request import to_command, to_registration
 from entrypoints.http.upload_form import shown
+from entrypoints.wiring.settings import API_PATH
 
 DATA = "data"
 POLL_SECONDS: Final = 2
@@ -143,7 +144,7 @@ async def _read_form(
     return bytes(data), files
 
 
-PRODUCTS: Final = "/tryon/v1/products/"
+PRODUCTS: Final = f"{API_PATH}/products/"
 MAX_PRODUCTS: Final = 200
 
 

@@ -15,9 +15,9 @@ from adapters.sandbox import system
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import DatabaseClock, SqlRateLimiter, SqlUnitOfWork, create_engine
 from adapters.system import (
-    InMemoryRateLimiter,
     LocalDiskReserve,
     LocalFiles,
+    ProcessRateLimiter,
     SystemClock,
     SystemRandomSource,
     WallClockJumps,
@@ -86,7 +86,7 @@ def _page_pass(settings: Settings, clock: Clock) -> PagePass | None:
 def _rate_limiter(settings: Settings, engine: Callable[[], AsyncEngine], clock: Clock) -> RateLimiter:
     """One process of one machine can count by itself; several have to agree, by way of what they share."""
     if settings.serves_alone:
-        return InMemoryRateLimiter()
+        return ProcessRateLimiter()
     return SqlRateLimiter(engine(), clock)
 
 

@@ -21,6 +21,9 @@ HEAD_SECONDS_BEHIND_A_PROXY: Final = 30
 WEEK: Final = 7 * 24 * 60 * 60
 """In seconds. Nothing is kept for longer, and no bucket signs links for longer."""
 
+API_PATH: Final = "/tryon/v1"
+UPLOAD_PATH: Final = f"{API_PATH}/images/upload"
+PREVIEWS_PATH: Final = f"{API_PATH}/previews"
 SQLITE: Final = "sqlite+aiosqlite:///"
 FRAMING_BYTES: Final = 256 * 1024
 """What a whole request may be larger than its files: boundaries, part headers and the other fields."""
@@ -307,8 +310,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The folder that a `file:///…` URL names."""
         return Path(self.storage_url.removeprefix("file://")) if self.storage_url else self.data_dir / "objects"
 
-
-UPLOAD_PATH: Final = "/tryon/v1/images/upload"
 
 SECRETS: Final = frozenset({"signing_key", "pseudonym_key", "dev_api_key", "database_url", "engine_token"})
 """Never shown, and each may be the content of a file: `TRYON_SIGNING_KEY_FILE` and so on."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.system import InMemoryRateLimiter
+from adapters.system import ProcessRateLimiter
 from application.fair_shares import LimitRate
 from application.ports.system import RateBucket
 from domain.account import ApiKey, KeyId
@@ -12,7 +12,7 @@ from tests.builders import ACME, NOON, an_account
 
 
 def limit_rate(requests_per_minute: int = 2) -> LimitRate:
-    return LimitRate(InMemoryRateLimiter(lambda: 0), requests_per_minute)
+    return LimitRate(ProcessRateLimiter(lambda: 0), requests_per_minute)
 
 
 def a_key(requests_per_minute: int | None) -> ApiKey:

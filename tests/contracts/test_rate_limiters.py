@@ -9,7 +9,7 @@ import pytest
 
 from adapters.sql.migrate import Migrator
 from adapters.sql.unit_of_work import SqlRateLimiter, create_engine
-from adapters.system import InMemoryRateLimiter
+from adapters.system import ProcessRateLimiter
 from application.ports.system import RateBucket
 from domain.account import RateLimit, microseconds
 from tests.builders import ACME, MovableClock
@@ -22,13 +22,13 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-class TestInMemoryRateLimiter(RateLimiterContract):
+class TestProcessRateLimiter(RateLimiterContract):
     @pytest.fixture
-    def limiter(self, clock: MovableClock) -> InMemoryRateLimiter:
-        return InMemoryRateLimiter(lambda: microseconds(clock.now()))
+    def limiter(self, clock: MovableClock) -> ProcessRateLimiter:
+        return ProcessRateLimiter(lambda: microseconds(clock.now()))
 
     async def test_a_jump_of_the_wall_clock_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        limiter = InMemoryRateLimiter()
+        limiter = ProcessRateLimiter()
         for jump in (0, -86_400, 86_400):
             monkeypatch.setattr(time, "time", lambda jump=jump: 1_800_000_000 + jump)
             granted = await limiter.take(ACME, RateBucket.REQUESTS, RateLimit(2))

@@ -14,7 +14,7 @@ from PIL import Image
 from adapters.imaging.photo_decoder import ImagingPhotoDecoder
 from adapters.memory.surroundings import InMemoryObjectStore, InMemoryPersonDetector, InProcessPhotoProcessor
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.system import InMemoryRateLimiter
+from adapters.system import ProcessRateLimiter
 from adapters.vision.look import PixelMeter
 from application.authenticate import DEFAULT_ACCOUNT
 from application.prepare_photo import PreparePhoto
@@ -92,7 +92,7 @@ def service(settings: Settings) -> Iterator[Service]:
         objects=objects,
         work=work,
         processor=an_in_process_processor(),
-        rate_limiter=InMemoryRateLimiter(lambda: microseconds(clock.now())),
+        rate_limiter=ProcessRateLimiter(lambda: microseconds(clock.now())),
     )
     key = asyncio.run(account_with_key(container, DEFAULT_ACCOUNT))
     with TestClient(create_app(container), base_url="http://photos.test") as client:

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
-from adapters.system import InMemoryRateLimiter
+from adapters.system import ProcessRateLimiter
 from application.authenticate import DEFAULT_ACCOUNT, Access, Authenticate
 from domain.account import microseconds
 from domain.errors import Overloaded
@@ -151,7 +151,7 @@ def open_zoo() -> Iterator[Zoo]:
                 data_dir=folder, public_url="http://photos.test", generations_at_once=0, rate_limit_per_minute=0
             ),
             clock=clock,
-            rate_limiter=InMemoryRateLimiter(lambda: microseconds(clock.now())),
+            rate_limiter=ProcessRateLimiter(lambda: microseconds(clock.now())),
             objects=InMemoryObjectStore(),
             work=InMemoryUnitOfWork(),
             processor=an_in_process_processor(),
