@@ -127,8 +127,8 @@ def _failed(check: str, error: Exception) -> Finding:
 
 
 async def _remote(settings: Settings) -> list[Finding]:
-    from entrypoints.wiring.choices import probe_engine  # noqa: PLC0415
-    from entrypoints.wiring.container import Container  # noqa: PLC0415 - only once the settings are known to be right
+    # Only once the settings are known to be right:
+    from entrypoints.wiring.container import Container, probe_engine  # noqa: PLC0415
 
     container = Container(settings=settings)
     checks: dict[str, Callable[[], Awaitable[str | None]]] = {

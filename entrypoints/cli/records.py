@@ -43,7 +43,7 @@ from entrypoints.cli.console import (
     settings_or_fail,
     show,
 )
-from entrypoints.wiring.choices import is_signed, is_signing_ring_there, receipt_keys
+from entrypoints.wiring.keys import is_signed, is_signing_ring_there, receipt_keys
 
 if TYPE_CHECKING:
     from entrypoints.wiring.container import Container

@@ -14,8 +14,8 @@ from domain.errors import AccountExists
 from entrypoints.cli.console import NOBODY_ELSE, fail, or_fail, run, settings_or_fail
 from entrypoints.server.background import generating, in_time, supervised
 from entrypoints.server.metrics_server import serve_metrics
-from entrypoints.wiring.choices import keep_first_key
 from entrypoints.wiring.environment import are_traces_wanted
+from entrypoints.wiring.keys import keep_first_key
 from entrypoints.wiring.photo_processing import (
     SERVER_ENVIRONMENT,
     ModelInstallationFailed,

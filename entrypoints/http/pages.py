@@ -25,7 +25,7 @@ from domain.errors import InvalidApiKey
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.request_parts import decoded_object, read_json
 from entrypoints.http.service import Service
-from entrypoints.wiring.choices import redeem
+from entrypoints.wiring.keys import redeem
 from entrypoints.wiring.settings import PREVIEWS_PATH, Settings
 
 MEDIA_TYPES: Final = {

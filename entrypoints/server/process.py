@@ -27,8 +27,8 @@ from granian.server.mp import MPServer
 from entrypoints.cli import broken
 from entrypoints.server.logging import configure_logging, configure_structlog, server_logging
 from entrypoints.server.metrics_server import PLACES, health_socket, metrics_folder, serve_metrics
-from entrypoints.wiring.choices import key_file, new_sign_in
 from entrypoints.wiring.environment import is_service_link, load_settings
+from entrypoints.wiring.keys import key_file, new_sign_in
 from entrypoints.wiring.settings import UPLOAD_PATH, Settings
 from entrypoints.wiring.surroundings import DRAIN_SIGNAL, end_with_parent, give_up_rights
 

@@ -1,16 +1,22 @@
-"""The container: the adapter of each port, and the use cases made of them."""
+"""The container: the adapter of each port, as the settings choose it, and the use cases made of them.
+
+What only a bucket or an engine needs is imported late.
+"""
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from dependency_injector import providers
 from dependency_injector.containers import DeclarativeContainer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.object_storage.folder import FolderObjectStore
+from adapters.object_storage.hmac_links import HmacLinks
 from adapters.sandbox import system
 from adapters.sql.migrate import MIGRATION_SECONDS, Migrator
 from adapters.sql.unit_of_work import DatabaseClock, SqlRateLimiter, SqlUnitOfWork, create_engine
@@ -52,18 +58,27 @@ from application.manage_accounts import (
     RotateKey,
     SetCredits,
 )
+from application.ports.objects import ObjectStore, StorageRules
+from application.ports.photos import PhotoProcessor
+from application.ports.rows import UnitOfWork
 from application.ports.system import Clock, RateLimiter
+from application.ports.try_on import TryOnEngine
 from application.products import DeleteProduct, ReadProducts, RegisterProduct, RenewProducts
 from application.read_image import OpenImage, OpenPreview, OpenSource, PreviewLinks, ReadImage, ResolveImage
 from application.reconcile import Reconcile
 from application.start_try_on import StartTryOn
 from application.upload_photo import CheckPhoto, UploadPhoto
 from domain.account import digest_of_key
-from entrypoints.wiring.choices import Storage, build_engine, pseudonyms, receipt_keys, signing_ring
 from entrypoints.wiring.environment import are_traces_wanted
+from entrypoints.wiring.keys import pseudonyms, receipt_keys, signing_ring
 from entrypoints.wiring.photo_processing import build_processor
-from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.settings import PREVIEWS_PATH, Settings
 from entrypoints.wiring.surroundings import raw_places
+
+if TYPE_CHECKING:
+    from adapters.object_storage.gcs import GcsLinks, GcsObjectStore
+    from adapters.object_storage.gcs_rules import GcsStorageRules
+    from adapters.try_on.predict_engine import Authorize
 
 T = TypeVar("T")
 MOST_UPLOAD_MEMORY_BYTES: Final = 640 * 1024 * 1024
@@ -111,6 +126,89 @@ def _use_case(providers_by_name: Mapping[str, Any], kind: type[T], **given: Any)
     names = (field.name for field in fields(cast("Any", kind)))
     found = {name: providers_by_name[name] for name in names if name in providers_by_name}
     return providers.Factory(kind, **found | given)
+
+
+class Storage:
+    """The storage adapters of one process; those of a bucket share its threads and connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bucket = None if settings.keeps_files else _of_bucket(settings)
+
+    def objects(self, work: UnitOfWork) -> ObjectStore:
+        if self._bucket is None:
+            return FolderObjectStore(self._settings.storage_folder, partial(_has_kept_nothing, work))
+        return self._bucket[0]
+
+    def own_links(self) -> HmacLinks:
+        """Links to our own preview route. Where a bucket serves them there is none, and no key that could be kept."""
+        ring = signing_ring(self._settings) if self._settings.serves_previews else (secrets.token_bytes(32),)
+        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, ring)
+
+    def links(self) -> "HmacLinks | GcsLinks":
+        """Whatever signs them, it also knows them again."""
+        return self.own_links() if self._bucket is None or self._settings.serves_previews else self._bucket[1]
+
+    def rules(self) -> StorageRules | None:
+        """None for a folder, which has none: what is deleted there is gone."""
+        return None if self._bucket is None else self._bucket[2]
+
+
+def _of_bucket(settings: Settings) -> "tuple[GcsObjectStore, GcsLinks, GcsStorageRules]":
+    from adapters.object_storage.gcs import GcsLinks, GcsObjectStore  # noqa: PLC0415 - as said
+    from adapters.object_storage.gcs_bucket import GcsBucket  # noqa: PLC0415
+    from adapters.object_storage.gcs_rules import GcsStorageRules  # noqa: PLC0415
+
+    bucket = GcsBucket(str(settings.storage_url))
+    objects, links = GcsObjectStore(bucket), GcsLinks(bucket)
+    return objects, links, GcsStorageRules(bucket, objects, None if settings.serves_previews else links)
+
+
+async def _has_kept_nothing(work: UnitOfWork) -> bool:
+    async with work.read() as repositories:
+        return not await repositories.images.has_kept()
+
+
+def build_engine(settings: Settings, processor: PhotoProcessor) -> TryOnEngine:
+    """Nothing is started or connected to before the first try-on."""
+    if settings.engine == "sandbox":
+        from adapters.try_on.sandbox_engine import SandboxEngine  # noqa: PLC0415 - Pillow, which only this one needs
+
+        return SandboxEngine()
+    from adapters.try_on.predict_engine import PredictEngine  # noqa: PLC0415 - as said
+
+    url, authorize = _address(settings)
+    seconds = settings.engine_timeout_seconds
+    return PredictEngine(settings.engine, url, authorize=authorize, processor=processor, seconds=seconds)
+
+
+async def probe_engine(settings: Settings) -> str:
+    """Whether the engine can be reached, without a picture. Raises: Overloaded, with what to look at."""
+    if settings.engine == "sandbox":
+        return "sandbox: no model is connected"
+    from adapters.try_on.predict_engine import probe  # noqa: PLC0415 - as said
+
+    return await probe(*_address(settings))
+
+
+def _address(settings: Settings) -> "tuple[str, Authorize]":
+    if settings.engine == "vertex":
+        from adapters.try_on.google_tokens import GoogleTokens  # noqa: PLC0415 - 15 MB that only this engine needs
+
+        return vertex_url(settings), GoogleTokens().headers
+    from adapters.try_on.predict_engine import bearer  # noqa: PLC0415 - as said
+
+    return str(settings.engine_url), bearer(settings.engine_token)
+
+
+def vertex_url(settings: Settings) -> str:
+    """Source: Vertex AI REST reference, `publishers.models.predict`."""
+    region = settings.vertex_region
+    host = "aiplatform.googleapis.com" if region == "global" else f"{region}-aiplatform.googleapis.com"
+    return (
+        f"https://{host}/v1/projects/{settings.vertex_project}/locations/{region}"
+        f"/publishers/google/models/{settings.vertex_model}:predict"
+    )
 
 
 class Container(DeclarativeContainer):

@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import inspect
 
-from entrypoints.wiring.settings import SECRETS, Settings, is_loopback
+from entrypoints.wiring.settings import MIN_KEY_CHARS, SECRETS, Settings, is_loopback
 
 PREFIX: Final = "TRYON_"
 FROM_FILE: Final = "_FILE"
 SECRET_FILES: Final = frozenset(f"{PREFIX}{secret.upper()}{FROM_FILE}" for secret in SECRETS)
 MASKED: Final = "********"
 MAX_SECRET_CHARS: Final = 64 * 1024
-MIN_KEY_CHARS: Final = 32
 LOOKS_LIKE: Final = 0.65
 """How much alike names must be (difflib's ratio) to suggest one: DB_URL means DATABASE_URL, REDIS_URL no ENGINE_URL."""
 FIELDS: Final = {PREFIX + field.name.upper(): field for field in msgspec.structs.fields(Settings)}

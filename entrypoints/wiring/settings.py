@@ -30,6 +30,7 @@ FRAMING_BYTES: Final = 256 * 1024
 MAX_FILES_AT_ONCE: Final = 3
 """A form of a try-on holds as many bytes as three of the largest files, however many parts they come in: a person and
 two views of a garment in full size, or nine files as shops have them."""
+MIN_KEY_CHARS: Final = 32
 UNBOUNDED: Final = 10**9
 """More than anybody wants, and no trouble for a clock or a database."""
 
@@ -56,7 +57,9 @@ StorageUrl = Annotated[
         extra={"takes": "file:///absolute/folder or gs://bucket/prefix"},
     ),
 ]
-Keys = Annotated[str, Meta(min_length=32, extra={"takes": "keys of at least 32 characters, separated by commas"})]
+Keys = Annotated[
+    str, Meta(min_length=MIN_KEY_CHARS, extra={"takes": "keys of at least 32 characters, separated by commas"})
+]
 GoogleName = Annotated[str, Meta(pattern="^[a-z0-9@._-]+$", extra={"takes": "a name of Google's, in small letters"})]
 
 

@@ -15,9 +15,9 @@ from adapters.memory.unit_of_work import InMemoryUnitOfWork
 from application.authenticate import DEFAULT_ACCOUNT, PagePass
 from entrypoints.http.app import create_app
 from entrypoints.http.pages import EXAMPLES, PLAYGROUND
-from entrypoints.wiring.choices import LIFETIME_SECONDS, SIGN_IN_FILE, new_sign_in, signing_ring
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.environment import load_settings
+from entrypoints.wiring.keys import SIGN_IN_FILE, SIGN_IN_SECONDS, new_sign_in, signing_ring
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
 from tests.http.conftest import Service, account_with_key, an_in_process_processor
@@ -118,7 +118,7 @@ def test_only_the_latest_link_signs_in(at_home: TestClient[Any], tmp_path: Path)
 
 def test_an_hour_later_a_link_is_over(at_home: TestClient[Any], tmp_path: Path) -> None:
     token = new_sign_in(Settings(data_dir=tmp_path))
-    an_hour_ago = time.time() - LIFETIME_SECONDS
+    an_hour_ago = time.time() - SIGN_IN_SECONDS
     os.utime(tmp_path / SIGN_IN_FILE, (an_hour_ago, an_hour_ago))
     assert sign_in(at_home, token).status_code == 401
 

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FileChooser, FilePayload, Page, Route, expect
 
 from domain.errors import EngineRefused
-from entrypoints.wiring.choices import new_sign_in
+from entrypoints.wiring.keys import new_sign_in
 from tests.photos import astronaut, heic, jpeg
 from tests.playground.conftest import PATIENCE_MS, Playground, Stage, opened, the_photo
 

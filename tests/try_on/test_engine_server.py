@@ -17,7 +17,7 @@ import pytest
 from application.ports.try_on import TryOnEngine
 from domain.errors import ContentFiltered, EngineMisconfigured, EngineRefused, EngineUnavailable
 from domain.geometry import Size
-from entrypoints.wiring.choices import build_engine
+from entrypoints.wiring.container import build_engine
 from entrypoints.wiring.environment import load_settings
 from tests.free_port import free_port
 from tests.http.conftest import a_jpeg, an_in_process_processor

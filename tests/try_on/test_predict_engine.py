@@ -25,7 +25,7 @@ from domain.errors import (
     Overloaded,
 )
 from domain.geometry import Size
-from entrypoints.wiring.choices import build_engine, vertex_url
+from entrypoints.wiring.container import build_engine, vertex_url
 from entrypoints.wiring.environment import load_settings
 from entrypoints.wiring.settings import Settings
 from tests.http.conftest import a_jpeg, an_in_process_processor

@@ -1,42 +1,27 @@
-"""Choices of the settings: key rings, ways in on a machine of one's own, storage, and the try-on engine.
-
-What only a bucket or an engine needs is imported late.
-"""
+"""Keys in the data folder: the rings that sign and name, the first API key, the token of the page's sign-in link."""
 
 import hashlib
 import hmac
 import os
 import secrets
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from adapters.object_storage.folder import FolderObjectStore
-from adapters.object_storage.hmac_links import HmacLinks
-from application.ports.objects import ObjectStore, StorageRules
-from application.ports.photos import PhotoProcessor
-from application.ports.rows import UnitOfWork
-from application.ports.try_on import TryOnEngine
 from domain.customer import Pseudonyms
 from entrypoints.wiring.environment import ConfigurationError, Problem, keys_in
-from entrypoints.wiring.settings import Settings
+from entrypoints.wiring.settings import MIN_KEY_CHARS, Settings
 
 if TYPE_CHECKING:
     from adapters.ed25519 import DerivedKeys
-    from adapters.object_storage.gcs import GcsLinks, GcsObjectStore
-    from adapters.object_storage.gcs_rules import GcsStorageRules
-    from adapters.try_on.predict_engine import Authorize
 
 SIGNING_FILE: Final = "signing.key"
 PSEUDONYM_FILE: Final = "pseudonym.key"
-MIN_BYTES: Final = 32
-KEY_FILE_NAME: Final = "first-key"
+FIRST_KEY_FILE: Final = "first-key"
 SIGN_IN_FILE: Final = "sign-in"
 """`serve` leaves a digest of the page's one-time token in it; whoever brings the token first takes it."""
-LIFETIME_SECONDS: Final = 3600
+SIGN_IN_SECONDS: Final = 3600
 """Longer than anybody looks for the link in a terminal."""
-PREVIEWS_PATH: Final = "/tryon/v1/previews"
 
 
 def signing_ring(settings: Settings) -> tuple[bytes, ...]:
@@ -77,7 +62,7 @@ def is_signing_ring_there(settings: Settings) -> bool:
 
 def is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
     """Whether the owner of the public key signed the message; asks no settings."""
-    from adapters import ed25519  # noqa: PLC0415 - as said
+    from adapters import ed25519  # noqa: PLC0415
 
     return ed25519.is_signed(public_key, signature, message)
 
@@ -92,9 +77,9 @@ def _ring(variable: str, given: str | None, path: Path, cure: str) -> tuple[byte
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "no text"
         raise ConfigurationError([Problem(variable, str(path), f"a file of keys that can be read ({why})")]) from None
-    if min(map(len, ring), default=0) < MIN_BYTES:
+    if min(map(len, ring), default=0) < MIN_KEY_CHARS:
         holds = f"{', '.join(str(len(key)) for key in ring) or 0} bytes in {path}"
-        raise ConfigurationError([Problem(variable, holds, f"{MIN_BYTES} or more. {cure}")])
+        raise ConfigurationError([Problem(variable, holds, f"{MIN_KEY_CHARS} or more. {cure}")])
     return ring
 
 
@@ -136,7 +121,7 @@ def _flush(folder: Path) -> None:
 
 def key_file(settings: Settings) -> Path:
     """Where the first key is kept, as long as nobody deletes it."""
-    return settings.data_dir / KEY_FILE_NAME
+    return settings.data_dir / FIRST_KEY_FILE
 
 
 def keep_first_key(settings: Settings, key: str) -> Path:
@@ -161,91 +146,8 @@ def redeem(settings: Settings, token: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        is_recent = time.time() - taken.stat().st_mtime < LIFETIME_SECONDS
+        is_recent = time.time() - taken.stat().st_mtime < SIGN_IN_SECONDS
         expected = taken.read_bytes()
     finally:
         taken.unlink()
     return hmac.compare_digest(expected, hashlib.sha256(token.encode()).digest()) and is_recent
-
-
-class Storage:
-    """The storage adapters of one process; those of a bucket share its threads and connections."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._bucket = None if settings.keeps_files else _of_bucket(settings)
-
-    def objects(self, work: UnitOfWork) -> ObjectStore:
-        if self._bucket is None:
-            return FolderObjectStore(self._settings.storage_folder, partial(_has_kept_nothing, work))
-        return self._bucket[0]
-
-    def own_links(self) -> HmacLinks:
-        """Links to our own preview route. Where a bucket serves them there is none, and no key that could be kept."""
-        ring = signing_ring(self._settings) if self._settings.serves_previews else (secrets.token_bytes(32),)
-        return HmacLinks(self._settings.base_url + PREVIEWS_PATH, ring)
-
-    def links(self) -> "HmacLinks | GcsLinks":
-        """Whatever signs them, it also knows them again."""
-        return self.own_links() if self._bucket is None or self._settings.serves_previews else self._bucket[1]
-
-    def rules(self) -> StorageRules | None:
-        """None for a folder, which has none: what is deleted there is gone."""
-        return None if self._bucket is None else self._bucket[2]
-
-
-def _of_bucket(settings: Settings) -> "tuple[GcsObjectStore, GcsLinks, GcsStorageRules]":
-    from adapters.object_storage.gcs import GcsLinks, GcsObjectStore  # noqa: PLC0415 - as said
-    from adapters.object_storage.gcs_bucket import GcsBucket  # noqa: PLC0415
-    from adapters.object_storage.gcs_rules import GcsStorageRules  # noqa: PLC0415
-
-    bucket = GcsBucket(str(settings.storage_url))
-    objects, links = GcsObjectStore(bucket), GcsLinks(bucket)
-    return objects, links, GcsStorageRules(bucket, objects, None if settings.serves_previews else links)
-
-
-async def _has_kept_nothing(work: UnitOfWork) -> bool:
-    async with work.read() as repositories:
-        return not await repositories.images.has_kept()
-
-
-def build_engine(settings: Settings, processor: PhotoProcessor) -> TryOnEngine:
-    """Nothing is started or connected to before the first try-on."""
-    if settings.engine == "sandbox":
-        from adapters.try_on.sandbox_engine import SandboxEngine  # noqa: PLC0415 - Pillow, which only this one needs
-
-        return SandboxEngine()
-    from adapters.try_on.predict_engine import PredictEngine  # noqa: PLC0415 - as said
-
-    url, authorize = _address(settings)
-    seconds = settings.engine_timeout_seconds
-    return PredictEngine(settings.engine, url, authorize=authorize, processor=processor, seconds=seconds)
-
-
-async def probe_engine(settings: Settings) -> str:
-    """Whether the engine can be reached, without a picture. Raises: Overloaded, with what to look at."""
-    if settings.engine == "sandbox":
-        return "sandbox: no model is connected"
-    from adapters.try_on.predict_engine import probe  # noqa: PLC0415 - as said
-
-    return await probe(*_address(settings))
-
-
-def _address(settings: Settings) -> "tuple[str, Authorize]":
-    if settings.engine == "vertex":
-        from adapters.try_on.google_tokens import GoogleTokens  # noqa: PLC0415 - 15 MB that only this engine needs
-
-        return vertex_url(settings), GoogleTokens().headers
-    from adapters.try_on.predict_engine import bearer  # noqa: PLC0415 - as said
-
-    return str(settings.engine_url), bearer(settings.engine_token)
-
-
-def vertex_url(settings: Settings) -> str:
-    """Source: Vertex AI REST reference, `publishers.models.predict`."""
-    region = settings.vertex_region
-    host = "aiplatform.googleapis.com" if region == "global" else f"{region}-aiplatform.googleapis.com"
-    return (
-        f"https://{host}/v1/projects/{settings.vertex_project}/locations/{region}"
-        f"/publishers/google/models/{settings.vertex_model}:predict"
-    )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from entrypoints.wiring.choices import PSEUDONYM_FILE, SIGNING_FILE, Storage, pseudonyms, signing_ring
+from entrypoints.wiring.container import Storage
 from entrypoints.wiring.environment import ConfigurationError, load_settings
+from entrypoints.wiring.keys import PSEUDONYM_FILE, SIGNING_FILE, pseudonyms, signing_ring
 from entrypoints.wiring.settings import Settings
 
 Ring = Callable[[Settings], tuple[bytes, ...]]
