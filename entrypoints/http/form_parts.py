@@ -64,7 +64,7 @@ async def read_parts(
         with _Parser(boundary, max_segment_count=MAX_PARTS) as parser:
             async for chunk in _with_crlf(stream, boundary):
                 head = head or chunk[:PIECE_BYTES]
-                for event in parser.parse(chunk):
+                for event in parser.parse(chunk) if chunk else ():  # an empty one would be the end to it
                     part.take(event)
     except ParserLimitReached as error:
         message = f"has more than {MAX_PARTS} parts, or a part with too many or too long headers"

@@ -16,11 +16,11 @@ FORM = b"".join(
 BODY = FORM + b"--edge--\r\n"
 
 
-async def arriving(sizes: Iterator[int]) -> AsyncIterator[bytes]:
+async def arriving(sizes: Iterator[int], body: bytes = BODY) -> AsyncIterator[bytes]:
     at = 0
-    while at < len(BODY):
+    while at < len(body):
         size = next(sizes)
-        yield BODY[at : at + size]
+        yield body[at : at + size]
         at += size
 
 
@@ -29,6 +29,16 @@ async def test_parts_are_whole_and_in_order_however_they_arrive(sizes: tuple[int
     limit = PartLimit(len(CONTENT), FileTooLarge(len(CONTENT)))
     parts = await read_parts("multipart/form-data; boundary=edge", arriving(cycle(sizes)), lambda _: limit, advice="")
     assert parts == [("first", CONTENT), ("second", b"short")]
+
+
+@pytest.mark.parametrize("sizes", [(1,), (3,), (6, 21, 1, 14), (100_000,)], ids=str)
+async def test_lines_that_end_without_a_carriage_return_may_arrive_in_pieces(sizes: tuple[int, ...]) -> None:
+    """Some pieces are less than a line, and nothing can be made of them yet."""
+    content, limit = CONTENT[:1000], PartLimit(len(CONTENT), FileTooLarge(len(CONTENT)))
+    body = b'--edge\ncontent-disposition: form-data; name="file"\n\n%b\n--edge--\n' % content
+    stream = arriving(cycle(sizes), body)
+    parts = await read_parts("multipart/form-data; boundary=edge", stream, lambda _: limit, advice="")
+    assert parts == [("file", content)]
 
 
 async def test_a_part_is_refused_at_the_first_byte_too_many() -> None:
