@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import httpcore
 
+from application.fair_shares import SMALL_BYTES
+
 Read = Callable[[httpcore.AsyncNetworkStream, int, float | None], Awaitable[bytes]]
-SMALL_BYTES: Final = 256
 SMALL_SECONDS: Final = 0.005
 """Two hundred small ones a second of each connection; the time counts as the stranger's."""
 HEAD_PIECE_BYTES: Final = 1024

@@ -16,6 +16,8 @@ LONGEST_WAIT_SECONDS: Final = 120.0
 """For memory, and for a turn. Then it is refused."""
 RETRY_AFTER_SECONDS: Final = 5
 SHARE_OF_FREE: Final = 3
+SMALL_BYTES: Final = 256
+"""A piece takes the same time however small it is: after one below this the next has to wait."""
 
 
 class BodyMemory:

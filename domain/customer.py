@@ -96,7 +96,8 @@ class IdempotencyRecord:
     """What lets a repeated request be recognised: keyed digests of the client's key and of the request it came with.
 
     `others`: the same under the other keys of the ring, for rows that are there already (`Pseudonyms`).
-    It lives on the image's own row, so it cannot outlive the image (IETF draft-ietf-httpapi-idempotency-key-header-07).
+    An upload's lives on the image's own row, so it cannot outlive the image; all others have rows of their own.
+    Source: IETF draft-ietf-httpapi-idempotency-key-header-07.
     """
 
     LIFETIME: ClassVar = timedelta(hours=24)

@@ -57,12 +57,11 @@ class Generation:
     """
 
     MAX_ATTEMPTS: ClassVar = 5
-    """Together with the back-off, about two minutes of an engine that is out of order; shops show a spinner meanwhile.
-    It also bounds what a generation can do that ends every worker that touches it."""
+    """Together with the pauses, a minute of an engine that hangs up at once; shops show a spinner meanwhile. It also
+    bounds what a generation can do that ends every worker that touches it."""
     DEADLINE: ClassVar = timedelta(minutes=15)
     """Nobody waits for a try-on any longer: after an outage of hours, old ones fail instead of delaying new ones."""
     FIRST_PAUSE: ClassVar = timedelta(seconds=4)
-    LONGEST_PAUSE: ClassVar = timedelta(minutes=1)
     LEASE: ClassVar = timedelta(seconds=30)
     """Renewed by a heartbeat as long as its worker lives; the work of one that died is taken over after it."""
     HEARTBEAT: ClassVar = timedelta(seconds=10)
@@ -94,6 +93,6 @@ class Generation:
         return self.attempts >= self.MAX_ATTEMPTS or now >= self.created_at + self.DEADLINE
 
     def pause(self) -> timedelta:
-        """Before the next try: 4 s, 8 s, 16 s and so on, up to a minute."""
-        doubled: timedelta = self.FIRST_PAUSE * 2 ** max(0, self.attempts - 1)
-        return min(doubled, self.LONGEST_PAUSE)
+        """Before the next try: 4, 8, 16 and 32 s."""
+        doubled: timedelta = self.FIRST_PAUSE * 2 ** (self.attempts - 1)
+        return doubled

@@ -206,7 +206,7 @@ def _join_profile(chunks: list[bytes]) -> tuple[bytes | None, bool]:
     return acceptable_profile(b"".join(chunk[2:] for chunk in numbered))
 
 
-def decode_jpeg(photo: ScannedPhoto, reduction: int = 1) -> Picture:
+def decode_jpeg(photo: ScannedPhoto, reduction: int) -> Picture:
     """The planes, or with a reduction of 2 half as many samples each way, which libjpeg makes from the coefficients.
 
     Raises: InvalidImage when the decoder had anything to complain about.

