@@ -18,15 +18,14 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, mult
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from adapters.telemetry.metrics import ALL, SHARED_FOLDER, AccountMeter, observe
+from adapters.telemetry import OWNER, SHARED_FOLDER
+from adapters.telemetry.metrics import ALL, AccountMeter, observe
 from application.request_trace import ObservedRequest, Observer
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 SERVICE: Final = "tryon-images"
-OWNER: Final = "owner"
-"""The file in the shared folder that names the process whose descendants are the service."""
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")

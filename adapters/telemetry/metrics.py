@@ -73,9 +73,6 @@ def _grow(filename: str, size: int) -> bool:
 
 values.MmapedDict = PreallocatedFile  # type: ignore[attr-defined]  # before the first metric is made
 
-SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus-client's own variable; it has to be set before this module is imported."""
-
 _REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _GENERATION_SECONDS: Final = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900)
 _STAGE_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

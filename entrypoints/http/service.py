@@ -1,12 +1,10 @@
 """The service as its routes call it and as probes and scrapers see it: use cases, liveness, readiness, metrics."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Self
 
 from litestar import Response, get
@@ -29,7 +27,7 @@ from entrypoints.http.admission import API_KEY_HEADER, WrongKeys
 from entrypoints.http.edge import Pace
 from entrypoints.http.errors import AnyRequest
 from entrypoints.http.schemas import ReadinessBody
-from entrypoints.server.metrics_server import MEDIA_TYPE, VARIABLE, health_socket, in_short
+from entrypoints.server.metrics_server import MEDIA_TYPE, in_short, own_health_socket
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from entrypoints.wiring.surroundings import Draining
@@ -116,13 +114,13 @@ async def _readiness(service: Service) -> tuple[ReadinessBody, list[str], int]:
 @asynccontextmanager
 async def health_beside(service: Service) -> AsyncIterator[None]:
     """Health on a socket of this process too, from where the port for metrics has it: on the way in through the main
-    port a probe would wait behind strangers. Not where no supervisor has made the folder for it.
+    port a probe would wait behind strangers.
     """
-    folder = os.environ.get(VARIABLE)
-    if folder is None:
+    socket = own_health_socket()
+    if socket is None:
         yield
         return
-    with in_short(health_socket(Path(folder), os.getpid())) as address:
+    with in_short(socket) as address:
         server = await asyncio.start_unix_server(partial(_answer_probe, service), address)
     try:
         yield

@@ -22,14 +22,12 @@ from typing import Final
 import structlog
 
 from adapters.sandbox import system
+from adapters.telemetry import OWNER, SHARED_FOLDER
 from entrypoints.server.logging import told
 
 log = structlog.get_logger()
-VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX: Final = "tryon-metrics-"
 LOCK: Final = "lock"
-OWNER: Final = "owner"
-"""Names the process whose descendants are the service (adapters/telemetry/exposition.py)."""
 
 
 def _temporary_folder() -> Path:
@@ -58,11 +56,11 @@ def metrics_folder(*places: Path) -> Iterator[Path]:
     (folder / OWNER).write_text(str(os.getpid()))
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        os.environ[VARIABLE] = str(folder)
+        os.environ[SHARED_FOLDER] = str(folder)
         try:
             yield folder
         finally:
-            del os.environ[VARIABLE]
+            del os.environ[SHARED_FOLDER]
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -133,6 +131,12 @@ class _Metrics(BaseHTTPRequestHandler):
 def health_socket(folder: Path, process: int) -> Path:
     """Where a server process answers probes, and nobody else asks; it is there once the process is ready."""
     return folder / f"{HEALTH_SOCKET}{process}"
+
+
+def own_health_socket() -> Path | None:
+    """Of this server process; None where no supervisor has made the folder for it."""
+    folder = os.environ.get(SHARED_FOLDER)
+    return None if folder is None else health_socket(Path(folder), os.getpid())
 
 
 @contextmanager

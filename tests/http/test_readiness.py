@@ -17,9 +17,10 @@ from prometheus_client import REGISTRY
 
 from adapters.memory.surroundings import InMemoryObjectStore
 from adapters.memory.unit_of_work import InMemoryUnitOfWork
+from adapters.telemetry import SHARED_FOLDER
 from application.authenticate import DEFAULT_ACCOUNT
 from entrypoints.http.app import create_app
-from entrypoints.server.metrics_server import VARIABLE, serve_metrics
+from entrypoints.server.metrics_server import serve_metrics
 from entrypoints.wiring.container import Container
 from entrypoints.wiring.settings import Settings
 from tests.builders import MovableClock
@@ -183,7 +184,7 @@ def test_the_port_for_metrics_asks_past_the_main_port(tmp_path: Path, monkeypatc
     """Strangers may fill that one: here there is none at all."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
-        monkeypatch.setenv(VARIABLE, folder)
+        monkeypatch.setenv(SHARED_FOLDER, folder)
         serve_metrics("127.0.0.1", port, Path(folder))
         with serving(tmp_path):
             live, ready = (httpx.get(f"http://127.0.0.1:{port}/health/{name}") for name in ("live", "ready"))
