@@ -24,7 +24,6 @@ from domain.photo import PhotoWarning, SourceFormat
 cv2.setNumThreads(1)  # the worker processes share the cores among themselves
 
 _MAX_PIXELS: Final = 64_000_000  # HTTP contract, IMAGE_TOO_LARGE
-_KEPT_EDGE: Final = 2000  # HTTP contract, "longest edge at most 2000"
 
 _JPEG_MAGIC: Final = b"\xff\xd8\xff"  # ITU T.81: SOI and the first byte of the next marker
 _MAX_FTYP_BYTES: Final = 1024  # real files list under 20 brands of 4 bytes
@@ -109,8 +108,9 @@ class _ScannedOpenPhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._scanned.upright_size
 
-    def decode(self, *, whole: bool) -> None:
-        self._decode_for(whole=whole)
+    def decode(self, longest_edge: int, *, whole: bool) -> None:
+        kept = self.upright_size if whole else _largest_portrait(self.upright_size)
+        self._decode(_sufficient_reduction(kept, longest_edge))
 
     def turn(self, turns: int) -> bool:
         if self._scanned.orientation is not None:
@@ -121,7 +121,7 @@ class _ScannedOpenPhoto(OpenPhoto):
 
     def view(self, window: Box | None, longest_edge: int) -> RgbPixels:
         if window is None or (upright := self._part_of_overview(window, longest_edge)) is None:
-            decoded = self._decoded or self._decode_for(whole=False)
+            decoded = self._decoded or self._decode(1)
             shown = window.size if window else self.upright_size
             size = shown.limited_to(min(longest_edge, -(-shown.longest_edge // decoded.reduction)))
             convert, _ = self._conversion_of(decoded)
@@ -172,11 +172,6 @@ class _ScannedOpenPhoto(OpenPhoto):
         if not part.is_inside(stored):
             raise ValueError(f"the window {window} leaves the picture of {self.upright_size}")
         return part
-
-    def _decode_for(self, *, whole: bool) -> Picture:
-        """In enough detail for the whole photo, or for most windows that are kept."""
-        kept = self.upright_size if whole else _largest_portrait(self.upright_size)
-        return self._decode(_sufficient_reduction(kept, _KEPT_EDGE))
 
     def _decode(self, reduction: int) -> Picture:
         """Decode, or take what was decoded before if it is detailed enough."""

@@ -62,6 +62,7 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
 class Decode(msgspec.Struct, frozen=True, tag=True):
     """To a decoder: decode the pixels now, for a picture of the `whole` photo or of a part. It answers `Decoded`."""
 
+    longest_edge: int
     whole: bool
 
 

@@ -58,10 +58,10 @@ class ViewablePhoto(Protocol):
 class OpenPhoto(ViewablePhoto, Protocol):
     """One photo whose headers were read and found acceptable; its pixels are decoded when first asked for."""
 
-    def decode(self, *, whole: bool) -> None:
+    def decode(self, longest_edge: int, *, whole: bool) -> None:
         """Decode the pixels now, so that whoever looks next does not wait for them.
 
-        As many as the picture to keep will need: fewer do when the `whole` photo is kept. Raises: InvalidImage.
+        As many as a picture of `longest_edge` will need: fewer do when the `whole` photo is kept. Raises: InvalidImage.
         """
         ...
 
