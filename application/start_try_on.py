@@ -66,7 +66,7 @@ class StartTryOn:
     work: UnitOfWork
     clock: Clock
     random: RandomSource
-    max_waiting: int = 50
+    max_waiting: int
     """Try-ons of one account that wait or run; one more is refused."""
 
     async def execute(self, command: TryOnCommand) -> StartedTryOn:

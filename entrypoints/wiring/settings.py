@@ -143,7 +143,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 100
 
     model_dir: Annotated[Path, says("Folder of the neural networks.")] = Path("~/.cache/tryon-images/models")
-    workers: Annotated[Processes | None, says("Photo worker processes. Not set: one for each usable core.")] = None
+    workers: Annotated[
+        Processes | None, says("Photo worker processes. Not set: one for each usable core, if memory allows.")
+    ] = None
     photo_timeout_seconds: Annotated[Seconds, says("CPU time of a photo; by the clock up to three times that.")] = 10
     upload_memory_mb: Annotated[
         Positive | None,

@@ -254,6 +254,7 @@ class World:
             work=work,
             clock=self.clock,
             random=self.random,
+            max_waiting=50,
         )
 
     def _ports(self, plan: Plan | None) -> tuple[Any, Any, FinishDeletion]:
