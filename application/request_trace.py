@@ -1,11 +1,11 @@
-"""The trace of one request: its stages and their times. It travels along, also into threads and photo workers.
+"""The trace of one request: its stages and their times. It travels along, also into threads.
 
-Times are nanoseconds of the monotonic clock, which all processes of a machine share.
+Times are nanoseconds of the monotonic clock.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
@@ -81,12 +81,6 @@ class Stage:
 
 _trace: ContextVar[RequestTrace | None] = ContextVar("trace", default=None)
 _open_stage: ContextVar[Stage | None] = ContextVar("open_stage", default=None)
-
-
-def record(stages: Iterable[StageSpan]) -> None:
-    """Enter stages that somebody else measured."""
-    if (kept := _trace.get()) is not None:
-        kept.stages.extend(stages)
 
 
 def note(**facts: Fact) -> None:

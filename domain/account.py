@@ -165,7 +165,7 @@ class RateLimit:
 
     The generic cell rate algorithm (ITU-T I.371): instead of counting tokens, remember the instant at which the bucket
     will be full again. Every request moves it on by what one request costs; one that would move it past a whole window
-    from now is refused. Instants are microseconds of Unix time, so that every database compares them exactly.
+    from now is refused. Instants are whole microseconds, so that every database compares them exactly.
     """
 
     WINDOW: ClassVar = timedelta(minutes=1)

@@ -16,7 +16,6 @@ from adapters.imaging.resampling import Area, Pixels, resampled
 from adapters.imaging.scanned_photo import Orientation, ScannedPhoto, stored_box
 from adapters.imaging.webp import ScannedWebp, decode_webp, scan_webp
 from application.ports.photos import EncodedPhoto, OpenPhoto, PhotoDecoder, RgbPixels
-from application.request_trace import Stage
 from domain.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from domain.geometry import NO_PADDING, Box, Padding, Size
 from domain.photo import PhotoWarning, SourceFormat
@@ -152,8 +151,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         around = padding.scaled(shown, canvas)
         kept = Size(canvas.width - around.left - around.right, canvas.height - around.top - around.bottom)
         picture = extended(convert(self._shown(decoded, window, kept, sharp=True)), around)
-        with Stage("encode"):
-            return EncodedPhoto(encode_jpeg(picture), picture.size, warnings)
+        return EncodedPhoto(encode_jpeg(picture), picture.size, warnings)
 
     def _shown(self, decoded: Picture, window: Box | None, size: Size, *, sharp: bool) -> Picture:
         """A window at this size, upright and of full range, in the colors of the file."""
@@ -177,8 +175,7 @@ class _ScannedOpenPhoto(OpenPhoto):
         """Decode, or take what was decoded before if it is detailed enough."""
         if self._decoded is None or self._decoded.reduction > reduction:
             self._decoded = None  # before the next one is made: two of them would not fit into a worker
-            with Stage("decode"):
-                self._decoded = _decoded(self._scanned, reduction)
+            self._decoded = _decoded(self._scanned, reduction)
         return self._decoded
 
 

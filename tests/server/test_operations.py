@@ -98,7 +98,7 @@ def test_the_metrics_are_those_of_all_processes_and_not_on_the_public_port(serve
     assert httpx.get(f"http://127.0.0.1:{server.metrics_port}/anything").status_code == 404
 
 
-def test_an_uploads_stages_are_measured_inside_the_sandbox_too(server: Watched) -> None:
+def test_an_uploads_stages_are_measured_those_of_the_sandbox_too(server: Watched) -> None:
     files = {"file": ("a.jpg", a_jpeg(), "image/jpeg")}
     answer = httpx.post(f"{server.url}/tryon/v1/images/upload", files=files, headers={"x-api-key": KEY})
     assert answer.status_code == 201

@@ -27,7 +27,7 @@ def test_an_upload_is_one_line_with_its_stages_sizes_and_formats(tmp_path: Path)
     with observed_service(tmp_path) as service:
         image_id = upload(service, photo, **{"x-request-id": "abc-12345"})
         (line,) = service.lines("request")
-    assert line["stages_ms"].keys() == {"read", "decode", "encode", "store", "database"}
+    assert line["stages_ms"].keys() == {"read", "store", "database"}
     assert sum(line["stages_ms"].values()) <= line["duration_ms"] + 1
     assert line["account_id"].startswith("acc_")
     facts = {"method", "route", "status", "image_id", "request_id", "photo_bytes", "photo_format", "photo_width"}
@@ -67,7 +67,7 @@ def test_an_upload_is_a_trace_with_its_stages_inside(tmp_path: Path) -> None:
     spans = {span["name"]: span for span in service.spans()}
     whole = spans.pop(f"POST {UPLOAD}")
     assert whole["context"]["trace_id"] == f"0x{TRACE}"
-    assert spans.keys() == {"read", "decode", "encode", "store", "database"}
+    assert spans.keys() == {"read", "store", "database"}
     for span in spans.values():
         assert span["parent_id"] == whole["context"]["span_id"]
         assert whole["start_time"] <= span["start_time"] <= span["end_time"] <= whole["end_time"]
