@@ -109,6 +109,9 @@ BY_SQLITE: Final = {
     "no such": SCHEMA,
     "readonly": Diagnosis("read_only", "The database file is read-only for this user."),
     "full": Diagnosis("disk_full", "The disk with the database file is full."),
+    "disk I/O": Diagnosis(
+        "disk", "The database file, or its log beside it, cannot be read or written: the disk is full, broken or away."
+    ),
     "locked": Diagnosis("timeout", "Another process holds the database file's lock for too long."),
 }
 """By a part of its message; SQLite has no other code that the drivers pass on."""

@@ -1,4 +1,4 @@
-"""The command line; whatever is missing from the installation is told in one sentence."""
+"""The command line; what is missing from the installation, or fails on this machine, is told in one sentence."""
 
 import importlib.util
 import sys
@@ -18,6 +18,8 @@ def run() -> None:
         main()
     except ImportError as error:
         sys.exit(broken(str(error)))
+    except OSError as error:  # as of a full disk, also the one that standard output goes to
+        sys.exit(f"Error: {error}. What was asked for may be done in part. Disks and folders: tryon-images doctor")
 
 
 def broken(what: str) -> str:

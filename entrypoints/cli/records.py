@@ -235,7 +235,10 @@ def verify_receipt(file: Path | None, public_key: bytes | None, print_key: bool)
       tryon-images verify-receipt case-4711.json --public-key 3q2-7w…=
     """
     if print_key:
-        click.echo("\n".join(map(key_text, own_keys())))
+        keys = [key_text(key) for key in own_keys()]
+        if click.get_current_context().params["json_output"]:
+            return {"publicKeys": keys}
+        click.echo("\n".join(keys))
         return None
     if file is None:
         raise click.UsageError("Name the receipt, or say --print-key.")

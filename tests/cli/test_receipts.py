@@ -66,6 +66,7 @@ def test_an_auditor_with_nothing_but_the_public_key_can_check_it(shop: Shop, tmp
     receipt = tmp_path / "receipt.json"
     shop.json("customers", "erase", PERSON, "--yes", "--receipt", str(receipt))
     (key,) = shop.run("verify-receipt", "--print-key").stdout.split()
+    assert shop.json("verify-receipt", "--print-key") == {"publicKeys": [key]}
     elsewhere = Shop(tmp_path / "elsewhere")
     assert elsewhere.run("verify-receipt", str(receipt), "--public-key", key).exit_code == 0
     assert not elsewhere.folder.exists()
