@@ -19,6 +19,7 @@ from domain.errors import (
     IdempotencyKeyReused,
     InvalidImage,
     QuotaExceeded,
+    ReusedWhileRunning,
 )
 from domain.image import ImageState, StoredPhoto, UploadedImage
 from domain.photo import PhotoWarning
@@ -120,9 +121,10 @@ class UploadPhoto:
         if now >= earlier.created_at + IdempotencyRecord.LIFETIME:  # no image lives for less
             await repositories.images.release_idempotency_key(earlier.image_id)
             return None
+        is_running = earlier.state is not ImageState.STORED
         if not record.is_same_request(earlier.idempotency):
-            raise IdempotencyKeyReused
-        if earlier.state is not ImageState.STORED:
+            raise ReusedWhileRunning if is_running else IdempotencyKeyReused
+        if is_running:
             raise IdempotencyKeyInUse
         return earlier
 

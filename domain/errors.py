@@ -157,6 +157,10 @@ class IdempotencyKeyReused(DomainError, code="IDEMPOTENCY_KEY_REUSED"):
     message = "This Idempotency-Key was used for a different request. Use a new key for a new request."
 
 
+class ReusedWhileRunning(IdempotencyKeyReused):
+    """The first request has not ended yet: if it is refused, its key is free again."""
+
+
 class IdempotencyKeyInUse(DomainError, code="IDEMPOTENCY_KEY_IN_USE"):
     """The first request with this key is still running."""
 

@@ -14,7 +14,14 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from application.request_trace import Stage, note
 from application.upload_photo import UploadCommand
 from domain.account import AccountId
-from domain.errors import IdempotencyKeyReused, ImageNotFound, TicketUsed, about
+from domain.errors import (
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    ImageNotFound,
+    ReusedWhileRunning,
+    TicketUsed,
+    about,
+)
 from domain.image import ImageId
 from entrypoints.http.admission import API_KEY_HEADER, TAKES_TICKETS, TICKET, RequestWithKey
 from entrypoints.http.edge import header
@@ -46,10 +53,10 @@ async def upload_image(request: RequestWithKey, service: NamedDependency[Service
     async with _reading(request, service, key) as command:
         try:
             linked = await service.upload_photo.execute(command)
-        except IdempotencyKeyReused:
+        except IdempotencyKeyReused as reused:
             if ticket is None:
                 raise
-            raise TicketUsed from None
+            raise (IdempotencyKeyInUse if isinstance(reused, ReusedWhileRunning) else TicketUsed) from None
     note(image_id=linked.image.image_id)
     return ImageBody.of(linked)
 

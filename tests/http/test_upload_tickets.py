@@ -1,5 +1,6 @@
 """Upload tickets: what a shopper's browser may do with one, and what ends it."""
 
+import asyncio
 import base64
 import json
 from dataclasses import replace
@@ -7,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from adapters.memory.surroundings import InProcessPhotoProcessor
 from application.authenticate import DEFAULT_ACCOUNT, Ticket
 from domain.account import KeyId, PresentedKey
+from domain.errors import InvalidImage
 from tests.http.conftest import API, Service, a_jpeg
 from tests.http.test_refusals import refused
 
@@ -54,6 +57,24 @@ def test_a_photo_that_is_refused_does_not_spend_the_ticket(service: Service) -> 
     ticket = a_ticket(service)["ticket"]
     refused(upload(service, ticket, b"text"), "UNSUPPORTED_IMAGE_FORMAT")
     assert upload(service, ticket).status_code == 201
+
+
+def test_another_photo_waits_until_it_is_known_whether_the_first_one_spends_the_ticket(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket, meanwhile = a_ticket(service)["ticket"], []
+
+    async def refuse_after_another_came(*_: Any, **__: Any) -> None:
+        monkeypatch.undo()
+        meanwhile.append(await asyncio.to_thread(upload, service, ticket, a_jpeg(500, 500)))
+        raise InvalidImage
+
+    monkeypatch.setattr(InProcessPhotoProcessor, "prepare", refuse_after_another_came)
+    refused(upload(service, ticket), "INVALID_IMAGE")
+    refused(meanwhile[0], "IDEMPOTENCY_KEY_IN_USE")
+    assert meanwhile[0].headers["retry-after"] == "2"
+    assert upload(service, ticket, a_jpeg(500, 500)).status_code == 201
+    refused(upload(service, ticket), "TICKET_USED")
 
 
 @pytest.mark.parametrize("seconds", [60, 600, 3600])
