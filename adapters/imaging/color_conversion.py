@@ -1,4 +1,4 @@
-"""From the colors of a file to sRGB, applied to the small result and never to the large source."""
+"""From the colors of a file to sRGB, applied to the small result; what is too steep for 8 bits was converted before."""
 
 import io
 from collections.abc import Callable

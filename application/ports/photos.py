@@ -1,6 +1,7 @@
 """Ports of the pixel work: decode a stranger's photo, find the people in it, encode the picture that is kept.
 
-The synchronous ports run inside a sandboxed worker process; `PhotoProcessor` is what the rest of the service sees.
+The synchronous ports work inside sandboxed processes, or reach into them; but `tryon-images crop` reads an operator's
+own photos itself. `PhotoProcessor` is what the rest of the service sees.
 """
 
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class OpenPhoto(ViewablePhoto, Protocol):
 
 
 class PhotoDecoder(Protocol):
-    """Reads strangers' files; only ever called inside a sandboxed worker."""
+    """Reads strangers' files."""
 
     def open(self, photo: bytes | memoryview) -> OpenPhoto:
         """Read the headers of a stranger's file with bounded time and memory.
@@ -92,7 +93,7 @@ class PhotoDecoder(Protocol):
 
 
 class PersonDetector(Protocol):
-    """Finds people; only ever called inside a sandboxed worker, one photo at a time."""
+    """Finds people, in one photo at a time."""
 
     def detect(self, photo: ViewablePhoto) -> SeenPhoto:
         """Where the picture itself is and everybody in it; drawn and mannequin people may be among them.
@@ -102,7 +103,7 @@ class PersonDetector(Protocol):
 
 
 class PhotoMeter(Protocol):
-    """Measures light and sharpness; only ever called inside a sandboxed worker."""
+    """Measures light and sharpness."""
 
     def measure(self, photo: ViewablePhoto, region: Box | None, outline: Outline | None = None) -> Appearance:
         """How a region of the upright source, or all of it, looks, and of it only what `outline` says is the person.
