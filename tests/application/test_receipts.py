@@ -54,6 +54,12 @@ def test_a_receipt_as_it_was_written_is_accepted_with_any_line_ends() -> None:
     assert is_accepted(RECEIPT.replace(b"\n", b"\r\n"))
 
 
+@pytest.mark.parametrize(("size_bytes", "accepted"), [(65_536, True), (65_537, False)])
+def test_no_more_than_64_kb_are_read(size_bytes: int, accepted: bool) -> None:
+    receipt = RECEIPT[:-2] + b" " * (size_bytes - len(RECEIPT) + 1) + b"}"
+    assert (len(receipt), is_accepted(receipt)) == (size_bytes, accepted)
+
+
 @pytest.mark.parametrize("path", PLACES)
 def test_a_missing_field_is_noticed(path: tuple[str, ...]) -> None:
     whole = holder = json.loads(RECEIPT)
