@@ -340,7 +340,7 @@ class EngineMisconfigured(DomainError, code="ENGINE_MISCONFIGURED"):
 
 
 class EngineUnavailable(DomainError, code="ENGINE_UNAVAILABLE"):
-    """Quota, outage or time-out: another try can help. Ends a generation only when all its tries are used up."""
+    """Quota, outage or time-out: another try can help. Ends a generation when its tries or its time are used up."""
 
     message = "The try-on engine is out of order or overloaded. Try again later."
 
