@@ -33,7 +33,7 @@ KILLERS: Final = (
     "tests/contracts/test_try_on_adapters.py",
 )
 """Folders of the quick tests: a mutant costs them 0.1 s; with tests over HTTP it would be a second."""
-SLOW: Final = ("sql", "postgres", "gcs", "folder", "odd_image_ids", "cropping", "photo_quality", "fair_turns")
+SLOW: Final = ("sql", "postgres", "gcs", "folder", "odd_ids", "cropping", "photo_quality", "fair_turns")
 """Words in the names of tests that need more than memory, or are about other things and try examples by chance."""
 OURS: Final = ("domain", "application", "adapters", "entrypoints", "tests")
 PATIENCE: Final = 20
