@@ -40,7 +40,7 @@ class PreparePhoto:
     def execute(self, photo: bytes | memoryview, *, crop: bool, fit: Fit = Fit.CROP) -> PreparedPhoto:
         """Raises: UnsupportedImageFormat, InvalidImage, ImageTooLarge."""
         opened = self._open(photo)
-        opened.decode(self.max_edge, whole=not crop)
+        opened.decode(self.max_edge)
         if not crop:
             return self._prepare(opened, SeenPhoto.unseen(opened.upright_size), None)
         seen = self._look(opened)
@@ -65,7 +65,7 @@ class PreparePhoto:
     def explain(self, photo: bytes | memoryview, *, fit: Fit = Fit.CROP) -> ExplainedPhoto:
         """Prepare a photo with the crop, and tell what was seen in it. Raises: as `execute`."""
         opened = self._open(photo)
-        opened.decode(self.max_edge, whole=False)
+        opened.decode(self.max_edge)
         seen, view = self._look(opened), opened.view(None, _EXPLAINED_EDGE)
         return ExplainedPhoto(self._prepare(opened, seen, place(seen, fit)), seen, view)
 

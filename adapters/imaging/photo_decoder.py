@@ -107,9 +107,8 @@ class _ScannedOpenPhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._scanned.upright_size
 
-    def decode(self, longest_edge: int, *, whole: bool) -> None:
-        kept = self.upright_size if whole else _largest_portrait(self.upright_size)
-        self._decode(_sufficient_reduction(kept, longest_edge))
+    def decode(self, longest_edge: int) -> None:
+        self._decode(_sufficient_reduction(_largest_portrait(self.upright_size), longest_edge))
 
     def turn(self, turns: int) -> bool:
         if self._scanned.orientation is not None:

@@ -60,10 +60,9 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
 
 
 class Decode(msgspec.Struct, frozen=True, tag=True):
-    """To a decoder: decode the pixels now, for a picture of the `whole` photo or of a part. It answers `Decoded`."""
+    """To a decoder: decode the pixels now, for a picture of this size at most. It answers `Decoded`."""
 
     longest_edge: int
-    whole: bool
 
 
 class Decoded(msgspec.Struct, frozen=True, tag=True):

@@ -124,9 +124,9 @@ class RemotePhoto(OpenPhoto):
     def upright_size(self) -> Size:
         return self._upright_size
 
-    def decode(self, longest_edge: int, *, whole: bool) -> None:
+    def decode(self, longest_edge: int) -> None:
         with Stage("decode"):
-            self._ask(Decode(longest_edge, whole), Decoded)
+            self._ask(Decode(longest_edge), Decoded)
 
     def turn(self, turns: int) -> bool:
         with Stage("decode"):

@@ -116,8 +116,8 @@ def _serve_photo(channel: Channel, decoder: PhotoDecoder) -> None:
 def _answer_photo(channel: Channel, opened: OpenPhoto) -> bool:
     """False after the last answer."""
     match channel.receive(to_decoder):
-        case Decode(longest_edge, whole):
-            opened.decode(longest_edge, whole=whole)
+        case Decode(longest_edge):
+            opened.decode(longest_edge)
             channel.send(Decoded())
             return True
         case Turn(turns):

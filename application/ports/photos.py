@@ -59,10 +59,10 @@ class ViewablePhoto(Protocol):
 class OpenPhoto(ViewablePhoto, Protocol):
     """One photo whose headers were read and found acceptable; its pixels are decoded when first asked for."""
 
-    def decode(self, longest_edge: int, *, whole: bool) -> None:
+    def decode(self, longest_edge: int) -> None:
         """Decode the pixels now, so that whoever looks next does not wait for them.
 
-        As many as a picture of `longest_edge` will need: fewer do when the `whole` photo is kept. Raises: InvalidImage.
+        As many as the largest 4:5 window at `longest_edge` needs. Raises: InvalidImage.
         """
         ...
 

@@ -41,7 +41,7 @@ def portrait_window(size: Size) -> Box:
 def ours(photo: bytes) -> bytes:
     """Exactly what a worker does, without the detector."""
     opened = ImagingPhotoDecoder().open(photo)
-    opened.decode(2000, whole=False)
+    opened.decode(2000)
     opened.view(None, LOOK_EDGE)
     return opened.encode(portrait_window(opened.upright_size), 2000).jpeg
 

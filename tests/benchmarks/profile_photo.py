@@ -37,7 +37,7 @@ def main() -> None:
     for _ in range(_ROUNDS):
         profile.enable()
         opened = ImagingPhotoDecoder().open(photo)
-        opened.decode(2000, whole=False)
+        opened.decode(2000)
         opened.view(None, LOOK_EDGE)
         opened.encode(portrait_window(opened.upright_size), 2000)
         profile.disable()

@@ -9,7 +9,6 @@ from skimage.metrics import structural_similarity
 
 from adapters.imaging.jpeg import decode_jpeg, scan_jpeg
 from adapters.imaging.resampling import Area, resampled
-from application.ports.photos import OpenPhoto
 from domain.errors import InvalidImage
 from domain.geometry import Box, Size
 from tests import photos
@@ -98,7 +97,7 @@ def test_a_small_part_of_a_large_jpeg_keeps_its_detail() -> None:
     picture = photos.astronaut(3280, 4100)
     photo = opened(photos.jpeg(picture, quality=92))
     window = Box(1000, 1000, 1600, 2000)
-    photo.decode(2000, whole=False)
+    photo.decode(2000)
     assert photo.view(None, 4100).size.longest_edge == 2050
     kept = read(photo.encode(window, 2000).jpeg)
     expected = np.asarray(picture)[1000:3000, 1000:2600]
@@ -106,23 +105,18 @@ def test_a_small_part_of_a_large_jpeg_keeps_its_detail() -> None:
     assert difference(kept, expected).mean() < 2
 
 
-def test_a_jpeg_of_a_phone_is_halved_only_when_it_is_kept_whole() -> None:
-    """4,032 pixels are twice what is kept of all of it; of a window of 3,780 half would be too little."""
-    photo = photos.jpeg(photos.astronaut(3024, 4032), quality=92)
-    whole, part = opened(photo), opened(photo)
-    whole.decode(2000, whole=True)
-    part.decode(2000, whole=False)
-    assert whole.view(None, 4032).size.longest_edge == 2016
-    assert part.view(None, 4032).size.longest_edge == 4032
-    assert structural_similarity(_kept(whole), _kept(part), channel_axis=2) >= 0.985
+def test_a_jpeg_of_a_phone_keeps_its_fine_lines_also_when_it_is_kept_whole() -> None:
+    """Half of 4,032 pixels would do for all of it, but libjpeg leaves a false pattern of lines that fine."""
+    lines = 128 + 100 * np.sin(2 * np.pi * np.arange(4032) / 2.5)
+    picture = Image.fromarray(np.broadcast_to(lines[:, None], (4032, 3024)).astype(np.uint8))
+    photo = opened(photos.jpeg(picture, quality=95))
+    photo.decode(2000)
+    kept = read(photo.encode(None, 2000).jpeg)[100:-100, 100:-100]
+    assert np.ptp(kept) <= 12
 
 
 @pytest.mark.parametrize(("longest_edge", "decoded"), [(1000, 1200), (1200, 1200), (1300, 2400)])
 def test_a_jpeg_is_halved_for_as_large_a_picture_as_is_kept(longest_edge: int, decoded: int) -> None:
     photo = opened(photos.jpeg(photos.astronaut(2000, 2400)))
-    photo.decode(longest_edge, whole=True)
+    photo.decode(longest_edge)
     assert photo.view(None, 2400).size.longest_edge == decoded
-
-
-def _kept(photo: OpenPhoto) -> npt.NDArray[np.uint8]:
-    return read(photo.encode(None, 2000).jpeg)

@@ -52,7 +52,7 @@ class HonestPhoto(OpenPhoto):
     source_format = SourceFormat.PNG
     upright_size = SIZE
 
-    def decode(self, longest_edge: int, *, whole: bool) -> None:
+    def decode(self, longest_edge: int) -> None:
         """It is a few pixels."""
 
     def turn(self, turns: int) -> bool:
@@ -68,7 +68,7 @@ class HonestPhoto(OpenPhoto):
 
 
 class SlowPhoto(HonestPhoto):
-    def decode(self, longest_edge: int, *, whole: bool) -> None:
+    def decode(self, longest_edge: int) -> None:
         time.sleep(60)
 
 
