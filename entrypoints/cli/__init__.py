@@ -1,6 +1,7 @@
 """The command line; what is missing from the installation, or fails on this machine, is told in one sentence."""
 
 import importlib.util
+import os
 import sys
 from typing import Final
 
@@ -15,11 +16,27 @@ def run() -> None:
     try:
         from entrypoints.cli.main import main  # noqa: PLC0415 - it may be this that fails
 
-        main()
+        try:
+            main()
+        finally:
+            _flush()
     except ImportError as error:
         sys.exit(broken(str(error)))
+    except BrokenPipeError:  # whoever read along has enough
+        sys.exit(1)
     except OSError as error:  # as of a full disk, also the one that standard output goes to
         sys.exit(f"Error: {error}. What was asked for may be done in part. Disks and folders: tryon-images doctor")
+
+
+def _flush() -> None:
+    """Write what is left for standard output, which the interpreter would do too late to tell what is wrong."""
+    if sys.stdout is None:  # it was closed by whoever started us
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has nothing to say
+        raise
 
 
 def broken(what: str) -> str:

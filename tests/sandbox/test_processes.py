@@ -240,7 +240,7 @@ def test_where_the_filter_cannot_be_set_but_need_not_be_photos_are_decoded_with_
     run = without_seccomp("allowed")
     assert run.returncode == 0, run.stderr
     assert "photo_processes_unsandboxed" in run.stdout
-    assert run.stdout.splitlines()[-1].isdigit()
+    assert any(line.isdigit() for line in run.stdout.splitlines())
 
 
 A_SERVER = """

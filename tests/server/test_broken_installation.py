@@ -44,13 +44,29 @@ def on_a_full_disk(folder: Path, stdout: int, *command: str) -> "subprocess.Comp
     )
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", [("config", "show"), ("--help",), ("completion", "bash")], ids=" ".join)
-def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(
+    tmp_path: Path, command: tuple[str, ...], unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
         done = on_a_full_disk(tmp_path, full.fileno(), *command)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: [Errno 28] No space left on device")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_nobody_reads_any_more_ends_without_a_word(
+    tmp_path: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = on_a_full_disk(tmp_path, writing, "--help")
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_database_file_that_cannot_be_written_is_told_as_the_disks_fault(tmp_path: Path) -> None:
