@@ -118,8 +118,8 @@ class AuditEntry:
     """What was done to an account, key or person, by whom and when. It names no customer and holds no key.
 
     `actor`: `user NAME (UID)` of the command line, `key KEY_ID` of a client, or what it had in place of a key's id, or
-    `service`. `subject`: the id of the key, erasure
-    or image that is meant. `facts`: counts, limits, scopes. `entry_id` is given when the entry is kept.
+    `service`. `subject`: the id of the key, erasure or image that is meant. `facts`: counts, limits, scopes. `entry_id`
+    is given when the entry is kept.
     """
 
     at: datetime
