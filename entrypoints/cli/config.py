@@ -15,7 +15,8 @@ from entrypoints.wiring.settings import SECRETS, SECTIONS, Settings
 HEADER: Final = """# Settings
 
 Every setting is an environment variable. An empty variable counts as not set. One that begins with `TRYON_` and is
-no setting stops the start, and so does a value that does not fit: all of them are listed at once.
+no setting stops the start, and so does a value that does not fit: all of them are listed at once. `TRYON_URL`,
+`TRYON_KEY` and `TRYON_API_KEY`, which guides and samples use for clients, are ignored.
 `tryon-images config show` prints the values in use and where each comes from.
 This page is made by `tryon-images config reference`.
 """

@@ -18,6 +18,8 @@ from entrypoints.wiring.settings import MIN_KEY_CHARS, SECRETS, Settings, is_loo
 PREFIX: Final = "TRYON_"
 FROM_FILE: Final = "_FILE"
 SECRET_FILES: Final = frozenset(f"{PREFIX}{secret.upper()}{FROM_FILE}" for secret in SECRETS)
+OF_CLIENTS: Final = frozenset({"TRYON_URL", "TRYON_KEY", "TRYON_API_KEY"})
+"""What guides and samples call the base URL and the key in a client's environment; the service may be started in it."""
 MASKED: Final = "********"
 MAX_SECRET_CHARS: Final = 64 * 1024
 LOOKS_LIKE: Final = 0.65
@@ -79,7 +81,7 @@ def given_texts(environ: Mapping[str, str]) -> tuple[dict[str, str], list[Proble
     given = {
         name: text.strip()
         for name, text in environ.items()
-        if name.startswith(PREFIX) and text.strip() and not is_service_link(name, text)
+        if name.startswith(PREFIX) and text.strip() and name not in OF_CLIENTS and not is_service_link(name, text)
     }
     problems = []
     for name in SECRET_FILES:
@@ -128,8 +130,8 @@ def meaning(variable: str) -> str:
 
 
 def shown(variable: str, text: str) -> str:
-    """A value as an operator may see it: no secret, and no password out of a URL."""
-    is_secret = variable.removeprefix(PREFIX).lower() in SECRETS
+    """A value as an operator may see it: no secret, also under a name that was meant for one; no password of a URL."""
+    is_secret = variable not in FIELDS or FIELDS[variable].name in SECRETS
     if is_secret and "://" not in text:
         return f"{MASKED} ({len(text)} characters)"
     hidden = re.sub(r"(?<=://).*@", f"{MASKED}@", text)

@@ -42,6 +42,19 @@ def test_all_that_is_wrong_is_told_at_once_with_what_it_holds_and_what_it_takes(
     assert found["TRYON_HOST"].holds == "example.com"
 
 
+def test_a_secret_under_a_wrong_name_is_not_shown() -> None:
+    assert SECRET not in problems(signingkey=SECRET)["TRYON_SIGNINGKEY"].holds
+
+
+def test_the_service_starts_in_the_environment_of_each_guides_client() -> None:
+    guides = [*(ROOT / "docs/integrate").glob("*.md"), ROOT / "entrypoints/http/openapi.yaml"]
+    guides.append(ROOT / "entrypoints/http/playground/code_samples.js")
+    named = {name for guide in guides for name in re.findall(r"\bTRYON_[A-Z_]+\b", guide.read_text())}
+    for_clients = named - FIELDS.keys()
+    assert for_clients
+    assert load_settings(dict.fromkeys(for_clients, "gk_a_b")) == load_settings({})
+
+
 @pytest.mark.parametrize("host", ["::1%lo", "[fe80::1%eth0]", "fe80::1%2"])
 def test_an_address_with_a_zone_is_none_to_listen_on(host: str) -> None:
     assert set(problems(host=host, metrics_host=host)) == {"TRYON_HOST", "TRYON_METRICS_HOST"}
